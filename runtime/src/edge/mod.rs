@@ -1,0 +1,15 @@
+//! Edges between tasks: bounded channels, the routing of rows to them, and the alignment of barriers where they meet.
+//!
+//! `Output::batch` → `Router::route` → channel → `InputGate::next`. Nothing else buffers rows between two tasks.
+
+mod exchange;
+mod gate;
+mod output;
+
+pub use exchange::Exchange;
+pub(crate) use exchange::Router;
+pub use gate::{GateEvent, InputGate};
+pub use output::{Cancel, CancelGuard, Output, OutputEdge, cancel_pair};
+
+/// How many messages an edge holds before its producer has to wait.
+pub const EDGE_CAPACITY: usize = 16;

@@ -1,0 +1,113 @@
+//! The contract between operators and whatever holds their state.
+
+use arrow::array::BooleanArray;
+use arrow::record_batch::RecordBatch;
+
+use super::key_group::KeyGroupRange;
+use super::spec::TableSpec;
+use crate::error::Result;
+
+/// A snapshot's column with the key group of each row (`UInt16`), before the key and value columns.
+pub const GROUP_COLUMN: &str = "__group";
+/// A snapshot's column that says of each row whether it was removed (`Boolean`); the value columns of a removed row are null.
+pub const REMOVED_COLUMN: &str = "__removed";
+
+/// One task's part of a state table. All calls work on whole batches: the cost of a call is shared by its rows.
+///
+/// Batches of keys have the columns of [`TableSpec::keys`], batches of values those of [`TableSpec::values`], by position.
+pub trait StateStore: Send {
+    /// What the table holds.
+    fn spec(&self) -> &TableSpec;
+
+    /// How many rows it has.
+    fn len(&self) -> usize;
+
+    /// Whether it has none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The memory that it takes, in bytes, about.
+    fn memory_bytes(&self) -> usize;
+
+    /// Looks up the rows with these keys. Row *i* of the answer belongs to row *i* of `keys`.
+    ///
+    /// # Errors
+    /// When the columns are not the table's.
+    fn get(&self, keys: &RecordBatch) -> Result<StateRows>;
+
+    /// Inserts or replaces rows. If a key occurs twice, the last one stays.
+    ///
+    /// # Errors
+    /// When the columns are not the table's, the numbers of rows differ, or a key belongs to a key group of another task: then
+    /// the operator's input is not exchanged by the table's key.
+    fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()>;
+
+    /// Removes the rows with these keys; a key that is not there is ignored.
+    ///
+    /// # Errors
+    /// When the columns are not the table's.
+    fn remove(&mut self, keys: &RecordBatch) -> Result<()>;
+
+    /// All rows (key columns, then value columns), in no particular order, in batches of at most `batch_rows`.
+    fn scan(&self, batch_rows: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + '_>;
+
+    /// The changes since the last call, as an immutable copy, and starts to collect the next ones. Costs as much as there are
+    /// changed keys, not as there are rows.
+    ///
+    /// # Errors
+    /// When the store can't read its own rows.
+    fn snapshot(&mut self) -> Result<Snapshot>;
+
+    /// Like [`snapshot`](StateStore::snapshot), but all rows: taken once after a restore at another parallelism.
+    ///
+    /// # Errors
+    /// When the store can't read its own rows.
+    fn snapshot_all(&mut self) -> Result<Snapshot>;
+
+    /// Applies a batch of an earlier snapshot: rows whose key group is in `groups` are put or removed, the others skipped. The
+    /// caller gives the batches of a table in the order in which they were taken. Does not count as a change.
+    ///
+    /// # Errors
+    /// When the batch is not a snapshot of this table.
+    fn restore(&mut self, batch: &RecordBatch, groups: KeyGroupRange) -> Result<()>;
+}
+
+/// The answer to a look-up.
+#[derive(Debug, Clone)]
+pub struct StateRows {
+    /// Which of the keys have a row. Never null.
+    pub found: BooleanArray,
+    /// Their value columns; null where there is no row.
+    pub values: RecordBatch,
+}
+
+/// A table's changes of one epoch, ready to be serialised on another thread.
+pub struct Snapshot {
+    /// How many rows, removed ones included.
+    pub rows: usize,
+    /// Whether it holds the whole table rather than the changes.
+    pub full: bool,
+    encode: Box<dyn FnOnce() -> Result<Vec<RecordBatch>> + Send>,
+}
+
+impl Snapshot {
+    /// A snapshot of `rows` rows that `encode` turns into batches.
+    pub fn new(rows: usize, full: bool, encode: impl FnOnce() -> Result<Vec<RecordBatch>> + Send + 'static) -> Self {
+        Snapshot { rows, full, encode: Box::new(encode) }
+    }
+
+    /// The rows: [`GROUP_COLUMN`], [`REMOVED_COLUMN`], key columns, value columns. Each key once.
+    ///
+    /// # Errors
+    /// When the rows can't be turned into columns.
+    pub fn into_batches(self) -> Result<Vec<RecordBatch>> {
+        (self.encode)()
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot").field("rows", &self.rows).field("full", &self.full).finish_non_exhaustive()
+    }
+}

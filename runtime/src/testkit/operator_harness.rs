@@ -1,0 +1,159 @@
+//! Drives one instance of an operator by hand, without threads, epochs or a checkpoint.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use crossbeam_channel::{Receiver, bounded};
+
+use crate::edge::{CancelGuard, Output, OutputEdge, Router, cancel_pair};
+use crate::error::{Error, Result};
+use crate::message::{Barrier, Message};
+use crate::metrics::TaskMetrics;
+use crate::operator::{Operator, OperatorContext, OperatorSupplier};
+use crate::state::{KeyGroupRange, MemoryTable, StateStore, TableSpec};
+use crate::types::{Epoch, EpochInfo, NodeId, Port, TaskId, Watermark};
+
+/// One instance of an operator under test.
+///
+/// ```ignore
+/// let mut count = OperatorHarness::new(&supplier, &[schema])?;
+/// count.process(0, batch)?;
+/// let rows = count.end_epoch()?;          // what it emitted in the epoch
+/// let state = count.snapshot()?;          // the epoch's changes, by table
+/// ```
+pub struct OperatorHarness {
+    operator: Box<dyn Operator>,
+    task: TaskId,
+    groups: KeyGroupRange,
+    tables: Vec<Box<dyn StateStore>>,
+    output: Output,
+    emitted: Receiver<Message>,
+    epoch: EpochInfo,
+    watermark: Option<Watermark>,
+    _guard: CancelGuard,
+}
+
+impl OperatorHarness {
+    /// The only instance of the operator, with empty state.
+    ///
+    /// # Errors
+    /// When the operator can't take such inputs, or its `open` fails.
+    pub fn new(supplier: &dyn OperatorSupplier, inputs: &[SchemaRef]) -> Result<Self> {
+        Self::restored(supplier, inputs, 0, 1, &[])
+    }
+
+    /// Instance `subtask` of `parallelism`, with the state of earlier snapshots: for each epoch in order, each task's snapshot as
+    /// [`snapshot`](Self::snapshot) gave it.
+    ///
+    /// # Errors
+    /// When the operator can't take such inputs, a snapshot is not its own, or its `open` fails.
+    pub fn restored(
+        supplier: &dyn OperatorSupplier,
+        inputs: &[SchemaRef],
+        subtask: usize,
+        parallelism: usize,
+        snapshots: &[Vec<(String, Vec<RecordBatch>)>],
+    ) -> Result<Self> {
+        let groups = KeyGroupRange::of_subtask(subtask, parallelism);
+        let specs = supplier.state(inputs)?;
+        let tables = specs.into_iter().map(|spec| restore(spec, groups, snapshots)).collect::<Result<Vec<_>>>()?;
+        let (target, emitted) = bounded(1 << 16);
+        let (guard, cancel) = cancel_pair();
+        let edge = OutputEdge { router: Router::Single, targets: vec![target] };
+        let mut harness = OperatorHarness {
+            operator: supplier.supply()?,
+            task: TaskId { node: NodeId::new("harness"), subtask },
+            groups,
+            tables,
+            output: Output::new(vec![edge], cancel, Arc::new(TaskMetrics::default())),
+            emitted,
+            epoch: EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None },
+            watermark: None,
+            _guard: guard,
+        };
+        harness.with_context(None, |operator, context| operator.open(context))?;
+        Ok(harness)
+    }
+
+    /// The key groups of this instance.
+    pub fn groups(&self) -> KeyGroupRange {
+        self.groups
+    }
+
+    /// Sets what the next epoch is given by its plan.
+    pub fn set_epoch(&mut self, epoch: EpochInfo) {
+        self.epoch = epoch;
+    }
+
+    /// Gives the operator rows on a port.
+    ///
+    /// # Errors
+    /// The operator's.
+    pub fn process(&mut self, port: usize, batch: RecordBatch) -> Result<()> {
+        self.with_context(Some(self.epoch), |operator, context| operator.process(Port(port), batch, context))
+    }
+
+    /// Ends the epoch; gives the batches that the operator emitted in it.
+    ///
+    /// # Errors
+    /// The operator's.
+    pub fn end_epoch(&mut self) -> Result<Vec<RecordBatch>> {
+        self.with_context(Some(self.epoch), |operator, context| operator.end_epoch(context))?;
+        self.output.barrier(Barrier { epoch: self.epoch })?;
+        self.epoch.epoch = self.epoch.epoch.next();
+        let mut batches = Vec::new();
+        for message in self.emitted.try_iter() {
+            match message {
+                Message::Batch(batch) => batches.push(batch.batch),
+                Message::Barrier(_) => return Ok(batches),
+                Message::End => break,
+            }
+        }
+        Err(Error::Protocol("the operator's output has no barrier".to_owned()))
+    }
+
+    /// The state's changes since the last call, by table.
+    ///
+    /// # Errors
+    /// The store's.
+    pub fn snapshot(&mut self) -> Result<Vec<(String, Vec<RecordBatch>)>> {
+        self.tables.iter_mut().map(|t| Ok((t.spec().name().to_owned(), t.snapshot()?.into_batches()?))).collect()
+    }
+
+    /// What the operator reported with `report_watermark` so far.
+    pub fn reported_watermark(&self) -> Option<Watermark> {
+        self.watermark
+    }
+
+    fn with_context(
+        &mut self,
+        epoch: Option<EpochInfo>,
+        call: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut context = OperatorContext {
+            task: &self.task,
+            epoch,
+            tables: &mut self.tables,
+            output: &mut self.output,
+            reported_watermark: &mut self.watermark,
+        };
+        call(self.operator.as_mut(), &mut context)
+    }
+}
+
+fn restore(spec: TableSpec, groups: KeyGroupRange, snapshots: &[Vec<(String, Vec<RecordBatch>)>]) -> Result<Box<dyn StateStore>> {
+    let mut table = MemoryTable::new(spec, groups)?;
+    for (name, batches) in snapshots.iter().flatten() {
+        if name == table.spec().name() {
+            batches.iter().try_for_each(|batch| table.restore(batch, groups))?;
+        }
+    }
+    Ok(Box::new(table))
+}
+
+impl std::fmt::Debug for OperatorHarness {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OperatorHarness").field("task", &self.task).field("epoch", &self.epoch).finish_non_exhaustive()
+    }
+}
