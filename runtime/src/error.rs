@@ -181,20 +181,6 @@ pub enum Error {
     Injected(String),
 }
 
-/// Whose error it is: decides whether a restart can help.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ErrorKind {
-    /// The caller's code or input.
-    User,
-    /// The world outside: files, network, other systems.
-    External {
-        /// Whether a later attempt may succeed.
-        retryable: bool,
-    },
-    /// The runtime's own.
-    Internal,
-}
-
 impl Error {
     /// An error of the caller's own, from any error type or message.
     ///
@@ -217,23 +203,28 @@ impl Error {
         Error::CheckpointDamaged { path: path.as_ref().to_path_buf(), what: what.into() }
     }
 
-    /// Whose error it is.
-    pub fn kind(&self) -> ErrorKind {
+    /// Whether starting the query again can help: a restart strategy stops at an error for which it can't.
+    pub fn is_retryable(&self) -> bool {
         match self {
-            Error::Task { cause, .. } | Error::Epoch { cause, .. } => cause.kind(),
+            Error::Task { cause, .. } | Error::Epoch { cause, .. } => cause.is_retryable(),
             Error::InvalidTopology { .. }
             | Error::InvalidArgument(_)
             | Error::CheckpointMismatch { .. }
-            | Error::SinkMismatch { .. } => ErrorKind::User,
-            Error::CheckpointLocked { .. }
+            | Error::SinkMismatch { .. }
+            | Error::CheckpointLocked { .. }
             | Error::CheckpointDamaged { .. }
             | Error::CheckpointVersion { .. }
-            | Error::SourceDataLoss(_) => ErrorKind::External { retryable: false },
-            Error::User(_) | Error::Panicked { .. } | Error::Arrow(_) | Error::Io { .. } | Error::Connection { .. } => {
-                ErrorKind::External { retryable: true }
-            }
-            Error::Injected(_) => ErrorKind::External { retryable: true },
-            Error::Protocol(_) | Error::Cancelled | Error::PeerGone | Error::StopTimeout { .. } => ErrorKind::Internal,
+            | Error::SourceDataLoss(_)
+            | Error::StopTimeout { .. } => false,
+            Error::User(_)
+            | Error::Panicked { .. }
+            | Error::Arrow(_)
+            | Error::Io { .. }
+            | Error::Connection { .. }
+            | Error::Protocol(_)
+            | Error::Cancelled
+            | Error::PeerGone
+            | Error::Injected(_) => true,
         }
     }
 

@@ -138,3 +138,26 @@ fn batch_bytes(batch: &RecordBatch) -> u64 {
     let bytes: usize = batch.columns().iter().map(|c| c.to_data().get_slice_memory_size().unwrap_or_default()).sum();
     bytes as u64
 }
+
+impl TaskMetricsSnapshot {
+    /// What was counted since `before`; the state, which is not a count, as it stands now.
+    pub(crate) fn since(&self, before: &TaskMetricsSnapshot) -> TaskMetricsSnapshot {
+        TaskMetricsSnapshot {
+            rows_in: self.rows_in - before.rows_in,
+            batches_in: self.batches_in - before.batches_in,
+            bytes_in: self.bytes_in - before.bytes_in,
+            rows_out: self.rows_out - before.rows_out,
+            batches_out: self.batches_out - before.batches_out,
+            bytes_out: self.bytes_out - before.bytes_out,
+            busy: self.busy.saturating_sub(before.busy),
+            blocked: self.blocked.saturating_sub(before.blocked),
+            idle: self.idle.saturating_sub(before.idle),
+            alignment: self.alignment.saturating_sub(before.alignment),
+            snapshot_rows: self.snapshot_rows.saturating_sub(before.snapshot_rows),
+            snapshot_bytes: self.snapshot_bytes.saturating_sub(before.snapshot_bytes),
+            snapshot: self.snapshot.saturating_sub(before.snapshot),
+            state_rows: self.state_rows,
+            state_bytes: self.state_bytes,
+        }
+    }
+}

@@ -1,0 +1,508 @@
+//! The coordinator: one actor for each query.
+//!
+//! Its life: `Launch` → *running* (wake → begin epochs → acks → commit) → *draining* or *cancelling* → all tasks have exited →
+//! ended, or waiting for a restart. Every handler ends in [`Coordinator::advance`], which does whatever can be done now.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, Arbiter, AsyncContext, Context, Handler, Message, SpawnHandle};
+use crossbeam_channel::{Sender, bounded};
+
+use super::messages::{Command, Wake};
+use super::system;
+use super::task_actor::TaskActor;
+use crate::coordinator::{Assembly, EpochDriver, EpochStart, RestartStrategy, Restarts, RunSettings, TaskPlan, assemble};
+use crate::edge::CancelGuard;
+use crate::error::{Error, Result, catch_panic};
+use crate::query::{QueryShared, QueryState};
+use crate::source::{Notifier, ReadLimit};
+use crate::task::{AckSender, SourceCommand, TaskAck, TaskExit};
+use crate::time::Trigger;
+use crate::types::{RunId, TaskId};
+
+/// What a query is started with.
+pub(crate) struct Launch {
+    pub(crate) settings: RunSettings,
+    pub(crate) trigger: Trigger,
+    pub(crate) restart: RestartStrategy,
+    pub(crate) stop_timeout: Duration,
+    pub(crate) shared: Arc<QueryShared>,
+}
+
+/// A launched query, seen from outside.
+pub(crate) struct QueryActor {
+    coordinator: Addr<Coordinator>,
+    arbiter: Arbiter,
+}
+
+/// Starts a query's coordinator on an arbiter of its own and waits until its first run is assembled.
+pub(crate) fn launch(launch: Launch) -> Result<QueryActor> {
+    let arbiter = system::new_arbiter()?;
+    let (launched, result) = bounded(1);
+    let coordinator = Coordinator::start_in_arbiter(&arbiter.handle(), |_| Coordinator::new(launch, launched));
+    match result.recv() {
+        Ok(Ok(())) => Ok(QueryActor { coordinator, arbiter }),
+        Ok(Err(error)) => {
+            join(arbiter);
+            Err(error)
+        }
+        Err(_) => Err(Error::Protocol("the coordinator is gone".to_owned())),
+    }
+}
+
+impl QueryActor {
+    /// Tells the coordinator something; nothing happens if it has ended.
+    pub(crate) fn sender(&self) -> impl Fn(Command) + Send + Sync + 'static {
+        let coordinator = self.coordinator.clone();
+        move |command| coordinator.do_send(command)
+    }
+
+    /// Waits until the coordinator's thread is gone. To be called when the query has ended.
+    pub(crate) fn join(self) {
+        join(self.arbiter);
+    }
+}
+
+fn join(arbiter: Arbiter) {
+    if arbiter.join().is_err() {
+        tracing::error!("the coordinator's thread panicked");
+    }
+}
+
+/// The actor.
+struct Coordinator {
+    settings: RunSettings,
+    trigger: Trigger,
+    restarts: Restarts,
+    stop_timeout: Duration,
+    shared: Arc<QueryShared>,
+    /// Answers `launch`; gone after the first run was assembled.
+    launched: Option<Sender<Result<()>>>,
+    run: Option<Run>,
+    /// The owner has asked for the end: no new epoch begins, and nothing is restarted.
+    stop_requested: bool,
+    /// Whether the trigger's time has come.
+    due: bool,
+    /// `Trigger::Once` has had its epoch.
+    once_done: bool,
+    /// Dropped, and so answered, when there is nothing left to do.
+    idle_waiters: Vec<Sender<Infallible>>,
+    /// Whether a notification is on its way already.
+    notified: Arc<AtomicBool>,
+    timer: Option<SpawnHandle>,
+}
+
+/// The run that is under way.
+struct Run {
+    id: RunId,
+    driver: EpochDriver,
+    /// Taken, and dropped, to cancel.
+    guard: Option<CancelGuard>,
+    sources: BTreeMap<TaskId, Addr<TaskActor>>,
+    running: BTreeSet<TaskId>,
+    ending: Ending,
+}
+
+/// How a run comes to its end.
+enum Ending {
+    /// It does not.
+    No,
+    /// Its sources were told that no epoch follows.
+    Draining,
+    /// Its tasks were cancelled, because of this failure or, without one, on request.
+    Cancelling(Option<Error>),
+}
+
+/// An acknowledgement, with the run that it is of.
+struct RunAck(RunId, TaskAck);
+
+impl Message for RunAck {
+    type Result = ();
+}
+
+impl Coordinator {
+    fn new(launch: Launch, launched: Sender<Result<()>>) -> Self {
+        Coordinator {
+            settings: launch.settings,
+            trigger: launch.trigger,
+            restarts: Restarts::new(launch.restart),
+            stop_timeout: launch.stop_timeout,
+            shared: launch.shared,
+            launched: Some(launched),
+            run: None,
+            stop_requested: false,
+            due: true,
+            once_done: false,
+            idle_waiters: Vec::new(),
+            notified: Arc::new(AtomicBool::new(false)),
+            timer: None,
+        }
+    }
+
+    /// Assembles a run and starts its tasks.
+    fn start_run(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        let id = RunId::random();
+        let coordinator = ctx.address();
+        let acks: AckSender = {
+            let coordinator = coordinator.clone();
+            Arc::new(move |ack| coordinator.do_send(RunAck(id, ack)))
+        };
+        let notifier = self.notifier(coordinator.clone());
+        let Assembly { mut driver, tasks, guard } = catch_panic(|| assemble(&self.settings, id, acks, &notifier))?;
+        if self.trigger == Trigger::AvailableNow {
+            driver.freeze()?;
+        }
+        self.shared.run_started(driver.query_id(), id, tasks.iter().map(|t| (t.task.clone(), Arc::clone(&t.metrics))).collect());
+        let mut run =
+            Run { id, driver, guard: Some(guard), sources: BTreeMap::new(), running: BTreeSet::new(), ending: Ending::No };
+        let control = system::control()?;
+        let span = self.shared.span(id);
+        for plan in tasks {
+            run.start_task(plan, &control, coordinator.clone(), &span);
+        }
+        tracing::info!(parent: &span, tasks = run.running.len(), "run started");
+        self.run = Some(run);
+        Ok(())
+    }
+
+    /// Sources call it from any thread, as often as they like; at most one message is on its way at a time.
+    fn notifier(&self, coordinator: Addr<Coordinator>) -> Notifier {
+        let notified = Arc::clone(&self.notified);
+        Notifier::new(move || {
+            if !notified.swap(true, Ordering::SeqCst) {
+                coordinator.do_send(Wake::Notified);
+            }
+        })
+    }
+
+    /// Commits what is complete, begins what can begin, ends what is to end.
+    fn advance(&mut self, ctx: &mut Context<Self>) {
+        if let Err(error) = self.try_advance(ctx) {
+            self.cancel(Some(error), ctx);
+        }
+    }
+
+    fn try_advance(&mut self, ctx: &mut Context<Self>) -> Result<()> {
+        loop {
+            let Some(run) = self.run.as_mut().filter(|run| matches!(run.ending, Ending::No)) else { return Ok(()) };
+            while let Some(progress) = run.driver.commit_next()? {
+                self.restarts.after_commit();
+                self.shared.committed(progress);
+            }
+            if self.stop_requested || self.once_done {
+                if run.driver.is_quiet() {
+                    self.drain(ctx);
+                }
+                return Ok(());
+            }
+            // Logged epochs, and callers who wait, don't wait for the trigger.
+            let due = self.due || run.driver.is_replaying() || !self.idle_waiters.is_empty();
+            if !run.driver.has_room() || !due {
+                return Ok(());
+            }
+            self.due = false;
+            if !self.begin_epoch(ctx)? {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Begins an epoch if there is anything to do; says whether it did.
+    fn begin_epoch(&mut self, ctx: &mut Context<Self>) -> Result<bool> {
+        let Some(run) = self.run.as_mut() else { return Ok(false) };
+        let (replaying, once) = (run.driver.is_replaying(), self.trigger == Trigger::Once);
+        let limit = if once { ReadLimit::All } else { ReadLimit::Configured };
+        match run.driver.begin(limit)? {
+            Some(start) => {
+                run.send(start)?;
+                self.once_done = once && !replaying;
+                self.schedule(ctx);
+                Ok(true)
+            }
+            None => {
+                if run.driver.is_quiet() {
+                    self.idle_waiters.clear();
+                    let bounded = match self.trigger {
+                        Trigger::AvailableNow | Trigger::Once => true,
+                        Trigger::ProcessingTime(_) => run.driver.is_finished(),
+                    };
+                    if bounded {
+                        self.drain(ctx);
+                        return Ok(false);
+                    }
+                }
+                self.schedule(ctx);
+                Ok(false)
+            }
+        }
+    }
+
+    /// Sets when to look for input next. With an interval: at its next multiple. Without: at once after an epoch, and when idle
+    /// as soon as a source notifies or, for sources that can't, after their poll interval.
+    fn schedule(&mut self, ctx: &mut Context<Self>) {
+        if let Some(timer) = self.timer.take() {
+            ctx.cancel_future(timer);
+        }
+        let Some(run) = &self.run else { return };
+        let wait = match self.trigger.next_tick(self.settings.clock.now_ms()) {
+            Some(tick) => Some(tick),
+            None if !run.driver.is_quiet() => {
+                self.due = true;
+                None
+            }
+            None => run.driver.poll_interval(),
+        };
+        self.timer = wait.map(|wait| ctx.notify_later(Wake::Timer, wait));
+    }
+
+    /// Ends the run in good order: every task ends when its inputs have.
+    fn drain(&mut self, ctx: &mut Context<Self>) {
+        let Some(run) = &mut self.run else { return };
+        run.ending = Ending::Draining;
+        run.sources.values().for_each(|source| source.do_send(SourceCommand::Drain));
+        self.expect_end(ctx);
+    }
+
+    /// Ends the run now, because of `failure` or on request. Of several failures the likeliest root cause is kept.
+    fn cancel(&mut self, failure: Option<Error>, ctx: &mut Context<Self>) {
+        let Some(run) = &mut self.run else { return };
+        let cause = match std::mem::replace(&mut run.ending, Ending::No) {
+            Ending::Cancelling(known) => likelier(known, failure),
+            Ending::No | Ending::Draining => failure,
+        };
+        run.ending = Ending::Cancelling(cause);
+        if run.guard.take().is_some() {
+            self.expect_end(ctx);
+        }
+        self.finish_if_over(ctx);
+    }
+
+    /// If the tasks don't end in time: a drain turns into a cancel, a cancel gives up on them.
+    fn expect_end(&mut self, ctx: &mut Context<Self>) {
+        let Some(run) = self.run.as_ref().map(|run| run.id) else { return };
+        let draining = self.run.as_ref().is_some_and(|run| matches!(run.ending, Ending::Draining));
+        ctx.run_later(self.stop_timeout, move |this, ctx| {
+            if this.run.as_ref().is_none_or(|current| current.id != run) {
+                return;
+            }
+            if draining { this.cancel(None, ctx) } else { this.give_up(ctx) }
+        });
+    }
+
+    /// Tasks are stuck in code that is not ours. Their threads can't be killed; they are left behind, by name.
+    fn give_up(&mut self, ctx: &mut Context<Self>) {
+        let Some(run) = &mut self.run else { return };
+        let tasks = std::mem::take(&mut run.running).iter().map(TaskId::to_string).collect();
+        let stuck = Error::StopTimeout { timeout: self.stop_timeout, tasks };
+        tracing::error!(error = %stuck, "gave up waiting");
+        // The failure that set off the cancel says more than that a task is stuck, but a restart beside stuck threads is no option.
+        let cause = match std::mem::replace(&mut run.ending, Ending::No) {
+            Ending::Cancelling(known) => likelier(known, Some(stuck)),
+            Ending::No | Ending::Draining => Some(stuck),
+        };
+        run.ending = Ending::Cancelling(cause);
+        self.stop_requested = true;
+        self.finish_if_over(ctx);
+    }
+
+    fn task_exited(&mut self, exit: TaskExit, ctx: &mut Context<Self>) {
+        let Some(run) = &mut self.run else { return };
+        run.running.remove(&exit.task);
+        let TaskExit { task, epoch, result } = exit;
+        match result {
+            Ok(()) if matches!(run.ending, Ending::No) => {
+                let cause = Box::new(Error::Protocol("the task ended by itself".to_owned()));
+                self.cancel(Some(Error::Task { task, epoch, cause }), ctx);
+            }
+            Ok(()) => self.finish_if_over(ctx),
+            Err(cause) => self.cancel(Some(Error::Task { task, epoch, cause: Box::new(cause) }), ctx),
+        }
+    }
+
+    fn finish_if_over(&mut self, ctx: &mut Context<Self>) {
+        let Some(run) = self.run.take_if(|run| run.running.is_empty()) else { return };
+        let requested = self.stop_requested;
+        let failure = run.finish(requested);
+        match failure {
+            None => self.end(None, ctx),
+            Some(error) => {
+                let delay = if requested || !error.is_retryable() { None } else { self.restarts.after_failure() };
+                match delay {
+                    Some(delay) => self.restart_later(error, delay, ctx),
+                    None => self.end(Some(error), ctx),
+                }
+            }
+        }
+    }
+
+    fn restart_later(&mut self, error: Error, delay: Duration, ctx: &mut Context<Self>) {
+        tracing::warn!(parent: &self.shared.span(RunId::random()), %error, ?delay, "run failed; it will be restarted");
+        self.shared.set_state(QueryState::Restarting);
+        ctx.run_later(delay, |this, ctx| {
+            if this.stop_requested {
+                return this.end(None, ctx);
+            }
+            match this.start_run(ctx) {
+                Ok(()) => this.begin_running(ctx),
+                Err(error) => match this.restarts.after_failure().filter(|_| error.is_retryable()) {
+                    Some(delay) => this.restart_later(error, delay, ctx),
+                    None => this.end(Some(error), ctx),
+                },
+            }
+        });
+    }
+
+    fn begin_running(&mut self, ctx: &mut Context<Self>) {
+        self.shared.set_state(QueryState::Running);
+        self.due = true;
+        self.advance(ctx);
+    }
+
+    fn end(&mut self, error: Option<Error>, ctx: &mut Context<Self>) {
+        self.shared.ended(error);
+        self.idle_waiters.clear();
+        ctx.stop();
+        Arbiter::current().stop();
+    }
+}
+
+impl Run {
+    fn start_task(
+        &mut self,
+        plan: TaskPlan,
+        control: &actix::ArbiterHandle,
+        coordinator: Addr<Coordinator>,
+        span: &tracing::Span,
+    ) {
+        let (task, is_source) = (plan.task.clone(), plan.commands.is_some());
+        let span = span.clone();
+        let actor = TaskActor::start_in_arbiter(control, move |_| TaskActor::new(plan, coordinator.recipient(), span));
+        self.running.insert(task.clone());
+        if is_source {
+            self.sources.insert(task, actor);
+        }
+    }
+
+    /// Sends an epoch's splits to all tasks of all sources.
+    fn send(&self, start: EpochStart) -> Result<()> {
+        let EpochStart { info, splits } = start;
+        for (task, splits) in splits {
+            match self.sources.get(&task) {
+                Some(source) => source.do_send(SourceCommand::RunEpoch { epoch: info, splits }),
+                None => return Err(Error::Protocol(format!("there is no source task {task}"))),
+            }
+        }
+        Ok(())
+    }
+
+    /// All tasks have ended: closes what the run held, and gives the failure, if it ended by one.
+    fn finish(self, requested: bool) -> Option<Error> {
+        let Run { mut driver, ending, .. } = self;
+        let failure = match ending {
+            Ending::Draining => driver.close().err(),
+            Ending::Cancelling(failure) => failure.filter(|error| !(requested && error.rank() <= Error::Cancelled.rank())),
+            Ending::No => None,
+        };
+        // Sources and sinks are users' code, to their last breath.
+        let dropped = catch_panic(move || {
+            drop(driver);
+            Ok(())
+        });
+        likelier(failure, dropped.err())
+    }
+}
+
+/// The likelier root cause of two.
+fn likelier(first: Option<Error>, second: Option<Error>) -> Option<Error> {
+    match (first, second) {
+        (Some(first), Some(second)) => Some(if second.rank() > first.rank() { second } else { first }),
+        (first, second) => first.or(second),
+    }
+}
+
+impl Actor for Coordinator {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        let started = self.start_run(ctx);
+        let failed = started.is_err();
+        if failed {
+            ctx.stop();
+            Arbiter::current().stop();
+        }
+        if let Some(launched) = self.launched.take()
+            && launched.send(started).is_err()
+        {
+            tracing::debug!("nobody waits for the launch");
+        }
+        if !failed {
+            self.begin_running(ctx);
+        }
+    }
+}
+
+impl Handler<Wake> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, wake: Wake, ctx: &mut Self::Context) {
+        match wake {
+            // Cleared before looking, so that what comes while looking is not missed.
+            Wake::Notified => {
+                self.notified.store(false, Ordering::SeqCst);
+                if self.trigger.next_tick(0).is_none() {
+                    self.due = true;
+                }
+            }
+            Wake::Timer => {
+                self.timer = None;
+                self.due = true;
+            }
+        }
+        self.advance(ctx);
+    }
+}
+
+impl Handler<RunAck> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, RunAck(run, ack): RunAck, ctx: &mut Self::Context) {
+        let Some(current) = self.run.as_mut().filter(|current| current.id == run) else { return };
+        match current.driver.ack(ack) {
+            Ok(()) => self.advance(ctx),
+            Err(error) => self.cancel(Some(error), ctx),
+        }
+    }
+}
+
+impl Handler<TaskExit> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, exit: TaskExit, ctx: &mut Self::Context) {
+        self.task_exited(exit, ctx);
+    }
+}
+
+impl Handler<Command> for Coordinator {
+    type Result = ();
+
+    fn handle(&mut self, command: Command, ctx: &mut Self::Context) {
+        match command {
+            Command::Stop => {
+                self.stop_requested = true;
+                self.advance(ctx);
+            }
+            Command::Cancel => {
+                self.stop_requested = true;
+                self.cancel(None, ctx);
+            }
+            Command::AwaitIdle(waiter) => {
+                self.idle_waiters.push(waiter);
+                self.advance(ctx);
+            }
+        }
+    }
+}

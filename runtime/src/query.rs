@@ -1,0 +1,425 @@
+//! A query: a topology that runs on a checkpoint, and the handle on it.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::bounded;
+
+use crate::actor::{Command, Launch, QueryActor, launch};
+use crate::checkpoint::CheckpointOptions;
+use crate::coordinator::{RestartStrategy, RunSettings};
+use crate::error::{Error, Result};
+use crate::metrics::{TaskMetrics, TaskMetricsSnapshot};
+use crate::progress::EpochProgress;
+use crate::registry;
+use crate::time::{Clock, SystemClock, Trigger};
+use crate::topology::Topology;
+use crate::types::{QueryId, RunId, TaskId};
+
+/// How many committed epochs [`QueryHandle::recent_progress`] remembers.
+const RECENT_PROGRESS: usize = 100;
+
+/// A query that is to be started.
+///
+/// ```no_run
+/// # fn topology() -> tidegate_runtime::Topology { unimplemented!() }
+/// use std::time::Duration;
+/// use tidegate_runtime::{Query, Trigger};
+///
+/// let query = Query::new(topology())
+///     .checkpoint("/var/lib/app/word-count")
+///     .trigger(Trigger::ProcessingTime(Duration::from_secs(1)))
+///     .start()?;
+/// query.await_termination(None)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Query {
+    name: String,
+    topology: Topology,
+    checkpoint: Option<PathBuf>,
+    checkpoint_options: CheckpointOptions,
+    trigger: Trigger,
+    restart: RestartStrategy,
+    stop_timeout: Duration,
+    max_epochs_in_flight: usize,
+    clock: Arc<dyn Clock>,
+}
+
+impl Query {
+    /// A query over this topology, named after it, with the default trigger and a checkpoint that does not outlive it.
+    pub fn new(topology: Topology) -> Self {
+        Query {
+            name: topology.name().to_owned(),
+            topology,
+            checkpoint: None,
+            checkpoint_options: CheckpointOptions::default(),
+            trigger: Trigger::default(),
+            restart: RestartStrategy::None,
+            stop_timeout: Duration::from_secs(30),
+            max_epochs_in_flight: 1,
+            clock: Arc::new(SystemClock),
+        }
+    }
+
+    /// The name shown in logs and progress.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// The directory that makes the query recoverable. It is created if it does not exist; if it exists, the query goes on where
+    /// it stopped. Without one, a temporary directory is used and removed at the end.
+    pub fn checkpoint(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.checkpoint = Some(directory.into());
+        self
+    }
+
+    /// How the checkpoint is kept.
+    pub fn checkpoint_options(mut self, options: CheckpointOptions) -> Self {
+        self.checkpoint_options = options;
+        self
+    }
+
+    /// When epochs start.
+    pub fn trigger(mut self, trigger: Trigger) -> Self {
+        self.trigger = trigger;
+        self
+    }
+
+    /// What happens after a failure.
+    pub fn restart(mut self, strategy: RestartStrategy) -> Self {
+        self.restart = strategy;
+        self
+    }
+
+    /// How long tasks may take to drain, and again to cancel, before they are given up. 30 seconds, if not set.
+    pub fn stop_timeout(mut self, timeout: Duration) -> Self {
+        self.stop_timeout = timeout;
+        self
+    }
+
+    /// How many epochs may be under way at a time: 1, if not set, as in Spark's micro-batch mode. With more, sources read the next
+    /// epoch while the one before it is snapshotted and committed.
+    pub fn max_epochs_in_flight(mut self, epochs: usize) -> Self {
+        self.max_epochs_in_flight = epochs.max(1);
+        self
+    }
+
+    /// The clock that epochs are stamped with.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Starts the query on threads of its own and returns.
+    ///
+    /// It goes on when the handle is dropped: [`queries`](crate::queries) finds it again.
+    ///
+    /// # Errors
+    /// When the checkpoint is locked, damaged or another topology's, and when a source or sink can't be opened. Then nothing runs,
+    /// and nothing has changed.
+    pub fn start(self) -> Result<QueryHandle> {
+        let (path, temporary) = match self.checkpoint {
+            Some(path) => (path, None),
+            None => {
+                let directory = tempfile::Builder::new().prefix("tidegate-").tempdir();
+                let directory = directory.map_err(Error::io("create a temporary checkpoint in", std::env::temp_dir()))?;
+                (directory.path().to_path_buf(), Some(directory))
+            }
+        };
+        let shared = Arc::new(QueryShared::new(self.name, self.topology.clone(), temporary));
+        let settings = RunSettings {
+            topology: self.topology,
+            checkpoint: path,
+            checkpoint_options: self.checkpoint_options,
+            clock: self.clock,
+            max_epochs_in_flight: self.max_epochs_in_flight,
+        };
+        let actor = launch(Launch {
+            settings,
+            trigger: self.trigger,
+            restart: self.restart,
+            stop_timeout: self.stop_timeout,
+            shared: Arc::clone(&shared),
+        })?;
+        let handle = QueryHandle { commands: Arc::new(actor.sender()), shared };
+        handle.shared.attach(actor);
+        registry::add(&handle);
+        Ok(handle)
+    }
+}
+
+/// What a query is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum QueryState {
+    /// Being set up.
+    Starting,
+    /// Waiting for input or processing it.
+    Running,
+    /// Failed, and waiting to be restarted.
+    Restarting,
+    /// Ended in good order.
+    Stopped,
+    /// Ended by a failure.
+    Failed,
+}
+
+/// Why a query failed.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("[STREAM_FAILED] query {name} [id = {id}, runId = {run}] failed: {cause}")]
+pub struct QueryError {
+    /// The query's name.
+    pub name: String,
+    /// The query's id.
+    pub id: String,
+    /// The id of the run that failed.
+    pub run: String,
+    /// The root cause, with the task and epoch where they are known.
+    #[source]
+    pub cause: Arc<Error>,
+}
+
+/// A running or ended query. Clones are handles on the same query.
+#[derive(Clone)]
+pub struct QueryHandle {
+    shared: Arc<QueryShared>,
+    commands: Arc<dyn Fn(Command) + Send + Sync>,
+}
+
+impl QueryHandle {
+    /// The id, the same over all restarts from the same checkpoint.
+    pub fn id(&self) -> QueryId {
+        self.shared.lock().id
+    }
+
+    /// The id of the current run, or the last one.
+    pub fn run_id(&self) -> RunId {
+        self.shared.lock().run
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// What runs.
+    pub fn topology(&self) -> &Topology {
+        &self.shared.topology
+    }
+
+    /// What it is doing.
+    pub fn state(&self) -> QueryState {
+        self.shared.lock().state
+    }
+
+    /// Whether it has not ended.
+    pub fn is_active(&self) -> bool {
+        !self.state().is_over()
+    }
+
+    /// The newest committed epoch's figures; `None` before the first.
+    pub fn last_progress(&self) -> Option<EpochProgress> {
+        self.shared.lock().progress.back().cloned()
+    }
+
+    /// The figures of up to 100 newest committed epochs, oldest first.
+    pub fn recent_progress(&self) -> Vec<EpochProgress> {
+        self.shared.lock().progress.iter().cloned().collect()
+    }
+
+    /// Every task's counters, as they stand.
+    pub fn metrics(&self) -> Vec<(TaskId, TaskMetricsSnapshot)> {
+        self.shared.lock().tasks.iter().map(|(task, metrics)| (task.clone(), metrics.read())).collect()
+    }
+
+    /// Why it failed; `None` while it runs and after a good end.
+    pub fn exception(&self) -> Option<QueryError> {
+        self.shared.lock().error.clone()
+    }
+
+    /// Waits until everything that the sources have at this moment is committed, without waiting for the trigger's interval.
+    ///
+    /// # Errors
+    /// When the query fails meanwhile.
+    pub fn process_all_available(&self) -> Result<(), QueryError> {
+        let (waiter, idle) = bounded::<Infallible>(0);
+        (self.commands)(Command::AwaitIdle(waiter));
+        // It ends by the drop of the sender: nothing is left to do, or the query has ended.
+        if let Ok(never) = idle.recv() {
+            match never {}
+        }
+        self.exception().map_or(Ok(()), Err)
+    }
+
+    /// Waits until the query has ended, at most for `timeout`; says whether it has. All its threads are gone then.
+    ///
+    /// # Errors
+    /// The failure that ended the query.
+    pub fn await_termination(&self, timeout: Option<Duration>) -> Result<bool, QueryError> {
+        if !self.shared.wait_for_end(timeout) {
+            return Ok(false);
+        }
+        self.shared.join();
+        self.exception().map_or(Ok(true), Err)
+    }
+
+    /// Finishes the epochs that are under way, ends the query and waits for its end.
+    ///
+    /// # Errors
+    /// The failure that ended the query, if it was not this stop.
+    pub fn stop(&self) -> Result<(), QueryError> {
+        (self.commands)(Command::Stop);
+        self.await_termination(None).map(|_ended| ())
+    }
+
+    /// Ends the query now and waits for its end. What is not committed is run again at the next start.
+    ///
+    /// # Errors
+    /// The failure that ended the query, if it was not this cancel.
+    pub fn cancel(&self) -> Result<(), QueryError> {
+        (self.commands)(Command::Cancel);
+        self.await_termination(None).map(|_ended| ())
+    }
+}
+
+impl fmt::Debug for QueryHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let inner = self.shared.lock();
+        f.debug_struct("QueryHandle")
+            .field("name", &self.shared.name)
+            .field("id", &inner.id)
+            .field("state", &inner.state)
+            .finish_non_exhaustive()
+    }
+}
+
+impl QueryState {
+    fn is_over(self) -> bool {
+        matches!(self, QueryState::Stopped | QueryState::Failed)
+    }
+}
+
+/// What the coordinator and all handles share.
+pub(crate) struct QueryShared {
+    name: String,
+    topology: Topology,
+    inner: Mutex<QueryInner>,
+    /// Signalled when the query has ended.
+    ended: Condvar,
+}
+
+struct QueryInner {
+    id: QueryId,
+    run: RunId,
+    state: QueryState,
+    error: Option<QueryError>,
+    progress: VecDeque<EpochProgress>,
+    tasks: Vec<(TaskId, Arc<TaskMetrics>)>,
+    /// Taken by the first who waits for the end.
+    actor: Option<QueryActor>,
+    /// The checkpoint of a query that has no other; removed at the end.
+    temporary: Option<tempfile::TempDir>,
+}
+
+impl QueryShared {
+    fn new(name: String, topology: Topology, temporary: Option<tempfile::TempDir>) -> Self {
+        let inner = QueryInner {
+            id: QueryId::random(),
+            run: RunId::random(),
+            state: QueryState::Starting,
+            error: None,
+            progress: VecDeque::new(),
+            tasks: Vec::new(),
+            actor: None,
+            temporary,
+        };
+        QueryShared { name, topology, inner: Mutex::new(inner), ended: Condvar::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, QueryInner> {
+        // Nothing panics while it holds the lock; if something did, the fields are still each whole.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn attach(&self, actor: QueryActor) {
+        self.lock().actor = Some(actor);
+    }
+
+    pub(crate) fn run_started(&self, id: QueryId, run: RunId, tasks: Vec<(TaskId, Arc<TaskMetrics>)>) {
+        let mut inner = self.lock();
+        inner.id = id;
+        inner.run = run;
+        inner.tasks = tasks;
+    }
+
+    /// The span of a run.
+    pub(crate) fn span(&self, run: RunId) -> tracing::Span {
+        tracing::info_span!("query", id = %self.lock().id, run = %run, name = %self.name)
+    }
+
+    pub(crate) fn set_state(&self, state: QueryState) {
+        self.lock().state = state;
+    }
+
+    pub(crate) fn committed(&self, progress: EpochProgress) {
+        tracing::debug!(query = %self.name, epoch = %progress.epoch, rows = progress.input_rows, "epoch committed");
+        let mut inner = self.lock();
+        if inner.progress.len() == RECENT_PROGRESS {
+            inner.progress.pop_front();
+        }
+        inner.progress.push_back(progress);
+    }
+
+    /// Called once, when nothing of the query runs any more but the coordinator's own thread.
+    pub(crate) fn ended(&self, cause: Option<Error>) {
+        let mut inner = self.lock();
+        inner.error = cause.map(|cause| QueryError {
+            name: self.name.clone(),
+            id: inner.id.to_string(),
+            run: inner.run.to_string(),
+            cause: Arc::new(cause),
+        });
+        inner.state = if inner.error.is_some() { QueryState::Failed } else { QueryState::Stopped };
+        match &inner.error {
+            Some(error) => tracing::error!(%error, "query failed"),
+            None => tracing::info!(query = %self.name, "query ended"),
+        }
+        inner.temporary = None;
+        let id = inner.id;
+        drop(inner);
+        registry::remove(id);
+        self.ended.notify_all();
+    }
+
+    fn wait_for_end(&self, timeout: Option<Duration>) -> bool {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut inner = self.lock();
+        while !inner.state.is_over() {
+            inner = match deadline {
+                None => self.ended.wait(inner).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    self.ended.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        true
+    }
+
+    fn join(&self) {
+        let actor = self.lock().actor.take();
+        if let Some(actor) = actor {
+            actor.join();
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The loop of an operator's task.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crossbeam_channel::{Sender, select};
+
+use super::{AckSender, OpenEpoch, SnapshotJob, TaskAck, TaskSpans};
+use crate::checkpoint::StateReader;
+use crate::edge::{Cancel, GateEvent, InputGate, Output};
+use crate::error::{Error, Result};
+use crate::failpoint;
+use crate::message::Barrier;
+use crate::metrics::TaskMetrics;
+use crate::operator::{Operator, OperatorContext};
+use crate::state::{KeyGroupRange, MemoryTable, StateStore, TableSpec};
+use crate::types::{EpochInfo, TaskId, Watermark};
+
+/// One task of an operator.
+pub(crate) struct OperatorTask {
+    pub(crate) task: TaskId,
+    pub(crate) operator: Box<dyn Operator>,
+    pub(crate) state: TaskState,
+    pub(crate) gate: InputGate,
+    pub(crate) output: Output,
+    pub(crate) cancel: Cancel,
+    pub(crate) metrics: Arc<TaskMetrics>,
+    pub(crate) acks: AckSender,
+    pub(crate) snapshots: Sender<SnapshotJob>,
+    pub(crate) open_epoch: Arc<OpenEpoch>,
+    pub(crate) reported_watermark: Option<Watermark>,
+}
+
+/// A task's part of its operator's state tables.
+pub(crate) struct TaskState {
+    tables: Vec<Box<dyn StateStore>>,
+    parallelism: usize,
+    /// The checkpoint holds the state of another parallelism: the next snapshot must be a whole one, to replace it.
+    snapshot_all: bool,
+}
+
+impl TaskState {
+    /// Reads the state that the checkpoint holds for the task's key groups.
+    pub(crate) fn restore(task: &TaskId, parallelism: usize, specs: Vec<TableSpec>, reader: &StateReader) -> Result<Self> {
+        let groups = KeyGroupRange::of_subtask(task.subtask, parallelism);
+        let mut tables: Vec<Box<dyn StateStore>> = Vec::with_capacity(specs.len());
+        for spec in specs {
+            let mut table = MemoryTable::new(spec.clone(), groups)?;
+            reader.read(&task.node, &spec, &mut |batch| table.restore(&batch, groups))?;
+            tables.push(Box::new(table));
+        }
+        let snapshot_all = reader.parallelism(&task.node).is_some_and(|logged| logged != parallelism);
+        Ok(TaskState { tables, parallelism, snapshot_all })
+    }
+
+    /// The changes of the epoch, table by table; tables without any are left out.
+    fn snapshot(&mut self) -> Result<Vec<(TableSpec, crate::state::Snapshot)>> {
+        let all = std::mem::take(&mut self.snapshot_all);
+        let mut snapshots = Vec::new();
+        for table in &mut self.tables {
+            let snapshot = if all { table.snapshot_all()? } else { table.snapshot()? };
+            if all || snapshot.rows > 0 {
+                snapshots.push((table.spec().clone(), snapshot));
+            }
+        }
+        Ok(snapshots)
+    }
+
+    fn measure(&self, metrics: &TaskMetrics) {
+        let rows: usize = self.tables.iter().map(|table| table.len()).sum();
+        let bytes: usize = self.tables.iter().map(|table| table.memory_bytes()).sum();
+        metrics.state(rows as u64, bytes as u64);
+    }
+}
+
+impl OperatorTask {
+    pub(crate) fn run(mut self) -> Result<()> {
+        let mut spans = TaskSpans::new(Arc::clone(&self.open_epoch));
+        self.state.measure(&self.metrics);
+        self.call(None, |operator, context| operator.open(context))?;
+        loop {
+            match self.gate.next()? {
+                GateEvent::Batch(port, epoch, batch) => {
+                    spans.enter(epoch.epoch);
+                    failpoint::hit("run.mid")?;
+                    self.call(Some(epoch), |operator, context| operator.process(port, batch, context))?;
+                }
+                GateEvent::Barrier(barrier) => {
+                    spans.enter(barrier.epoch.epoch);
+                    self.end_epoch(barrier)?;
+                }
+                GateEvent::End => {
+                    self.operator.close()?;
+                    return self.output.end();
+                }
+            }
+        }
+    }
+
+    /// What the epoch owes goes out before its barrier; the snapshot is taken between the two, and written elsewhere.
+    fn end_epoch(&mut self, barrier: Barrier) -> Result<()> {
+        self.call(Some(barrier.epoch), |operator, context| operator.end_epoch(context))?;
+        failpoint::hit("align.before")?;
+        let snapshots = self.state.snapshot()?;
+        self.state.measure(&self.metrics);
+        self.output.barrier(barrier)?;
+        failpoint::hit("align.half")?;
+        self.acknowledge(barrier.epoch, snapshots)
+    }
+
+    fn acknowledge(&mut self, epoch: EpochInfo, tables: Vec<(TableSpec, crate::state::Snapshot)>) -> Result<()> {
+        let ack = TaskAck {
+            task: self.task.clone(),
+            epoch: epoch.epoch,
+            runs: Vec::new(),
+            staged: None,
+            watermark: self.reported_watermark,
+            metrics: self.metrics.read(),
+        };
+        if tables.is_empty() {
+            (self.acks)(ack);
+            return Ok(());
+        }
+        let job = SnapshotJob { ack, parallelism: self.state.parallelism, tables, metrics: Arc::clone(&self.metrics) };
+        select! {
+            send(self.snapshots, job) -> sent => sent.map_err(|_| Error::PeerGone),
+            recv(self.cancel) -> _ => Err(Error::Cancelled),
+        }
+    }
+
+    fn call(
+        &mut self,
+        epoch: Option<EpochInfo>,
+        call: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let (started, blocked) = (Instant::now(), self.metrics.blocked_so_far());
+        let mut context = OperatorContext {
+            task: &self.task,
+            epoch,
+            tables: &mut self.state.tables,
+            output: &mut self.output,
+            reported_watermark: &mut self.reported_watermark,
+        };
+        let result = call(self.operator.as_mut(), &mut context);
+        self.metrics.busy(started.elapsed().saturating_sub(self.metrics.blocked_so_far() - blocked));
+        result
+    }
+}
