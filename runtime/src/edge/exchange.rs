@@ -136,3 +136,98 @@ impl HashRouter {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+    use arrow::datatypes::Int64Type;
+    use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn batch(keys: &[Option<String>], first: i64) -> RecordBatch {
+        let numbers = Int64Array::from_iter_values(first..first + keys.len() as i64);
+        let keys: ArrayRef = Arc::new(StringArray::from(keys.to_vec()));
+        RecordBatch::try_from_iter([("key", keys), ("n", Arc::new(numbers) as ArrayRef)]).unwrap()
+    }
+
+    fn numbers(batch: &RecordBatch) -> Vec<i64> {
+        batch.column(1).as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    proptest! {
+        /// A hash exchange loses no row, keeps the order within a target, sends equal keys to one target, and to the owner of
+        /// their key group.
+        #[test]
+        fn hash_exchange_is_a_stable_partition(
+            batches in prop::collection::vec(prop::collection::vec(prop::option::of("[a-e]{0,3}"), 1..40), 1..6),
+            targets in 1usize..6,
+        ) {
+            let mut sent: Vec<Vec<i64>> = vec![Vec::new(); targets];
+            let mut keys_at: Vec<Vec<Option<String>>> = vec![Vec::new(); targets];
+            let schema = batch(&batches[0], 0).schema();
+            let mut router = Router::hash(vec![0], &schema, targets);
+            let mut send = |target: usize, batch: RecordBatch| {
+                sent[target].extend(numbers(&batch));
+                keys_at[target].extend(batch.column(0).as_string::<i32>().iter().map(|key| key.map(str::to_owned)));
+                Ok(())
+            };
+            let mut first = 0;
+            for keys in &batches {
+                router.route(batch(keys, first), targets, &mut send).unwrap();
+                first += keys.len() as i64;
+            }
+            router.flush(&mut send).unwrap();
+            let mut all: Vec<i64> = sent.concat();
+            all.sort_unstable();
+            prop_assert_eq!(all, (0..first).collect::<Vec<_>>());
+            prop_assert!(sent.iter().all(|rows| rows.is_sorted()));
+            for (target, keys) in keys_at.iter().enumerate() {
+                for key in keys {
+                    let column: ArrayRef = Arc::new(StringArray::from(vec![key.clone()]));
+                    let mut hash = Vec::new();
+                    hash_columns(&[column], 1, &mut hash).unwrap();
+                    prop_assert_eq!(KeyGroup::of_hash(hash[0]).owner(targets), target);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rebalance_takes_turns_and_broadcast_copies() {
+        let rows = batch(&[None], 0);
+        let mut order = Vec::new();
+        let mut rebalance = Router::Rebalance { next: 2 };
+        for _ in 0..4 {
+            rebalance
+                .route(rows.clone(), 3, &mut |target, _| {
+                    order.push(target);
+                    Ok(())
+                })
+                .unwrap();
+        }
+        Router::Broadcast
+            .route(rows, 3, &mut |target, _| {
+                order.push(target);
+                Ok(())
+            })
+            .unwrap();
+        assert_eq!(order, [2, 0, 1, 2, 0, 1, 2]);
+    }
+
+    #[test]
+    fn pieces_are_gathered_to_full_batches() {
+        let keys: Vec<Option<String>> = (0..1000).map(|n| Some(n.to_string())).collect();
+        let mut router = Router::hash(vec![0], &batch(&keys, 0).schema(), 2);
+        let mut sizes = Vec::new();
+        for _ in 0..40 {
+            router
+                .route(batch(&keys, 0), 2, &mut |_, batch| {
+                    sizes.push(batch.num_rows());
+                    Ok(())
+                })
+                .unwrap();
+        }
+        assert!(!sizes.is_empty() && sizes.iter().all(|&rows| rows == TARGET_BATCH_ROWS), "{sizes:?}");
+    }
+}

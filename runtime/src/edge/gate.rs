@@ -171,3 +171,213 @@ impl InputGate {
         Ok((input, message))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::edge::{CancelGuard, Output, OutputEdge, Router, cancel_pair};
+    use crate::message::EpochBatch;
+    use crate::task::thread;
+    use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+    use arrow::datatypes::Int64Type;
+    use crossbeam_channel::{Sender, bounded};
+    use proptest::prelude::*;
+    use std::time::Duration;
+
+    fn info(epoch: u64) -> EpochInfo {
+        EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None }
+    }
+
+    fn row(value: i64) -> RecordBatch {
+        RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![value])) as ArrayRef)]).unwrap()
+    }
+
+    fn rows(epoch: u64, value: i64) -> Message {
+        Message::Batch(EpochBatch { epoch: info(epoch), batch: row(value) })
+    }
+
+    fn barrier(epoch: u64) -> Message {
+        Message::Barrier(Barrier { epoch: info(epoch) })
+    }
+
+    fn values(batch: &RecordBatch) -> Vec<i64> {
+        batch.column(0).as_primitive::<Int64Type>().values().to_vec()
+    }
+
+    fn gate(inputs: usize, capacity: usize) -> (Vec<Sender<Message>>, InputGate, CancelGuard) {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..inputs).map(|_| bounded(capacity)).unzip();
+        let (guard, cancel) = cancel_pair();
+        let ports = receivers.into_iter().enumerate().map(|(port, receiver)| (Port(port), receiver)).collect();
+        (senders, InputGate::new(ports, cancel, Arc::default()), guard)
+    }
+
+    #[test]
+    fn an_aligned_input_waits_for_the_others() {
+        let (senders, mut gate, _guard) = gate(2, 8);
+        for message in [barrier(0), rows(1, 10), barrier(1)] {
+            senders[0].send(message).unwrap();
+        }
+        for message in [rows(0, 20), barrier(0), barrier(1)] {
+            senders[1].send(message).unwrap();
+        }
+        let mut seen = Vec::new();
+        for _ in 0..4 {
+            seen.push(match gate.next().unwrap() {
+                GateEvent::Batch(port, _, batch) => format!("{}:{}", port.0, values(&batch)[0]),
+                GateEvent::Barrier(barrier) => format!("|{}", barrier.epoch.epoch),
+                GateEvent::End => "end".to_owned(),
+            });
+        }
+        assert_eq!(seen, ["1:20", "|0", "0:10", "|1"]);
+    }
+
+    #[test]
+    fn an_ended_input_does_not_hold_barriers_back() {
+        let (senders, mut gate, _guard) = gate(2, 8);
+        senders[0].send(Message::End).unwrap();
+        senders[1].send(barrier(0)).unwrap();
+        senders[1].send(Message::End).unwrap();
+        assert!(matches!(gate.next(), Ok(GateEvent::Barrier(b)) if b.epoch.epoch == Epoch::FIRST));
+        assert!(matches!(gate.next(), Ok(GateEvent::End)));
+    }
+
+    #[test]
+    fn a_row_of_another_epoch_is_a_protocol_error() {
+        for wrong in [
+            vec![rows(0, 1), rows(1, 2)],
+            vec![barrier(0), rows(0, 1)],
+            vec![barrier(0), barrier(2)],
+            vec![rows(3, 1), barrier(2)],
+        ] {
+            let (senders, mut gate, _guard) = gate(1, 8);
+            wrong.into_iter().for_each(|message| senders[0].send(message).unwrap());
+            let error = loop {
+                match gate.next() {
+                    Ok(_) => {}
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(error, Error::Protocol(_)), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_closed_input_and_a_cancel_end_the_wait() {
+        let (senders, mut lost_peer, _guard) = gate(2, 1);
+        drop(senders);
+        assert!(matches!(lost_peer.next(), Err(Error::PeerGone)));
+        let (_senders, mut cancelled, guard) = gate(2, 1);
+        drop(guard);
+        assert!(matches!(cancelled.next(), Err(Error::Cancelled)));
+    }
+
+    /// What one producer sends: for each epoch, how many rows.
+    type Script = Vec<usize>;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// However k producers interleave over bounded edges: each one's order is kept, and no row crosses its barrier.
+        #[test]
+        fn alignment_keeps_order_and_epochs(
+            scripts in (1usize..5, 1usize..5).prop_flat_map(|(inputs, epochs)| {
+                prop::collection::vec(prop::collection::vec(0usize..6, epochs), inputs)
+            }),
+            capacity in 1usize..4,
+            schedule in prop::collection::vec(any::<u8>(), 0..32),
+        ) {
+            let epochs = scripts[0].len() as u64;
+            let (senders, mut gate, _guard) = gate(scripts.len(), capacity);
+            let threads: Vec<_> = senders.into_iter().zip(scripts.clone()).enumerate().map(|(input, (sender, script))| {
+                let yields = schedule.clone();
+                thread::spawn("producer", move || produce(input, &sender, &script, &yields)).unwrap()
+            }).collect();
+            let mut received: Vec<Vec<Vec<i64>>> = vec![vec![Vec::new(); epochs as usize]; scripts.len()];
+            let mut open = 0;
+            loop {
+                match gate.next().unwrap() {
+                    GateEvent::Batch(port, epoch, batch) => {
+                        prop_assert_eq!(epoch.epoch, Epoch::new(open), "a row crossed its barrier");
+                        received[port.0][open as usize].extend(values(&batch));
+                    }
+                    GateEvent::Barrier(barrier) => {
+                        prop_assert_eq!(barrier.epoch.epoch, Epoch::new(open));
+                        open += 1;
+                    }
+                    GateEvent::End => break,
+                }
+            }
+            threads.into_iter().for_each(|thread| thread.join().unwrap());
+            prop_assert_eq!(open, epochs);
+            for (input, script) in scripts.iter().enumerate() {
+                for (epoch, &count) in script.iter().enumerate() {
+                    let expected: Vec<i64> = (0..count as i64).map(|n| value(input, epoch, n)).collect();
+                    prop_assert_eq!(&received[input][epoch], &expected);
+                }
+            }
+        }
+
+        /// A diamond: one producer feeds a gate over two paths of different length and one-message edges. It must not deadlock.
+        #[test]
+        fn a_diamond_of_bounded_edges_does_not_deadlock(rows_per_epoch in prop::collection::vec(0i64..40, 1..4), hops in 1usize..3) {
+            let (guard, cancel) = cancel_pair();
+            let (short, short_end) = bounded(1);
+            let (long, mut long_end) = bounded(1);
+            for _ in 0..hops {
+                let (next, end) = bounded(1);
+                relay(std::mem::replace(&mut long_end, end), next);
+            }
+            let edges = [short, long].map(|target| OutputEdge { router: Router::Single, targets: vec![target] });
+            let mut output = Output::new(edges.into(), cancel.clone(), Arc::default());
+            let script = rows_per_epoch.clone();
+            let producer = thread::spawn("producer", move || {
+                for (epoch, &count) in script.iter().enumerate() {
+                    (0..count).for_each(|n| output.batch(info(epoch as u64), row(n)).unwrap());
+                    output.barrier(Barrier { epoch: info(epoch as u64) }).unwrap();
+                }
+                output.end().unwrap();
+            }).unwrap();
+            let mut gate = InputGate::new(vec![(Port(0), short_end), (Port(1), long_end)], cancel, Arc::default());
+            let (done, finished) = bounded(1);
+            let consumer = thread::spawn("consumer", move || {
+                let mut rows = 0;
+                loop {
+                    match gate.next().unwrap() {
+                        GateEvent::Batch(..) => rows += 1,
+                        GateEvent::Barrier(_) => {}
+                        GateEvent::End => break,
+                    }
+                }
+                done.send(rows).unwrap();
+            }).unwrap();
+            let rows = finished.recv_timeout(Duration::from_secs(60));
+            drop(guard);
+            prop_assert_eq!(rows, Ok(2 * rows_per_epoch.iter().sum::<i64>()), "deadlock");
+            producer.join().unwrap();
+            consumer.join().unwrap();
+        }
+    }
+
+    fn value(input: usize, epoch: usize, n: i64) -> i64 {
+        (input as i64) * 1_000_000 + (epoch as i64) * 1_000 + n
+    }
+
+    fn produce(input: usize, sender: &Sender<Message>, script: &Script, yields: &[u8]) {
+        let mut turn = input;
+        for (epoch, &count) in script.iter().enumerate() {
+            for n in 0..count as i64 {
+                if yields.get(turn % yields.len().max(1)).is_some_and(|y| y % 2 == 0) {
+                    std::thread::yield_now();
+                }
+                turn += 1;
+                sender.send(rows(epoch as u64, value(input, epoch, n))).unwrap();
+            }
+            sender.send(barrier(epoch as u64)).unwrap();
+        }
+        sender.send(Message::End).unwrap();
+    }
+
+    fn relay(from: Receiver<Message>, to: Sender<Message>) {
+        thread::spawn("relay", move || from.iter().for_each(|message| to.send(message).unwrap())).unwrap();
+    }
+}
