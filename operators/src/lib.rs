@@ -1,1 +1,1 @@
-//! x
+//! Operators of Tidegate (being written).

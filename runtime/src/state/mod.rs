@@ -6,12 +6,14 @@
 //! Path of a change: `StateStore::put` → (barrier) `StateStore::snapshot` → [`Snapshot::into_batches`] on the snapshot thread →
 //! a run in the checkpoint → `StateStore::restore` at the next start.
 
+mod canonical;
 mod hash;
 mod key_group;
 mod memory;
 mod spec;
 mod store;
 
+pub use canonical::canonical_keys;
 pub use hash::{HASH_NAME, hash_columns};
 pub use key_group::{KEY_GROUPS, KeyGroup, KeyGroupRange};
 pub use memory::MemoryTable;

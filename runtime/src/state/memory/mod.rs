@@ -1,0 +1,402 @@
+//! The state table that lives in memory.
+//!
+//! A row is two pieces of bytes, the `arrow-row` encodings of its key and of its value ([`Codec`]), that lie together in one of a
+//! few large segments ([`Records`]); a hash table of slot numbers finds it by its key. Nothing is boxed, and a row of one integer
+//! key and two integer values takes about 75 bytes.
+//!
+//! A change sets a mark on its slot and puts the slot on a list. [`snapshot`](StateStore::snapshot) copies the bytes of the slots
+//! on the list, and turns them into columns later, on the thread that writes the checkpoint. A removed row that the last snapshot
+//! had keeps its slot as a tombstone until the next one, so that its key can be written, and revived by a `put` before that.
+
+mod codec;
+mod records;
+mod snapshot;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+
+use self::codec::{Codec, Encoded, Part, check_rows};
+use self::records::Records;
+use self::snapshot::{Parsed, RowsToWrite};
+use super::{KeyGroup, KeyGroupRange, Snapshot, StateRows, StateStore, TableSpec, hash_columns};
+use crate::error::{Error, Result};
+
+/// A state table in memory.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int64Array, StringArray};
+/// use arrow::datatypes::DataType;
+/// use arrow::record_batch::RecordBatch;
+/// use tidegate_runtime::state::{KeyGroupRange, MemoryTable, StateStore, TableSpec};
+///
+/// let spec = TableSpec::new("counts", [("word", DataType::Utf8)], [("count", DataType::Int64)])?;
+/// let mut table = MemoryTable::new(spec, KeyGroupRange::ALL)?;
+/// let words: ArrayRef = Arc::new(StringArray::from(vec!["high", "tide"]));
+/// let counts: ArrayRef = Arc::new(Int64Array::from(vec![3, 5]));
+/// let keys = RecordBatch::try_from_iter([("word", words)])?;
+/// table.put(&keys, &RecordBatch::try_from_iter([("count", counts.clone())])?)?;
+///
+/// let rows = table.get(&keys)?;
+/// assert_eq!(rows.found.true_count(), 2);
+/// assert_eq!(rows.values.column(0), &counts);
+/// assert_eq!(table.snapshot()?.rows, 2);
+/// assert_eq!(table.snapshot()?.rows, 0);
+/// # Ok::<(), tidegate_runtime::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct MemoryTable {
+    spec: TableSpec,
+    /// The key groups whose rows may be put.
+    groups: KeyGroupRange,
+    /// Shared with snapshots that are still being turned into columns.
+    keys: Arc<Codec>,
+    values: Arc<Codec>,
+    /// Key columns, then value columns: what `scan` gives.
+    row_schema: SchemaRef,
+    /// The slots of all rows and tombstones, by the hash of their key.
+    index: HashTable<u32>,
+    records: Records,
+    /// What is known of each slot, whether in use or not.
+    marks: Vec<Mark>,
+    /// The slots that may have changed since the last snapshot, each once.
+    listed: Vec<u32>,
+    /// How many rows there are, without tombstones.
+    live: usize,
+}
+
+/// What a slot is, and what the last snapshot knows of it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Mark {
+    group: u16,
+    state: SlotState,
+    /// The last snapshot has the row.
+    snapshotted: bool,
+    /// The slot is on the list of changes.
+    listed: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum SlotState {
+    #[default]
+    Free,
+    /// A row as the last snapshot has it.
+    Clean,
+    /// A row that is new or has changed since.
+    Changed,
+    /// A tombstone: the last snapshot has the row, the table no more.
+    Removed,
+}
+
+impl Mark {
+    fn is_live(self) -> bool {
+        matches!(self.state, SlotState::Clean | SlotState::Changed)
+    }
+}
+
+/// Whether a change must be in the next snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    /// An operator's: yes.
+    Operator,
+    /// A snapshot's: no, it is in the checkpoint.
+    Checkpoint,
+}
+
+impl MemoryTable {
+    /// An empty table for the rows of these key groups.
+    ///
+    /// # Errors
+    /// When a column's type can't be kept.
+    pub fn new(spec: TableSpec, groups: KeyGroupRange) -> Result<Self> {
+        let keys = Codec::new(spec.name(), Part::Key, spec.keys())?;
+        let values = Codec::new(spec.name(), Part::Value, spec.values())?;
+        // A key that can't be hashed is refused now rather than at the first row.
+        let samples: Vec<ArrayRef> =
+            spec.keys().fields().iter().map(|f| arrow::array::new_null_array(f.data_type(), 1)).collect();
+        hash_columns(&samples, 1, &mut Vec::new())?;
+        let fields: Vec<Arc<Field>> = spec.keys().fields().iter().chain(spec.values().fields()).map(Arc::clone).collect();
+        Ok(MemoryTable {
+            spec,
+            groups,
+            keys: Arc::new(keys),
+            values: Arc::new(values),
+            row_schema: Arc::new(Schema::new(fields)),
+            index: HashTable::new(),
+            records: Records::default(),
+            marks: Vec::new(),
+            listed: Vec::new(),
+            live: 0,
+        })
+    }
+
+    /// The hashes of the keys and their encodings.
+    fn locate(&self, keys: &RecordBatch) -> Result<(Vec<u64>, Encoded)> {
+        let encoded = self.keys.encode(keys.columns())?;
+        let mut hashes = Vec::new();
+        hash_columns(keys.columns(), keys.num_rows(), &mut hashes)?;
+        Ok((hashes, encoded))
+    }
+
+    /// The key group of each row, by the columns that decide it.
+    fn groups_of(&self, keys: &RecordBatch, hashes: &[u64]) -> Result<Vec<u16>> {
+        let columns = self.spec.group_columns();
+        if columns == keys.num_columns() {
+            return Ok(hashes.iter().map(|&hash| KeyGroup::of_hash(hash).0).collect());
+        }
+        let mut of_group = Vec::new();
+        hash_columns(&keys.columns()[..columns], keys.num_rows(), &mut of_group)?;
+        Ok(of_group.into_iter().map(|hash| KeyGroup::of_hash(hash).0).collect())
+    }
+
+    fn check_groups(&self, groups: &[u16]) -> Result<()> {
+        match groups.iter().find(|&&group| !self.groups.contains(KeyGroup(group))) {
+            None => Ok(()),
+            Some(group) => Err(Error::InvalidArgument(format!(
+                "state table {}: a key belongs to key group {group}, this task has the groups from {} to {}: the input of this \
+                 operator is not exchanged by the table's key",
+                self.spec.name(),
+                self.groups.start,
+                self.groups.end,
+            ))),
+        }
+    }
+
+    /// The slot of the row or tombstone with this key.
+    #[inline]
+    fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
+        self.index.find(hash, |&slot| self.records.has_key(slot, hash, key)).copied()
+    }
+
+    /// Inserts a row, replaces its value, or revives its tombstone.
+    #[inline]
+    fn put_row(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8], origin: Origin) {
+        let MemoryTable { index, records, marks, .. } = self;
+        let entry = index.entry(hash, |&slot| records.has_key(slot, hash, key), |&slot| records.hash(slot));
+        let slot = match entry {
+            Entry::Occupied(entry) => {
+                let slot = *entry.get();
+                if marks[slot as usize].is_live() && records.value(slot) == value && origin == Origin::Operator {
+                    return;
+                }
+                records.set_value(slot, value);
+                slot
+            }
+            Entry::Vacant(entry) => {
+                let slot = records.insert(hash, key, value);
+                entry.insert(slot);
+                marks.resize(records.slot_count(), Mark::default());
+                marks[slot as usize].group = group;
+                slot
+            }
+        };
+        self.mark_put(slot, origin);
+    }
+
+    #[inline]
+    fn mark_put(&mut self, slot: u32, origin: Origin) {
+        let mark = &mut self.marks[slot as usize];
+        self.live += usize::from(!mark.is_live());
+        match origin {
+            Origin::Checkpoint => (mark.state, mark.snapshotted) = (SlotState::Clean, true),
+            Origin::Operator => {
+                mark.state = SlotState::Changed;
+                if !mark.listed {
+                    mark.listed = true;
+                    self.listed.push(slot);
+                }
+            }
+        }
+    }
+
+    fn remove_row(&mut self, hash: u64, key: &[u8], origin: Origin) {
+        let Some(slot) = self.find(hash, key) else { return };
+        let mark = &mut self.marks[slot as usize];
+        self.live -= usize::from(mark.is_live());
+        if origin == Origin::Checkpoint || !mark.snapshotted {
+            return self.free(slot);
+        }
+        mark.state = SlotState::Removed;
+        if !mark.listed {
+            mark.listed = true;
+            self.listed.push(slot);
+        }
+    }
+
+    /// Gives up a slot. It may still be on the list of changes, where it is passed over.
+    fn free(&mut self, slot: u32) {
+        let hash = self.records.hash(slot);
+        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
+            entry.remove();
+        }
+        self.records.remove(slot);
+        let mark = &mut self.marks[slot as usize];
+        *mark = Mark { listed: mark.listed, ..Mark::default() };
+    }
+
+    /// The slots of all rows, in the order of their numbers, which is about that of their records.
+    fn live_slots(&self) -> impl Iterator<Item = u32> {
+        self.marks.iter().zip(0..).filter(|(mark, _)| mark.is_live()).map(|(_, slot)| slot)
+    }
+
+    /// The rows of these slots, as `scan` gives them.
+    fn rows(&self, slots: &[u32]) -> Result<RecordBatch> {
+        let mut columns = self.keys.decode(slots.iter().map(|&slot| self.records.key(slot)))?;
+        columns.extend(self.values.decode(slots.iter().map(|&slot| self.records.value(slot)))?);
+        batch(&self.row_schema, columns, slots.len())
+    }
+
+    /// The slots on the list, in an order that is quick to read.
+    fn take_listed(&mut self) -> Vec<u32> {
+        if self.listed.len() < self.marks.len() / 8 {
+            return std::mem::take(&mut self.listed);
+        }
+        // So many that going through all slots is cheaper than going to and fro between records.
+        self.listed = Vec::new();
+        self.marks.iter().zip(0..).filter(|(mark, _)| mark.listed).map(|(_, slot)| slot).collect()
+    }
+
+    /// Notes that a snapshot has the slot's row, and forgets a tombstone.
+    fn mark_snapshotted(&mut self, slot: u32) {
+        let mark = &mut self.marks[slot as usize];
+        mark.listed = false;
+        match mark.state {
+            SlotState::Free | SlotState::Clean => (),
+            SlotState::Changed => (mark.state, mark.snapshotted) = (SlotState::Clean, true),
+            SlotState::Removed => self.free(slot),
+        }
+    }
+
+    /// Gives memory back after many rows were removed.
+    fn shrink(&mut self) {
+        let MemoryTable { index, records, .. } = self;
+        if index.capacity() > 1024 && index.len() < index.capacity() / 4 {
+            index.shrink_to(index.len() * 2, |&slot| records.hash(slot));
+        }
+    }
+
+    fn write(&self, full: bool, rows: RowsToWrite) -> Snapshot {
+        let (keys, values) = (Arc::clone(&self.keys), Arc::clone(&self.values));
+        Snapshot::new(rows.len(), full, move || rows.into_batches(&keys, &values))
+    }
+
+    /// Puts and removes the rows of a snapshot.
+    fn apply(&mut self, rows: &Parsed) -> Result<()> {
+        let (hashes, keys) = self.locate(&rows.keys)?;
+        let values = self.values.encode(rows.values.columns())?;
+        let groups = self.groups_of(&rows.keys, &hashes)?;
+        rows.check_groups(self.spec.name(), &groups)?;
+        for (row, &hash) in hashes.iter().enumerate() {
+            if rows.removed.value(row) {
+                self.remove_row(hash, keys.row(row), Origin::Checkpoint);
+            } else {
+                self.put_row(hash, groups[row], keys.row(row), values.row(row), Origin::Checkpoint);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl StateStore for MemoryTable {
+    fn spec(&self) -> &TableSpec {
+        &self.spec
+    }
+
+    fn len(&self) -> usize {
+        self.live
+    }
+
+    fn memory_bytes(&self) -> usize {
+        self.records.memory_bytes()
+            + self.index.allocation_size()
+            + self.marks.capacity() * size_of::<Mark>()
+            + self.listed.capacity() * size_of::<u32>()
+    }
+
+    fn get(&self, keys: &RecordBatch) -> Result<StateRows> {
+        let (hashes, encoded) = self.locate(keys)?;
+        let find =
+            |(row, &hash): (usize, &u64)| self.find(hash, encoded.row(row)).filter(|&slot| self.marks[slot as usize].is_live());
+        let slots: Vec<Option<u32>> = hashes.iter().enumerate().map(find).collect();
+        let found: BooleanArray = slots.iter().map(|slot| Some(slot.is_some())).collect();
+        let bytes = slots.iter().map(|slot| slot.map_or(self.values.null(), |slot| self.records.value(slot)));
+        let values = batch(self.values.schema(), self.values.decode(bytes)?, slots.len())?;
+        Ok(StateRows { found, values })
+    }
+
+    fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
+        check_rows(self.spec.name(), values, keys.num_rows())?;
+        let (hashes, keys_encoded) = self.locate(keys)?;
+        let values = self.values.encode(values.columns())?;
+        let groups = self.groups_of(keys, &hashes)?;
+        self.check_groups(&groups)?;
+        for (row, (&hash, &group)) in hashes.iter().zip(&groups).enumerate() {
+            self.put_row(hash, group, keys_encoded.row(row), values.row(row), Origin::Operator);
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, keys: &RecordBatch) -> Result<()> {
+        let (hashes, encoded) = self.locate(keys)?;
+        for (row, &hash) in hashes.iter().enumerate() {
+            self.remove_row(hash, encoded.row(row), Origin::Operator);
+        }
+        Ok(())
+    }
+
+    fn scan(&self, batch_rows: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + '_> {
+        let mut slots = self.live_slots();
+        let mut next = move || slots.by_ref().take(batch_rows.max(1)).collect::<Vec<_>>();
+        Box::new(std::iter::from_fn(move || Some(next()).filter(|slots| !slots.is_empty())).map(|slots| self.rows(&slots)))
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot> {
+        let slots = self.take_listed();
+        let mut rows = RowsToWrite::with_capacity(slots.len());
+        for slot in slots {
+            let mark = self.marks[slot as usize];
+            match mark.state {
+                SlotState::Free | SlotState::Clean => (),
+                SlotState::Changed => rows.push(mark.group, self.records.key(slot), Some(self.records.value(slot))),
+                SlotState::Removed => rows.push(mark.group, self.records.key(slot), None),
+            }
+            self.mark_snapshotted(slot);
+        }
+        self.shrink();
+        Ok(self.write(false, rows))
+    }
+
+    fn snapshot_all(&mut self) -> Result<Snapshot> {
+        let mut rows = RowsToWrite::with_capacity(self.live);
+        for slot in self.live_slots() {
+            rows.push(self.marks[slot as usize].group, self.records.key(slot), Some(self.records.value(slot)));
+        }
+        self.take_listed().into_iter().for_each(|slot| self.mark_snapshotted(slot));
+        self.shrink();
+        Ok(self.write(true, rows))
+    }
+
+    fn restore(&mut self, batch: &RecordBatch, groups: KeyGroupRange) -> Result<()> {
+        let wanted = Parsed::groups_in(self.spec.name(), batch, groups)?;
+        let filtered = if wanted.true_count() == wanted.len() { batch.clone() } else { filter_record_batch(batch, &wanted)? };
+        let rows = Parsed::new(&self.spec, &filtered)?;
+        self.apply(&rows)
+    }
+}
+
+/// A batch that knows its number of rows even without columns.
+fn batch(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    Ok(RecordBatch::try_new_with_options(SchemaRef::clone(schema), columns, &options)?)
+}
+
+#[cfg(test)]
+mod model_tests;
+#[cfg(test)]
+mod tests;
