@@ -57,7 +57,7 @@ pub use message::{Barrier, EpochBatch, Message, TARGET_BATCH_ROWS};
 pub use metrics::{TaskMetrics, TaskMetricsSnapshot};
 pub use operator::{Operator, OperatorContext, OperatorSupplier};
 pub use progress::{EpochDurations, EpochProgress, SourceProgress};
-pub use query::{Query, QueryError, QueryHandle, QueryState};
+pub use query::{Query, QueryError, QueryHandle, QueryState, QueryTotals};
 pub use registry::{queries, query};
 pub use sink::{LastCommitted, Sink, SinkContext, SinkSupplier, SinkWriter, Staged};
 pub use source::{

@@ -171,6 +171,18 @@ pub enum QueryState {
     Failed,
 }
 
+/// What a query has committed since it was started in this process.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct QueryTotals {
+    /// Epochs.
+    pub epochs: u64,
+    /// Rows that the sources read in them.
+    pub input_rows: u64,
+    /// Rows that the sinks committed in them.
+    pub output_rows: u64,
+}
+
 /// Why a query failed.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("[STREAM_FAILED] query {name} [id = {id}, runId = {run}] failed: {cause}")]
@@ -232,6 +244,11 @@ impl QueryHandle {
     /// The figures of up to 100 newest committed epochs, oldest first.
     pub fn recent_progress(&self) -> Vec<EpochProgress> {
         self.shared.lock().progress.iter().cloned().collect()
+    }
+
+    /// What was committed since the query was started, over all its runs.
+    pub fn totals(&self) -> QueryTotals {
+        self.shared.lock().totals
     }
 
     /// Every task's counters, as they stand.
@@ -321,6 +338,7 @@ struct QueryInner {
     state: QueryState,
     error: Option<QueryError>,
     progress: VecDeque<EpochProgress>,
+    totals: QueryTotals,
     tasks: Vec<(TaskId, Arc<TaskMetrics>)>,
     /// Taken by the first who waits for the end.
     actor: Option<QueryActor>,
@@ -336,6 +354,7 @@ impl QueryShared {
             state: QueryState::Starting,
             error: None,
             progress: VecDeque::new(),
+            totals: QueryTotals::default(),
             tasks: Vec::new(),
             actor: None,
             temporary,
@@ -371,6 +390,9 @@ impl QueryShared {
     pub(crate) fn committed(&self, progress: EpochProgress) {
         tracing::debug!(query = %self.name, epoch = %progress.epoch, rows = progress.input_rows, "epoch committed");
         let mut inner = self.lock();
+        inner.totals.epochs += 1;
+        inner.totals.input_rows += progress.input_rows;
+        inner.totals.output_rows += progress.output_rows;
         if inner.progress.len() == RECENT_PROGRESS {
             inner.progress.pop_front();
         }

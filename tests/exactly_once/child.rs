@@ -1,0 +1,83 @@
+//! The child process: this test binary again, told by its environment what to do.
+
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use tidegate::connectors::{FileSink, TextFileSource};
+use tidegate::operators::{FlatMap, KeyedAggregate};
+use tidegate::prelude::*;
+use tidegate::runtime::{CheckpointOptions, failpoint};
+
+/// What a child runs.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub input: PathBuf,
+    pub output: PathBuf,
+    pub checkpoint: PathBuf,
+    pub parallelism: usize,
+    pub in_flight: usize,
+    /// `FAILPOINTS`, as the `fail` crate reads it.
+    pub failpoints: String,
+}
+
+/// What a child that fails in good order ends with; a crash ends with a signal.
+pub const FAILED: i32 = 3;
+
+const INPUT: &str = "TIDEGATE_CHILD_INPUT";
+const OUTPUT: &str = "TIDEGATE_CHILD_OUTPUT";
+const CHECKPOINT: &str = "TIDEGATE_CHILD_CHECKPOINT";
+const PARALLELISM: &str = "TIDEGATE_CHILD_PARALLELISM";
+const IN_FLIGHT: &str = "TIDEGATE_CHILD_IN_FLIGHT";
+
+/// Starts a child.
+pub fn start(job: &Job) -> Child {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "child::run_as_child", "--nocapture"])
+        .env(INPUT, &job.input)
+        .env(OUTPUT, &job.output)
+        .env(CHECKPOINT, &job.checkpoint)
+        .env(PARALLELISM, job.parallelism.to_string())
+        .env(IN_FLIGHT, job.in_flight.to_string())
+        .env("FAILPOINTS", &job.failpoints)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Does nothing in the test run itself; the child's whole life in a child.
+#[test]
+fn run_as_child() {
+    let Some(input) = std::env::var_os(INPUT) else { return };
+    let path = |name| PathBuf::from(std::env::var_os(name).unwrap());
+    let number = |name| std::env::var(name).unwrap().parse::<usize>().unwrap();
+    failpoint::enable_from_env();
+    let run = || -> Result<(), Box<dyn std::error::Error>> {
+        let query = Query::new(topology(input.clone().into(), path(OUTPUT), number(PARALLELISM))?)
+            .checkpoint(path(CHECKPOINT))
+            .checkpoint_options(CheckpointOptions { open_deadline: Duration::from_secs(20), ..CheckpointOptions::default() })
+            .max_epochs_in_flight(number(IN_FLIGHT))
+            .trigger(Trigger::AvailableNow)
+            .start()?;
+        query.await_termination(None)?;
+        Ok(())
+    };
+    if let Err(error) = run() {
+        eprintln!("child failed: {error}");
+        std::process::exit(FAILED);
+    }
+    std::process::exit(0);
+}
+
+/// Files → words → count, parallelism as told → files. One file in each epoch.
+fn topology(input: PathBuf, output: PathBuf, parallelism: usize) -> Result<Topology> {
+    let mut t = Topology::builder("exactly-once").default_parallelism(parallelism);
+    let lines = t.source("lines", TextFileSource::new(input).max_files_per_trigger(1).split_bytes(512));
+    let words = t.operator("split", [lines], FlatMap::strings("value", "word", str::split_whitespace));
+    let count = KeyedAggregate::new(["word"]).count("count").epoch_column("epoch");
+    let counts = t.operator("count", [words.hash(["word"])], count);
+    t.sink("out", [counts], FileSink::csv(output));
+    t.build()
+}

@@ -1,0 +1,8 @@
+//! Exactly-once with real processes and real files: a child process counts words from files to files, is killed or made to fail, and
+//! is started again on the same checkpoint until it is done. What it committed must be what the naive twin gives.
+
+mod child;
+mod damage;
+mod faults;
+mod kills;
+mod scene;

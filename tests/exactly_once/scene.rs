@@ -1,0 +1,161 @@
+//! A directory with input files, and the twin's answer to what must come out.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::child::{FAILED, Job, start};
+
+/// No run of a child takes this long: one that does hangs.
+const DEADLINE: Duration = Duration::from_secs(100);
+
+/// A repeatable sequence of random numbers (splitmix64).
+#[derive(Debug, Clone)]
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Random(seed)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.next() % n
+    }
+}
+
+/// One epoch's rows: word → running count.
+type Rows = BTreeMap<String, i64>;
+
+/// Input, output and checkpoint of one query.
+pub struct Scene {
+    directory: tempfile::TempDir,
+    expected: BTreeMap<u64, Rows>,
+}
+
+/// How a child ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    Done,
+    /// With an error, said on its standard error output.
+    Failed(String),
+    /// By a signal: killed, or aborted by a fail point.
+    Crashed,
+}
+
+impl Scene {
+    /// `files` input files of `lines` lines each.
+    pub fn new(files: usize, lines: usize, seed: u64) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let input = directory.path().join("input");
+        std::fs::create_dir(&input).unwrap();
+        let (mut random, mut running) = (Random::new(seed), HashMap::<String, i64>::new());
+        let mut expected = BTreeMap::new();
+        for file in 0..files {
+            let mut text = String::new();
+            let mut touched = Rows::new();
+            for _ in 0..lines {
+                for _ in 0..1 + random.below(6) {
+                    let word = format!("w{}", random.below(300));
+                    let count = running.entry(word.clone()).or_default();
+                    *count += 1;
+                    touched.insert(word.clone(), *count);
+                    text.push_str(&word);
+                    text.push(' ');
+                }
+                text.push('\n');
+            }
+            // The source reads files in the order of their times, then names; one file is one epoch.
+            std::fs::write(input.join(format!("{file:05}.txt")), text).unwrap();
+            expected.insert(file as u64, touched);
+        }
+        Scene { directory, expected }
+    }
+
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn job(&self, parallelism: usize) -> Job {
+        self.job_at(self.path(), parallelism)
+    }
+
+    /// The same with output and checkpoint of a copy.
+    pub fn job_at(&self, copy: &Path, parallelism: usize) -> Job {
+        Job {
+            input: self.path().join("input"),
+            output: copy.join("output"),
+            checkpoint: copy.join("checkpoint"),
+            parallelism,
+            in_flight: 1,
+            failpoints: String::new(),
+        }
+    }
+
+    /// Checks the output of a run that is done.
+    pub fn check(&self) {
+        self.check_at(self.path());
+    }
+
+    /// Checks the output in a copy.
+    pub fn check_at(&self, copy: &Path) {
+        let committed = committed(&copy.join("output"));
+        assert_eq!(committed.len(), self.expected.len(), "epochs in {}", copy.display());
+        for (epoch, rows) in &self.expected {
+            assert_eq!(committed.get(epoch), Some(rows), "epoch {epoch} in {}", copy.display());
+        }
+    }
+}
+
+/// What any reader of the directory sees. A word twice in an epoch is a failure.
+fn committed(output: &Path) -> BTreeMap<u64, Rows> {
+    let mut epochs: BTreeMap<u64, Rows> = BTreeMap::new();
+    let visible = |path: &PathBuf| !path.file_name().unwrap().to_string_lossy().starts_with(['_', '.']);
+    for path in std::fs::read_dir(output).unwrap().map(|entry| entry.unwrap().path()).filter(visible) {
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut lines = text.lines();
+        assert_eq!(lines.next(), Some("epoch,word,count"), "{}", path.display());
+        for line in lines {
+            let fields: Vec<&str> = line.split(',').collect();
+            let (epoch, count) = (fields[0].parse().unwrap(), fields[2].parse().unwrap());
+            let twice = epochs.entry(epoch).or_default().insert(fields[1].to_owned(), count);
+            assert_eq!(twice, None, "{} twice in epoch {epoch}", fields[1]);
+        }
+    }
+    epochs
+}
+
+/// Runs a child to its end, or kills it after some time.
+pub fn run(job: &Job, kill_after: Option<Duration>) -> End {
+    let mut child = start(job);
+    let mut stderr = child.stderr.take().unwrap();
+    // Closed by the child's end, whatever it is: the wait for it is a wait on a channel.
+    let (ended, has_ended) = crossbeam_channel::bounded(1);
+    let reader = std::thread::Builder::new().spawn(move || {
+        let mut text = Vec::new();
+        stderr.read_to_end(&mut text).unwrap();
+        ended.send(()).unwrap_or_default();
+        String::from_utf8_lossy(&text).into_owned()
+    });
+    let started = Instant::now();
+    if has_ended.recv_timeout(kill_after.unwrap_or(DEADLINE)).is_err() {
+        child.kill().unwrap();
+        assert!(kill_after.is_some(), "the child hangs after {:?}: {job:?}", started.elapsed());
+    }
+    let status = child.wait().unwrap();
+    let text = reader.unwrap().join().unwrap();
+    match status.code() {
+        Some(0) => End::Done,
+        Some(FAILED) => End::Failed(text),
+        Some(code) => panic!("the child ended with {code}: {text}"),
+        None => End::Crashed,
+    }
+}
