@@ -1,1 +1,35 @@
-//! x
+//! Sources and sinks of Tidegate: where rows come from and where they go.
+//!
+//! Each connector is a small configuration that implements [`SourceSupplier`] or [`SinkSupplier`]; what it supplies does the work.
+//! Options, defaults and results follow Spark's connectors of the same name; where one differs, its page says so.
+//!
+//! | connector | after a failure |
+//! | --- | --- |
+//! | [`TextFileSource`]: the lines of a directory's files | the same files are read again, or the query fails |
+//! | [`SocketSource`]: lines from a TCP server | lines may be lost: for trying things out |
+//! | [`RateSource`]: numbers by the clock | the same numbers again |
+//! | [`MemoryStream`]: rows that the program adds | the same rows again, within the process |
+//! | [`FileSink`]: CSV or text files | every row is in a committed file exactly once |
+//! | [`ConsoleSink`]: a table per epoch on the terminal | an epoch may be shown twice |
+//! | [`MemorySink`]: rows that the program reads | exactly once, within the process |
+//!
+//! Connectors know the traits of [`tidegate_runtime`] and nothing of its tasks, operators or queries.
+//!
+//! [`SourceSupplier`]: tidegate_runtime::SourceSupplier
+//! [`SinkSupplier`]: tidegate_runtime::SinkSupplier
+
+mod clock;
+mod console;
+mod file;
+mod instants;
+mod memory;
+mod rate;
+mod socket;
+#[cfg(test)]
+mod testing;
+
+pub use console::ConsoleSink;
+pub use file::{FileSink, TextFileSource};
+pub use memory::{MemorySink, MemoryStream};
+pub use rate::RateSource;
+pub use socket::SocketSource;

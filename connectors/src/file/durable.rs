@@ -1,0 +1,22 @@
+//! The few file operations that must reach the disk.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::Path;
+
+use tidegate_runtime::{Error, Result};
+
+/// Makes the names in a directory durable: a file that was renamed or created in it is found after a power failure.
+pub(crate) fn sync_directory(dir: &Path) -> Result<()> {
+    // Elsewhere a directory can't be opened as a file, and the file system orders renames itself.
+    if cfg!(unix) { File::open(dir).and_then(|dir| dir.sync_all()).map_err(Error::io("sync", dir)) } else { Ok(()) }
+}
+
+/// Writes a small file so that it is there whole or not at all.
+pub(crate) fn write_whole(dir: &Path, name: &str, content: &[u8]) -> Result<()> {
+    let hidden = dir.join(format!(".{name}.tmp"));
+    let mut file = File::create(&hidden).map_err(Error::io("create", &hidden))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(Error::io("write", &hidden))?;
+    std::fs::rename(&hidden, dir.join(name)).map_err(Error::io("rename", &hidden))?;
+    sync_directory(dir)
+}

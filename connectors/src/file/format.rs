@@ -1,0 +1,164 @@
+//! Rows as bytes.
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::compute::cast;
+use arrow::csv::WriterBuilder;
+use arrow::datatypes::{DataType, Field, Schema};
+use arrow::record_batch::RecordBatch;
+use tidegate_runtime::{Error, Result};
+
+use crate::instants::in_utc;
+
+/// How a file sink writes rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// Comma-separated values.
+    Csv(CsvFormat),
+    /// One column of text, a line for each row.
+    Text,
+}
+
+/// The options of CSV files.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CsvFormat {
+    pub(crate) header: bool,
+    pub(crate) delimiter: u8,
+    pub(crate) null_value: String,
+}
+
+impl Format {
+    pub(crate) fn extension(&self) -> &'static str {
+        match self {
+            Format::Csv(_) => "csv",
+            Format::Text => "txt",
+        }
+    }
+
+    /// Whether rows of this schema can be written.
+    pub(crate) fn check(&self, schema: &Schema) -> Result<()> {
+        match self {
+            Format::Csv(_) => schema.fields().iter().try_for_each(|field| check_csv_column(field)),
+            Format::Text => check_text_columns(schema),
+        }
+    }
+
+    /// Appends the rows to `bytes`; `first` if no rows precede them in the file.
+    pub(crate) fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
+        match self {
+            Format::Csv(csv) => csv.encode(batch, first, bytes),
+            Format::Text => encode_text(batch.column(0), bytes),
+        }
+    }
+}
+
+impl CsvFormat {
+    fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
+        let builder = WriterBuilder::new()
+            .with_header(self.header && first)
+            .with_delimiter(self.delimiter)
+            .with_null(self.null_value.clone())
+            // Spark's default form of instants.
+            .with_timestamp_tz_format("%Y-%m-%dT%H:%M:%S%.3fZ".to_owned())
+            .with_timestamp_format("%Y-%m-%dT%H:%M:%S%.3f".to_owned());
+        Ok(builder.build(bytes).write(&in_utc(batch)?)?)
+    }
+}
+
+fn check_csv_column(field: &Field) -> Result<()> {
+    let kind = field.data_type();
+    let is_binary =
+        matches!(kind, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_));
+    if kind.is_nested() || is_binary {
+        let name = field.name();
+        return Err(Error::InvalidArgument(format!(
+            "[UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] CSV can't hold the column {name} of type {kind}; take its fields apart or turn it \
+             into text first"
+        )));
+    }
+    Ok(())
+}
+
+fn check_text_columns(schema: &Schema) -> Result<()> {
+    let is_text = |field: &Field| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+    match schema.fields().iter().as_slice() {
+        [column] if is_text(column) => Ok(()),
+        [column] => Err(Error::InvalidArgument(format!(
+            "[UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] a text file can't hold the column {} of type {}; turn it into text first",
+            column.name(),
+            column.data_type()
+        ))),
+        columns => Err(Error::InvalidArgument(format!(
+            "a text file has exactly one column of text, but the rows have {} columns: {}",
+            columns.len(),
+            columns.iter().map(|column| column.name().as_str()).collect::<Vec<_>>().join(", ")
+        ))),
+    }
+}
+
+fn encode_text(column: &ArrayRef, bytes: &mut Vec<u8>) -> Result<()> {
+    let column = cast(column, &DataType::Utf8)?;
+    let column = column.as_string::<i32>();
+    for row in 0..column.len() {
+        // Null is an empty line, as in Spark.
+        if column.is_valid(row) {
+            bytes.extend_from_slice(column.value(row).as_bytes());
+        }
+        bytes.push(b'\n');
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::{Int64Array, StringArray, StringViewArray, TimestampMicrosecondArray};
+    use std::sync::Arc;
+
+    fn csv() -> CsvFormat {
+        CsvFormat { header: true, delimiter: b',', null_value: String::new() }
+    }
+
+    fn encode(format: &Format, columns: Vec<(&str, ArrayRef)>) -> String {
+        let mut bytes = Vec::new();
+        format.encode(&RecordBatch::try_from_iter(columns).unwrap(), true, &mut bytes).unwrap();
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn csv_with_header_quotes_nulls_and_instants() {
+        let columns = || -> Vec<(&str, ArrayRef)> {
+            vec![
+                ("text", Arc::new(StringArray::from(vec![Some("a,\"b\""), None]))),
+                ("n", Arc::new(Int64Array::from(vec![1, -2]))),
+                ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_500_000), None]).with_timezone("UTC"))),
+            ]
+        };
+        let written = encode(&Format::Csv(csv()), columns());
+        assert_eq!(written, "text,n,at\n\"a,\"\"b\"\"\",1,1970-01-01T00:00:01.500Z\n,-2,\n");
+        let plain = CsvFormat { header: false, delimiter: b';', null_value: "NULL".into() };
+        assert_eq!(encode(&Format::Csv(plain), columns()), "\"a,\"\"b\"\"\";1;1970-01-01T00:00:01.500Z\nNULL;-2;NULL\n");
+    }
+
+    #[test]
+    fn text_of_any_string_type() {
+        let column: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a text of more than twelve bytes")]));
+        assert_eq!(encode(&Format::Text, vec![("value", column)]), "a\n\na text of more than twelve bytes\n");
+    }
+
+    #[test]
+    fn columns_that_do_not_fit_are_named() {
+        let schema = |kinds: Vec<DataType>| {
+            Schema::new(
+                kinds.into_iter().enumerate().map(|(n, kind)| Field::new(format!("c{n}"), kind, true)).collect::<Vec<_>>(),
+            )
+        };
+        let list = DataType::new_list(DataType::Int64, true);
+        let error = Format::Csv(csv()).check(&schema(vec![DataType::Int64, list])).unwrap_err().to_string();
+        assert!(error.contains("the column c1 of type List"), "{error}");
+        let error = Format::Text.check(&schema(vec![DataType::Utf8, DataType::Utf8])).unwrap_err().to_string();
+        assert!(error.ends_with("2 columns: c0, c1"), "{error}");
+        let error = Format::Text.check(&schema(vec![DataType::Int64])).unwrap_err().to_string();
+        assert!(error.contains("the column c0 of type Int64"), "{error}");
+        Format::Text.check(&schema(vec![DataType::Utf8View])).unwrap();
+    }
+}

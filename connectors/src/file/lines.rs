@@ -1,0 +1,290 @@
+//! Cuts blocks of bytes into lines: the pure part of the text reader.
+//!
+//! Text goes from the block straight into the buffer of the batch that is being built, a line that spans blocks too; nothing is
+//! copied twice, and UTF-8 is checked once for a whole batch.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringArray};
+use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use memchr::memchr;
+use tidegate_runtime::TARGET_BATCH_ROWS;
+
+/// A batch is passed on at this many bytes of text, even if it has few rows.
+const TARGET_BATCH_BYTES: usize = 8 << 20;
+
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
+
+/// Why a file can't be cut into lines, and where: byte offsets in the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum LineError {
+    InvalidUtf8 { at: u64 },
+    TooLong { line_at: u64 },
+}
+
+/// Takes a file's bytes from a split's start on, block by block, and gives the lines that begin within the split.
+#[derive(Debug)]
+pub(crate) struct LineCutter {
+    /// Where lines must begin to count.
+    split: Range<u64>,
+    max_line_bytes: usize,
+    /// Position in the file of the next byte that is taken.
+    position: u64,
+    /// Whether the end of the line that began before the split is still to come.
+    skipping: bool,
+    /// Position in the file at which the open line began.
+    line_start: u64,
+    batch: LineBatch,
+}
+
+impl LineCutter {
+    /// For the lines of one split. Bytes must be given from [`position`](Self::position) on.
+    pub(crate) fn new(split: Range<u64>, max_line_bytes: usize) -> Self {
+        // The byte before the split tells whether a line begins right at its start.
+        let position = split.start.saturating_sub(1);
+        LineCutter { skipping: split.start > 0, line_start: 0, position, split, max_line_bytes, batch: LineBatch::default() }
+    }
+
+    /// Where in the file the next block must begin.
+    pub(crate) fn position(&self) -> u64 {
+        self.position
+    }
+
+    /// Whether all lines of the split are in.
+    pub(crate) fn is_done(&self) -> bool {
+        !self.skipping && self.line_start >= self.split.end || self.skipping && self.position >= self.split.end
+    }
+
+    /// Cuts a block; `full` gets each batch that is complete.
+    pub(crate) fn take<E: From<LineError>>(
+        &mut self,
+        block: &[u8],
+        full: &mut impl FnMut(ArrayRef) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut rest = block;
+        while !rest.is_empty() && !self.is_done() {
+            let newline = memchr(b'\n', rest);
+            let (piece, after) = rest.split_at(newline.unwrap_or(rest.len()));
+            self.position += piece.len() as u64;
+            self.take_piece(piece)?;
+            rest = after;
+            if newline.is_some() {
+                self.position += 1;
+                rest = &after[1..];
+                self.end_line(full)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file ends here: a last line without a newline counts if it is not empty.
+    pub(crate) fn finish<E: From<LineError>>(&mut self, full: &mut impl FnMut(ArrayRef) -> Result<(), E>) -> Result<(), E> {
+        if !self.skipping && !self.is_done() && self.batch.open_line_len() > 0 {
+            self.drop_byte_order_mark();
+            // As in Spark, a file of nothing but a byte order mark has no line.
+            if self.batch.open_line_len() > 0 {
+                self.close_line()?;
+            }
+        }
+        self.flush(full)
+    }
+
+    fn take_piece(&mut self, piece: &[u8]) -> Result<(), LineError> {
+        if self.skipping {
+            return Ok(());
+        }
+        self.batch.text.extend_from_slice(piece);
+        // A carriage return or byte order mark in it is not counted, which is known only at the end of the line.
+        let slack = BYTE_ORDER_MARK.len() + 1;
+        if self.batch.open_line_len() > self.max_line_bytes.saturating_add(slack) { Err(self.too_long()) } else { Ok(()) }
+    }
+
+    fn end_line<E: From<LineError>>(&mut self, full: &mut impl FnMut(ArrayRef) -> Result<(), E>) -> Result<(), E> {
+        if self.skipping {
+            self.skipping = false;
+        } else {
+            self.drop_byte_order_mark();
+            if self.batch.open_line().last() == Some(&b'\r') {
+                self.batch.text.pop();
+            }
+            self.close_line()?;
+        }
+        self.line_start = self.position;
+        if self.batch.is_full() { self.flush(full) } else { Ok(()) }
+    }
+
+    fn close_line(&mut self) -> Result<(), LineError> {
+        if self.batch.open_line_len() > self.max_line_bytes {
+            return Err(self.too_long());
+        }
+        self.batch.close_line(self.line_start);
+        Ok(())
+    }
+
+    fn drop_byte_order_mark(&mut self) {
+        if self.line_start == 0 && self.batch.open_line().starts_with(BYTE_ORDER_MARK) {
+            // The first line of the file is the first of its batch.
+            self.batch.text.drain(..BYTE_ORDER_MARK.len());
+            self.line_start = BYTE_ORDER_MARK.len() as u64;
+        }
+    }
+
+    fn flush<E: From<LineError>>(&mut self, full: &mut impl FnMut(ArrayRef) -> Result<(), E>) -> Result<(), E> {
+        match self.batch.take()? {
+            Some(column) => full(column),
+            None => Ok(()),
+        }
+    }
+
+    fn too_long(&self) -> LineError {
+        LineError::TooLong { line_at: self.line_start }
+    }
+}
+
+/// Lines on their way to becoming a column, and the bytes of the line that is still open.
+#[derive(Debug, Default)]
+struct LineBatch {
+    /// Closed lines without their ends, one after the other, then the open line.
+    text: Vec<u8>,
+    /// Where each closed line ends in `text`.
+    ends: Vec<i32>,
+    /// Where each closed line began in the file, to say where text is not UTF-8.
+    starts_in_file: Vec<u64>,
+}
+
+impl LineBatch {
+    fn open_line(&self) -> &[u8] {
+        &self.text[self.closed_len()..]
+    }
+
+    fn open_line_len(&self) -> usize {
+        self.text.len() - self.closed_len()
+    }
+
+    fn closed_len(&self) -> usize {
+        self.ends.last().map_or(0, |end| *end as usize)
+    }
+
+    fn close_line(&mut self, start_in_file: u64) {
+        // Fits: a batch is flushed at 8 MiB, and no line is longer than 1 GiB.
+        self.ends.push(self.text.len() as i32);
+        self.starts_in_file.push(start_in_file);
+    }
+
+    fn is_full(&self) -> bool {
+        self.ends.len() >= TARGET_BATCH_ROWS || self.text.len() >= TARGET_BATCH_BYTES
+    }
+
+    /// The closed lines as a column. There must be no open line.
+    fn take(&mut self) -> Result<Option<ArrayRef>, LineError> {
+        if self.ends.is_empty() {
+            return Ok(None);
+        }
+        if let Some(at) = self.first_invalid_byte() {
+            return Err(LineError::InvalidUtf8 { at });
+        }
+        // The next batch is likely as large as this one.
+        let next = Vec::with_capacity(self.text.len());
+        let text = Buffer::from_vec(std::mem::replace(&mut self.text, next));
+        let offsets: Vec<i32> = std::iter::once(0).chain(self.ends.drain(..)).collect();
+        let invalid = LineError::InvalidUtf8 { at: self.starts_in_file[0] };
+        self.starts_in_file.clear();
+        let column = StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), text, None).map_err(|_| invalid)?;
+        Ok(Some(Arc::new(column)))
+    }
+
+    fn first_invalid_byte(&self) -> Option<u64> {
+        // One pass over the text as a whole; lines are looked at one by one only if it is wrong, or if a character could have
+        // been made of the end of one line and the start of the next.
+        let text = std::str::from_utf8(&self.text);
+        if text.is_ok_and(|text| self.ends.iter().all(|end| text.is_char_boundary(*end as usize))) {
+            return None;
+        }
+        let mut start = 0;
+        self.ends.iter().zip(&self.starts_in_file).find_map(|(end, in_file)| {
+            let line = &self.text[std::mem::replace(&mut start, *end as usize)..*end as usize];
+            std::str::from_utf8(line).err().map(|e| in_file + e.valid_up_to() as u64)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use arrow::array::AsArray;
+    use proptest::prelude::*;
+
+    /// The lines of `content` in splits of `split` bytes, given in blocks of `block` bytes.
+    fn cut(content: &[u8], split: u64, block: usize, max: usize) -> Result<Vec<String>, LineError> {
+        let mut lines = Vec::new();
+        let len = content.len() as u64;
+        for start in (0..len).step_by(split as usize) {
+            let mut cutter = LineCutter::new(start..len.min(start + split), max);
+            let mut full = |column: ArrayRef| {
+                lines.extend(column.as_string::<i32>().iter().map(|line| line.unwrap().to_owned()));
+                Ok::<_, LineError>(())
+            };
+            let from = cutter.position() as usize;
+            for bytes in content[from..].chunks(block) {
+                cutter.take(bytes, &mut full)?;
+            }
+            cutter.finish(&mut full)?;
+        }
+        Ok(lines)
+    }
+
+    /// What the reader must give, in one line of the standard library.
+    fn naive(content: &str) -> Vec<String> {
+        content.strip_prefix('\u{FEFF}').unwrap_or(content).lines().map(str::to_owned).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn any_split_and_block_size_gives_the_same_lines(
+            content in "(\u{FEFF})?([ab\u{E9}\u{1F30A}\r\n]|\r\n){0,60}", split in 1_u64..80, block in 1_usize..80
+        ) {
+            prop_assert_eq!(cut(content.as_bytes(), split, block, 1_000).unwrap(), naive(&content));
+        }
+
+        #[test]
+        fn any_bytes_are_lines_or_an_error_at_the_first_wrong_byte(
+            content in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(0xC3), Just(0xA9), any::<u8>()], 0..60),
+            split in 1_u64..80, block in 1_usize..80
+        ) {
+            let expected = match std::str::from_utf8(&content) {
+                Ok(text) => Ok(naive(text)),
+                Err(error) => Err(LineError::InvalidUtf8 { at: error.valid_up_to() as u64 }),
+            };
+            prop_assert_eq!(cut(&content, split, block, 1_000), expected);
+        }
+    }
+
+    #[test]
+    fn a_character_torn_by_a_line_end_is_invalid() {
+        assert_eq!(cut(b"ok\na\xC3\n\xA9b\n", 100, 100, 100), Err(LineError::InvalidUtf8 { at: 4 }));
+    }
+
+    #[test]
+    fn line_length_is_limited_without_its_end() {
+        assert_eq!(cut(b"1234\r\n12345", 100, 1, 5).unwrap(), ["1234", "12345"]);
+        assert_eq!(cut(b"1234\n123456\r\n", 100, 1, 5), Err(LineError::TooLong { line_at: 5 }));
+        assert_eq!(cut("x".repeat(1_000).as_bytes(), 100, 7, 5), Err(LineError::TooLong { line_at: 0 }));
+    }
+
+    #[test]
+    fn batches_end_at_the_row_limit() {
+        let content = "\n".repeat(2 * TARGET_BATCH_ROWS + 1);
+        let mut sizes = Vec::new();
+        let mut cutter = LineCutter::new(0..content.len() as u64, 100);
+        let mut full = |column: ArrayRef| {
+            sizes.push(column.len());
+            Ok::<_, LineError>(())
+        };
+        cutter.take(content.as_bytes(), &mut full).unwrap();
+        cutter.finish(&mut full).unwrap();
+        assert_eq!(sizes, [TARGET_BATCH_ROWS, TARGET_BATCH_ROWS, 1]);
+    }
+}

@@ -1,0 +1,237 @@
+//! The record of what a file sink committed: one file of text, to which each epoch adds a line.
+//!
+//! ```text
+//! {"format":"tidegate-manifest","version":1,"query":"…"} 9be3e0a1
+//! {"epoch":0,"files":[{"path":"part-00000-00000.csv","rows":3,"bytes":21,"crc32c":123}]} 5a0c77f2
+//! {"epoch":1,"files":[]} 1d40c9be
+//! ```
+//!
+//! Each line ends with the CRC-32C of its JSON. Epochs follow each other without a gap. A line that a crash cut short has no
+//! newline, and its epoch was never reported as committed: it is dropped, and the epoch comes again. Anything else that does not
+//! pass is damage, which is refused: guessing here could show rows twice.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tidegate_runtime::{Epoch, Error, QueryId, Result, failpoint};
+
+use super::durable::{sync_directory, write_whole};
+
+/// The manifest's name; hidden from readers of the directory.
+pub(crate) const MANIFEST: &str = "_tidegate_manifest";
+const FORMAT: &str = "tidegate-manifest";
+const VERSION: u16 = 1;
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Header {
+    format: String,
+    version: u16,
+    query: String,
+}
+
+/// One epoch's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) epoch: Epoch,
+    pub(crate) files: Vec<CommittedFile>,
+}
+
+/// A file that is part of the output.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct CommittedFile {
+    /// Its name in the directory.
+    pub(crate) path: String,
+    pub(crate) rows: u64,
+    pub(crate) bytes: u64,
+    pub(crate) crc32c: u32,
+}
+
+/// What the manifest's bytes say.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    query: String,
+    pub(crate) records: Vec<Record>,
+    /// How many bytes are complete lines; what follows was cut short by a crash.
+    whole: usize,
+    /// The last line is complete but for its newline.
+    lacks_newline: bool,
+}
+
+impl Content {
+    /// The content of a directory's manifest; `None` if it has none.
+    pub(crate) fn read(dir: &Path) -> Result<Option<Content>> {
+        let path = dir.join(MANIFEST);
+        match std::fs::read(&path) {
+            Ok(bytes) => parse(&path, &bytes).map(Some),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+}
+
+/// The manifest of a directory that this query writes to.
+#[derive(Debug)]
+pub(crate) struct Manifest {
+    dir: PathBuf,
+    file: File,
+    last: Option<Epoch>,
+}
+
+impl Manifest {
+    /// Opens the directory's manifest, or begins one. `committed` is what the checkpoint says.
+    pub(crate) fn open(dir: &Path, query: QueryId, committed: Option<Epoch>) -> Result<Self> {
+        let content = match Content::read(dir)? {
+            Some(content) => content,
+            None => begin(dir, query)?,
+        };
+        let path = dir.join(MANIFEST);
+        check_query(dir, &content.query, query)?;
+        let last = content.records.last().map(|record| record.epoch);
+        check_complete(&path, last, committed)?;
+        let file = OpenOptions::new().append(true).open(&path).map_err(Error::io("open", &path))?;
+        mend(&file, &content).map_err(Error::io("mend", &path))?;
+        Ok(Manifest { dir: dir.to_path_buf(), file, last })
+    }
+
+    pub(crate) fn last(&self) -> Option<Epoch> {
+        self.last
+    }
+
+    /// Adds an epoch, durably. After an error it is unknown what is on disk: drop the manifest and open it again.
+    pub(crate) fn append(&mut self, record: &Record) -> Result<()> {
+        let line = line(record)?;
+        let (first, second) = line.split_at(line.len() / 2);
+        self.write(first)?;
+        failpoint::hit("sink.torn")?;
+        self.write(second)?;
+        self.file.sync_all().map_err(Error::io("sync", self.dir.join(MANIFEST)))?;
+        self.last = Some(record.epoch);
+        Ok(())
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(Error::io("write", self.dir.join(MANIFEST)))
+    }
+}
+
+fn begin(dir: &Path, query: QueryId) -> Result<Content> {
+    let header = Header { format: FORMAT.to_owned(), version: VERSION, query: query.to_string() };
+    let bytes = line(&header)?;
+    write_whole(dir, MANIFEST, &bytes)?;
+    // The directory itself may be new, too.
+    if let Some(parent) = dir.canonicalize().map_err(Error::io("resolve", dir))?.parent() {
+        sync_directory(parent)?;
+    }
+    parse(&dir.join(MANIFEST), &bytes)
+}
+
+fn mend(mut file: &File, content: &Content) -> std::io::Result<()> {
+    file.set_len(content.whole as u64)?;
+    if content.lacks_newline {
+        file.write_all(b"\n")?;
+    }
+    file.sync_all()
+}
+
+fn check_query(dir: &Path, owner: &str, query: QueryId) -> Result<()> {
+    if QueryId::parse(owner) == Some(query) {
+        return Ok(());
+    }
+    Err(Error::user(format!(
+        "the directory {} holds the output of query {owner}, this is query {query}: start this query with the checkpoint of that \
+         query, or give it a directory of its own",
+        dir.display()
+    )))
+}
+
+/// The checkpoint's epoch is committed last, so the manifest can't know less.
+fn check_complete(path: &Path, last: Option<Epoch>, committed: Option<Epoch>) -> Result<()> {
+    match committed {
+        Some(committed) if last < Some(committed) => {
+            let last = last.map_or("nothing".to_owned(), |last| format!("epochs up to {last} only"));
+            let what = format!("the checkpoint has committed epoch {committed}, but this manifest has {last}");
+            Err(Error::damaged(path, what))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn line(value: &impl Serialize) -> Result<Vec<u8>> {
+    let json = serde_json::to_string(value).map_err(Error::user)?;
+    let crc = crc32c::crc32c(json.as_bytes());
+    Ok(format!("{json} {crc:08x}\n").into_bytes())
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
+    let (lines, tail) = complete_lines(bytes);
+    let mut lines = lines.into_iter().zip(1..);
+    let header = lines.next().ok_or_else(|| Error::damaged(path, "its first line is incomplete"))?;
+    let header = parse_header(path, header.0)?;
+    let mut records: Vec<Record> = Vec::new();
+    for (line, number) in lines {
+        let record = parse_line(line).ok_or_else(|| bad_line(path, number))?;
+        push_record(path, number, &mut records, record)?;
+    }
+    let lacks_newline = take_tail(path, tail, &mut records)?;
+    let whole = if lacks_newline { bytes.len() } else { bytes.len() - tail.len() };
+    Ok(Content { query: header.query, records, whole, lacks_newline })
+}
+
+fn complete_lines(bytes: &[u8]) -> (Vec<&[u8]>, &[u8]) {
+    let mut lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').collect();
+    let tail = lines.pop().unwrap_or_default();
+    (lines, tail)
+}
+
+fn parse_line<T: for<'a> Deserialize<'a>>(line: &[u8]) -> Option<T> {
+    let (json, crc) = line.split_at_checked(line.len().checked_sub(9)?)?;
+    // Compared as text: parsing would let other spellings of the number pass.
+    let expected = format!(" {:08x}", crc32c::crc32c(json));
+    (crc == expected.as_bytes()).then(|| serde_json::from_slice(json).ok()).flatten()
+}
+
+fn parse_header(path: &Path, line: &[u8]) -> Result<Header> {
+    let json: serde_json::Value = parse_line(line).ok_or_else(|| bad_line(path, 1))?;
+    let found = json.get("version").and_then(serde_json::Value::as_u64).and_then(|version| u16::try_from(version).ok());
+    match found {
+        Some(found) if found > VERSION => Err(Error::CheckpointVersion { path: path.to_path_buf(), found, supported: VERSION }),
+        _ => serde_json::from_value(json).map_err(|_| bad_line(path, 1)),
+    }
+}
+
+fn push_record(path: &Path, number: usize, records: &mut Vec<Record>, record: Record) -> Result<()> {
+    match records.last() {
+        Some(last) if last.epoch.next() != record.epoch => {
+            let what = format!("line {number} has epoch {} after epoch {}", record.epoch, last.epoch);
+            Err(Error::damaged(path, what))
+        }
+        _ => {
+            records.push(record);
+            Ok(())
+        }
+    }
+}
+
+/// What follows the last newline: a line cut short, which is dropped, or one that lacks nothing but its newline.
+fn take_tail(path: &Path, tail: &[u8], records: &mut Vec<Record>) -> Result<bool> {
+    let number = records.len() + 2;
+    if let Some(record) = parse_line(tail) {
+        push_record(path, number, records, record)?;
+        return Ok(true);
+    }
+    // A whole line whose newline turned into something else was committed: to drop it would be to repeat it.
+    match tail.split_last().and_then(|(_, line)| parse_line::<Record>(line)) {
+        Some(_) => Err(bad_line(path, number)),
+        None => Ok(false),
+    }
+}
+
+fn bad_line(path: &Path, number: usize) -> Error {
+    Error::damaged(path, format!("line {number} does not pass its check"))
+}
+
+#[cfg(test)]
+#[path = "manifest_tests.rs"]
+mod tests;

@@ -1,0 +1,244 @@
+//! Files in a directory, as a sink with each row in exactly one visible file.
+
+use std::path::{Path, PathBuf};
+
+use arrow::datatypes::SchemaRef;
+use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint};
+
+use super::durable::sync_directory;
+use super::format::{CsvFormat, Format};
+use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Record};
+use super::part::{part_files, part_name};
+use super::sink_writer::{FileWriter, STAGING, StagedFile};
+
+/// Writes rows into files of a directory: every row is in a committed file exactly once, also after crashes.
+///
+/// Each task writes one file for each epoch in which it has rows: `part-<epoch>-<task>.csv` or `.txt`. Rows are written and synced
+/// in the hidden directory `_staging`, moved into place when the epoch commits, and named in the hidden file `_tidegate_manifest`,
+/// which is the record of what belongs to the output. A reader that lists the directory sees whole files only; while an epoch is
+/// being committed, or between a crash then and the restart, it may see some of its files early. Ask
+/// [`committed_files`](Self::committed_files) for the files of committed epochs alone.
+///
+/// The directory belongs to one query. Other files in it are left alone, unless they have names like the sink's own.
+///
+/// ```
+/// use tidegate_connectors::FileSink;
+/// use tidegate_runtime::SinkSupplier;
+///
+/// let sink = FileSink::csv("counts").delimiter(b';').null_value("NULL");
+/// assert_eq!(sink.describe(), "csv files in counts");
+/// ```
+#[derive(Debug, Clone)]
+pub struct FileSink {
+    dir: PathBuf,
+    format: Format,
+}
+
+impl FileSink {
+    /// CSV files (RFC 4180, quotes doubled) with a header, in `dir`, which is created if it is not there.
+    ///
+    /// Instants are written in UTC as Spark does, `2024-01-31T12:00:00.000Z`. Columns must be of simple types.
+    pub fn csv(dir: impl Into<PathBuf>) -> Self {
+        let csv = CsvFormat { header: true, delimiter: b',', null_value: String::new() };
+        FileSink { dir: dir.into(), format: Format::Csv(csv) }
+    }
+
+    /// Text files in `dir`, which is created if it is not there: a line for each row of exactly one column of text. Null is an
+    /// empty line.
+    pub fn text(dir: impl Into<PathBuf>) -> Self {
+        FileSink { dir: dir.into(), format: Format::Text }
+    }
+
+    /// Whether each CSV file begins with the names of the columns (it does). Text files have none.
+    #[must_use]
+    pub fn header(self, header: bool) -> Self {
+        self.with_csv(|csv| csv.header = header)
+    }
+
+    /// What separates the values of a CSV file (a comma).
+    #[must_use]
+    pub fn delimiter(self, delimiter: u8) -> Self {
+        self.with_csv(|csv| csv.delimiter = delimiter)
+    }
+
+    /// What stands for null in a CSV file (nothing, as for an empty string).
+    #[must_use]
+    pub fn null_value(self, text: impl Into<String>) -> Self {
+        self.with_csv(|csv| csv.null_value = text.into())
+    }
+
+    fn with_csv(mut self, set: impl FnOnce(&mut CsvFormat)) -> Self {
+        match &mut self.format {
+            Format::Csv(csv) => set(csv),
+            Format::Text => {}
+        }
+        self
+    }
+
+    /// The files of all committed epochs of the output in `dir`, in order; none if no query has written there. May be called while
+    /// a query writes.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let dir = dir.path();
+    /// for file in tidegate_connectors::FileSink::committed_files(dir)? {
+    ///     println!("{}", file.display());
+    /// }
+    /// # Ok::<(), tidegate_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When `dir` can't be read, or its manifest is damaged.
+    pub fn committed_files(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
+        let dir = dir.as_ref();
+        std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
+        let records = Content::read(dir)?.map(|content| content.records).unwrap_or_default();
+        Ok(records.into_iter().flat_map(|record| record.files).map(|file| dir.join(file.path)).collect())
+    }
+}
+
+impl SinkSupplier for FileSink {
+    fn check_input(&self, schema: &SchemaRef) -> Result<()> {
+        self.format.check(schema)
+    }
+
+    fn supply(&self) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(FileCommitter { config: self.clone(), manifest: None }))
+    }
+
+    fn describe(&self) -> String {
+        let format = match self.format {
+            Format::Csv(_) => "csv",
+            Format::Text => "text",
+        };
+        format!("{format} files in {}", self.dir.display())
+    }
+}
+
+/// The committing half.
+#[derive(Debug)]
+struct FileCommitter {
+    config: FileSink,
+    /// `None` before the sink is opened, and after a failed commit: what is on disk is unknown then until it is opened again.
+    manifest: Option<Manifest>,
+}
+
+impl FileCommitter {
+    fn staging(&self) -> PathBuf {
+        self.config.dir.join(STAGING)
+    }
+
+    /// Moves the staged files of `epoch` into place.
+    fn publish(&self, epoch: Epoch, staged: &[Staged]) -> Result<Vec<CommittedFile>> {
+        let mut files = Vec::new();
+        for (subtask, staged) in staged.iter().enumerate() {
+            let Some(file) = staged.decode::<Option<StagedFile>>()? else { continue };
+            if !files.is_empty() {
+                failpoint::hit("sink.rename")?;
+            }
+            let path = part_name(epoch, subtask, self.config.format.extension());
+            let from = self.staging().join(&file.file);
+            std::fs::rename(&from, self.config.dir.join(&path)).map_err(Error::io("move into place", &from))?;
+            files.push(CommittedFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
+        }
+        sync_directory(&self.config.dir)?;
+        Ok(files)
+    }
+
+    /// Files of an epoch that is committed already: they hold the same rows once more.
+    fn discard(&self, staged: &[Staged]) -> Result<()> {
+        for staged in staged {
+            if let Some(file) = staged.decode::<Option<StagedFile>>()? {
+                remove(&self.staging().join(file.file))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for FileCommitter {
+    fn open(&mut self, context: SinkContext) -> Result<()> {
+        let dir = &self.config.dir;
+        std::fs::create_dir_all(dir).map_err(Error::io("create the output directory", dir))?;
+        check_foreign_parts(dir)?;
+        let manifest = Manifest::open(dir, context.query, context.committed)?;
+        sweep_staging(&self.staging())?;
+        remove_uncommitted(dir, manifest.last())?;
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+
+    fn last_committed(&mut self) -> Result<LastCommitted> {
+        let manifest = self.manifest.as_ref().ok_or_else(not_open)?;
+        Ok(manifest.last().map_or(LastCommitted::Nothing, LastCommitted::Epoch))
+    }
+
+    fn writer(&mut self, subtask: usize) -> Result<Box<dyn SinkWriter>> {
+        Ok(Box::new(FileWriter::new(self.staging(), subtask, self.config.format.clone())))
+    }
+
+    fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
+        let mut manifest = self.manifest.take().ok_or_else(not_open)?;
+        if manifest.last() >= Some(epoch) {
+            self.discard(&staged)?;
+        } else {
+            failpoint::hit("sink.prepared")?;
+            let files = self.publish(epoch, &staged)?;
+            failpoint::hit("sink.manifest")?;
+            manifest.append(&Record { epoch, files })?;
+            failpoint::hit("sink.after")?;
+        }
+        self.manifest = Some(manifest);
+        Ok(())
+    }
+}
+
+fn not_open() -> Error {
+    Error::Protocol("the file sink is not open, or a commit of it has failed".to_owned())
+}
+
+/// Files with the sink's names in a directory that no query owns would be overwritten or taken for output.
+fn check_foreign_parts(dir: &Path) -> Result<()> {
+    if dir.join(MANIFEST).exists() {
+        return Ok(());
+    }
+    match part_files(dir)?.first() {
+        None => Ok(()),
+        Some((name, _)) => Err(Error::user(format!(
+            "the directory {} has the file {name} but no {MANIFEST}, so it is unknown what it belongs to: move such files away, or \
+             give the query an empty directory",
+            dir.display()
+        ))),
+    }
+}
+
+/// Removes what earlier runs staged and did not commit: their epochs are staged anew.
+fn sweep_staging(staging: &Path) -> Result<()> {
+    std::fs::create_dir_all(staging).map_err(Error::io("create", staging))?;
+    for entry in std::fs::read_dir(staging).map_err(Error::io("list", staging))? {
+        remove(&entry.map_err(Error::io("list", staging))?.path())?;
+    }
+    Ok(())
+}
+
+/// Removes files that a commit had moved into place before it was cut short. The epoch comes again, perhaps with fewer files.
+fn remove_uncommitted(dir: &Path, last: Option<Epoch>) -> Result<()> {
+    for (name, epoch) in part_files(dir)? {
+        if Some(epoch) > last {
+            tracing::info!(file = name, %epoch, "removing a file of an epoch that was not committed");
+            remove(&dir.join(name))?;
+        }
+    }
+    sync_directory(dir)
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "sink_tests.rs"]
+mod tests;
