@@ -40,10 +40,7 @@ struct Arguments {
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let arguments = Arguments::parse();
-    let query = Query::new(topology(&arguments)?)
-        .checkpoint(&arguments.checkpoint)
-        .trigger(Trigger::AvailableNow)
-        .start()?;
+    let query = Query::new(topology(&arguments)?).checkpoint(&arguments.checkpoint).trigger(Trigger::AvailableNow).start()?;
     let progress = progress_line();
     while !query.await_termination(Some(Duration::from_millis(100)))? {
         show(&progress, &query);

@@ -155,6 +155,17 @@ impl Query {
     }
 }
 
+impl fmt::Debug for Query {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Query")
+            .field("name", &self.name)
+            .field("checkpoint", &self.checkpoint)
+            .field("trigger", &self.trigger)
+            .field("restart", &self.restart)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What a query is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]

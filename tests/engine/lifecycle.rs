@@ -87,7 +87,10 @@ fn stop_finishes_the_epoch_that_is_under_way() {
     source.push(Step::Rows(words("a b")));
     has_entered.recv_timeout(DEADLINE).unwrap();
     source.push(Step::Rows(words("never")));
-    let stopping = { let query = query.clone(); std::thread::Builder::new().spawn(move || query.stop()).unwrap() };
+    let stopping = {
+        let query = query.clone();
+        std::thread::Builder::new().spawn(move || query.stop()).unwrap()
+    };
     release.send(()).unwrap();
     // Whether the stop or the next trigger came first is open; each epoch is whole or not there.
     release.send(()).unwrap_or_default();
@@ -118,7 +121,10 @@ fn cancel_ends_at_full_backpressure_and_loses_nothing() {
     t.sink("lck", [rows], stuck);
     let query = Query::new(t.build().unwrap()).checkpoint(checkpoint.path()).start().unwrap();
     has_entered.recv_timeout(DEADLINE).unwrap();
-    let cancelling = { let query = query.clone(); std::thread::Builder::new().spawn(move || query.cancel()).unwrap() };
+    let cancelling = {
+        let query = query.clone();
+        std::thread::Builder::new().spawn(move || query.cancel()).unwrap()
+    };
     drop(blocked);
     cancelling.join().unwrap().unwrap();
     assert_eq!((task_threads("lc"), sink.batches().len()), (0, 0));

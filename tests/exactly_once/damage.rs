@@ -30,7 +30,10 @@ fn a_damaged_checkpoint_recovers_exactly_or_is_refused() {
                     exact += 1;
                 }
                 End::Failed(error) => {
-                    assert!(error.contains("checkpoint"), "trial {trial}, {what}: the error does not name the checkpoint: {error}");
+                    assert!(
+                        error.contains("checkpoint"),
+                        "trial {trial}, {what}: the error does not name the checkpoint: {error}"
+                    );
                     refused += 1;
                 }
                 End::Crashed => panic!("trial {trial}, {what}: crashed"),

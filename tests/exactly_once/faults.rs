@@ -70,7 +70,9 @@ fn a_crash_during_recovery_bricks_nothing() {
     for crash in ["sink.all", "run.mid", "commit.flush"] {
         let scene = Scene::new(10, 40, 22);
         let mut job = scene.job(2);
-        for failpoints in [format!("{crash}=3*off->return(exit)"), "recover.mid=return(exit)".into(), "recover.mid=return(exit)".into()] {
+        for failpoints in
+            [format!("{crash}=3*off->return(exit)"), "recover.mid=return(exit)".into(), "recover.mid=return(exit)".into()]
+        {
             job.failpoints = failpoints;
             assert_eq!(run(&job, None), End::Crashed, "{}", job.failpoints);
         }
