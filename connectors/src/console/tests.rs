@@ -14,7 +14,7 @@ fn rows(words: &[&str], counts: &[i64]) -> RecordBatch {
 /// What is printed for one epoch with these batches, one for each task.
 fn printed(config: ConsoleSink, epoch: u64, tasks: Vec<RecordBatch>) -> String {
     let out = Arc::new(Mutex::new(Vec::new()));
-    let target: Target = out.clone();
+    let target: Target = Arc::<Mutex<Vec<u8>>>::clone(&out);
     let mut sink = config.target(target).supply().unwrap();
     sink.open(sink_context(QueryId::random(), rows(&[], &[]).schema(), None)).unwrap();
     assert_eq!(sink.last_committed().unwrap(), LastCommitted::Untracked);

@@ -34,6 +34,19 @@ impl Format {
         }
     }
 
+    /// Whether its options can be used.
+    pub(crate) fn check_options(&self) -> Result<()> {
+        match self {
+            Format::Csv(csv) if matches!(csv.delimiter, b'"' | b'\r' | b'\n') || !csv.delimiter.is_ascii() => {
+                let delimiter = csv.delimiter.escape_ascii();
+                Err(Error::InvalidArgument(format!(
+                    "'{delimiter}' can't separate the values of a CSV file; use one ASCII character"
+                )))
+            }
+            Format::Csv(_) | Format::Text => Ok(()),
+        }
+    }
+
     /// Whether rows of this schema can be written.
     pub(crate) fn check(&self, schema: &Schema) -> Result<()> {
         match self {
@@ -137,6 +150,14 @@ mod tests {
         assert_eq!(written, "text,n,at\n\"a,\"\"b\"\"\",1,1970-01-01T00:00:01.500Z\n,-2,\n");
         let plain = CsvFormat { header: false, delimiter: b';', null_value: "NULL".into() };
         assert_eq!(encode(&Format::Csv(plain), columns()), "\"a,\"\"b\"\"\";1;1970-01-01T00:00:01.500Z\nNULL;-2;NULL\n");
+    }
+
+    #[test]
+    fn delimiters_that_break_lines_or_quotes_are_refused() {
+        for delimiter in [b'"', b'\n', b'\r', 0xE9] {
+            assert!(Format::Csv(CsvFormat { delimiter, ..csv() }).check_options().is_err());
+        }
+        Format::Csv(CsvFormat { delimiter: b'\t', ..csv() }).check_options().unwrap();
     }
 
     #[test]

@@ -103,6 +103,7 @@ impl SinkSupplier for FileSink {
     }
 
     fn supply(&self) -> Result<Box<dyn Sink>> {
+        self.format.check_options()?;
         Ok(Box::new(FileCommitter { config: self.clone(), manifest: None }))
     }
 

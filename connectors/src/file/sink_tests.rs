@@ -134,6 +134,17 @@ fn crash_before_the_commit_leaves_nothing_after_the_restart() {
     assert_eq!(visible(dir.path()), [file("part-00000-00000.csv", "value\na\n")]);
 }
 
+#[test]
+fn a_writer_that_fails_leaves_no_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sink = open(dir.path(), QueryId::random(), None).unwrap();
+    let rows = RecordBatch::try_new(schema(), vec![Arc::new(StringArray::from(vec!["a"])) as ArrayRef]).unwrap();
+    let mut writer = sink.writer(0).unwrap();
+    writer.write(info(0), rows.clone()).unwrap();
+    assert!(matches!(writer.write(info(1), rows), Err(Error::Protocol(_))));
+    assert_eq!(fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 0);
+}
+
 /// As after a crash between two renames, or between the renames and the manifest.
 #[test]
 fn crash_within_a_commit_then_restart_with_fewer_tasks() {

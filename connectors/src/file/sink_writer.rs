@@ -15,7 +15,7 @@ use super::format::Format;
 pub(crate) const STAGING: &str = "_staging";
 
 /// A file that waits for its epoch's commit.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StagedFile {
     /// Its name in the staging directory.
     pub(crate) file: String,
@@ -24,7 +24,7 @@ pub(crate) struct StagedFile {
     pub(crate) crc32c: u32,
 }
 
-/// The writer of one task.
+/// The writer of one task. What it has not staged when it is dropped is removed, so that a full disk gets its space back.
 #[derive(Debug)]
 pub(crate) struct FileWriter {
     staging: PathBuf,
@@ -42,6 +42,7 @@ struct OpenFile {
     file: File,
     path: PathBuf,
     staged: StagedFile,
+    is_staged: bool,
 }
 
 impl FileWriter {
@@ -53,7 +54,7 @@ impl FileWriter {
         let name = format!("{:05}-{:05}-{}.tmp", epoch.epoch.number(), self.subtask, Uuid::new_v4());
         let path = self.staging.join(&name);
         let file = File::create_new(&path).map_err(Error::io("create", &path))?;
-        Ok(OpenFile { epoch, file, path, staged: StagedFile { file: name, rows: 0, bytes: 0, crc32c: 0 } })
+        Ok(OpenFile { epoch, file, path, staged: StagedFile { file: name, rows: 0, bytes: 0, crc32c: 0 }, is_staged: false })
     }
 }
 
@@ -92,8 +93,19 @@ impl OpenFile {
         Ok(())
     }
 
-    fn finish(self) -> Result<Staged> {
+    fn finish(mut self) -> Result<Staged> {
         self.file.sync_all().map_err(Error::io("sync", &self.path))?;
-        Staged::encode(self.staged.rows, &Some(self.staged))
+        self.is_staged = true;
+        Staged::encode(self.staged.rows, &Some(std::mem::take(&mut self.staged)))
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if !self.is_staged
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
+            tracing::warn!(path = %self.path.display(), %error, "a file that was not staged can't be removed");
+        }
     }
 }

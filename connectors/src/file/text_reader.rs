@@ -86,10 +86,10 @@ fn next_read(position: u64, split: &FileSplit) -> usize {
 }
 
 fn open_unchanged(path: &Path, planned: &FileState, position: u64) -> Result<File> {
-    let mut file = File::open(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => changed(path, "was planned but is gone"),
-        _ => Error::io("open", path)(error),
-    })?;
+    let mut file = match File::open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Err(changed(path, "was planned but is gone")),
+        opened => opened.map_err(Error::io("open", path))?,
+    };
     check_unchanged(&file, path, planned)?;
     file.seek(SeekFrom::Start(position)).map_err(Error::io("read", path))?;
     Ok(file)

@@ -255,7 +255,9 @@ mod tests {
         let calls = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&calls);
         let mut context = source_context(None, Vec::new());
-        context.notifier = Notifier::new(move || drop(counter.fetch_add(1, Ordering::SeqCst)));
+        context.notifier = Notifier::new(move || {
+            counter.fetch_add(1, Ordering::SeqCst);
+        });
         let mut source = stream.supply().unwrap();
         source.open(context).unwrap();
         stream.add_data(rows(&["a"])).unwrap();

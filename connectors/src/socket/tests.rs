@@ -24,7 +24,7 @@ fn connect(offset: Option<u64>, timestamp: bool) -> Session {
     let config = SocketSource::new("127.0.0.1", listener.local_addr().unwrap().port()).include_timestamp(timestamp);
     let (tell, news) = channel();
     let mut context = source_context(offset.map(|offset| Offset::encode(&offset).unwrap()), Vec::new());
-    context.notifier = Notifier::new(move || drop(tell.send(())));
+    context.notifier = Notifier::new(move || tell.send(()).unwrap_or_default());
     let mut source = config.supply().unwrap();
     source.open(context).unwrap();
     Session { server: listener.accept().unwrap().0, source, news }
