@@ -18,12 +18,12 @@
 //!
 //! # The path of a batch
 //!
-//! [`SourceReader::read`] → [`Output::batch`] → `Router::route` → channel → [`InputGate::next`] → `OperatorTask::run` →
+//! [`SourceReader::read`] → [`Output::batch`] → `Router::route` → channel → [`InputGate::next_event`] → `OperatorTask::run` →
 //! [`Operator::process`] → … → `SinkTask::run` → [`SinkWriter::write`].
 //!
 //! # The path of a barrier
 //!
-//! `EpochDriver::begin` → `SourceTask::run_epoch` → [`Output::barrier`] → [`InputGate::next`] → [`Operator::end_epoch`] →
+//! `EpochDriver::begin` → `SourceTask::run_epoch` → [`Output::barrier`] → [`InputGate::next_event`] → [`Operator::end_epoch`] →
 //! [`state::StateStore::snapshot`] → `SnapshotThread::write`, [`SinkWriter::stage`] → `EpochTracker::ack` →
 //! `EpochDriver::commit_next` → [`Sink::commit`] → `Checkpoint::commit`.
 

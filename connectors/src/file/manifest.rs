@@ -139,7 +139,7 @@ fn check_query(dir: &Path, owner: &str, query: QueryId) -> Result<()> {
     if QueryId::parse(owner) == Some(query) {
         return Ok(());
     }
-    Err(Error::user(format!(
+    Err(Error::InvalidArgument(format!(
         "the directory {} holds the output of query {owner}, this is query {query}: start this query with the checkpoint of that \
          query, or give it a directory of its own",
         dir.display()

@@ -205,7 +205,7 @@ fn check_foreign_parts(dir: &Path) -> Result<()> {
     }
     match part_files(dir)?.first() {
         None => Ok(()),
-        Some((name, _)) => Err(Error::user(format!(
+        Some((name, _)) => Err(Error::InvalidArgument(format!(
             "the directory {} has the file {name} but no {MANIFEST}, so it is unknown what it belongs to: move such files away, or \
              give the query an empty directory",
             dir.display()

@@ -82,7 +82,6 @@ pub(crate) fn assemble(settings: &RunSettings, run: RunId, acks: AckSender, noti
     let driver = EpochDriver::new(DriverParts {
         checkpoint,
         run,
-        path: settings.checkpoint.clone(),
         clock: Arc::clone(&settings.clock),
         sources,
         sinks,
@@ -130,9 +129,12 @@ fn stateful_input(exchange: &Exchange) -> String {
 
 /// The channels of all edges, sorted by the tasks at their ends.
 struct Wires {
-    outputs: HashMap<(usize, usize), Vec<OutputEdge>>,
-    inputs: HashMap<(usize, usize), Vec<(Port, Receiver<Message>)>>,
+    outputs: HashMap<TaskIndex, Vec<OutputEdge>>,
+    inputs: HashMap<TaskIndex, Vec<(Port, Receiver<Message>)>>,
 }
+
+/// A node's index and a subtask's.
+type TaskIndex = (usize, usize);
 
 impl Wires {
     fn lay(topology: &Topology) -> Self {

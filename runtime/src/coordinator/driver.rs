@@ -1,7 +1,6 @@
 //! Plans, logs and commits epochs: the coordinator's side of an epoch's life (`checkpoint` tells it in prose).
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,7 +37,6 @@ pub(crate) struct DrivenSink {
 pub(crate) struct DriverParts {
     pub(crate) checkpoint: Checkpoint,
     pub(crate) run: RunId,
-    pub(crate) path: PathBuf,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sources: Vec<DrivenSource>,
     pub(crate) sinks: Vec<DrivenSink>,

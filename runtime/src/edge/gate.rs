@@ -67,7 +67,7 @@ impl InputGate {
     /// # Errors
     /// [`Error::Cancelled`], [`Error::PeerGone`] when an input closed without its end, [`Error::Protocol`] for a batch or barrier
     /// of an epoch that is not the open one.
-    pub fn next(&mut self) -> Result<GateEvent> {
+    pub fn next_event(&mut self) -> Result<GateEvent> {
         loop {
             if self.open.is_empty() {
                 return Ok(self.all_arrived());
@@ -178,7 +178,7 @@ mod tests {
     use crate::edge::{CancelGuard, Output, OutputEdge, Router, cancel_pair};
     use crate::message::EpochBatch;
     use crate::task::thread;
-    use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+    use arrow::array::{ArrayRef, AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
     use crossbeam_channel::{Sender, bounded};
     use proptest::prelude::*;
@@ -222,7 +222,7 @@ mod tests {
         }
         let mut seen = Vec::new();
         for _ in 0..4 {
-            seen.push(match gate.next().unwrap() {
+            seen.push(match gate.next_event().unwrap() {
                 GateEvent::Batch(port, _, batch) => format!("{}:{}", port.0, values(&batch)[0]),
                 GateEvent::Barrier(barrier) => format!("|{}", barrier.epoch.epoch),
                 GateEvent::End => "end".to_owned(),
@@ -237,8 +237,8 @@ mod tests {
         senders[0].send(Message::End).unwrap();
         senders[1].send(barrier(0)).unwrap();
         senders[1].send(Message::End).unwrap();
-        assert!(matches!(gate.next(), Ok(GateEvent::Barrier(b)) if b.epoch.epoch == Epoch::FIRST));
-        assert!(matches!(gate.next(), Ok(GateEvent::End)));
+        assert!(matches!(gate.next_event(), Ok(GateEvent::Barrier(b)) if b.epoch.epoch == Epoch::FIRST));
+        assert!(matches!(gate.next_event(), Ok(GateEvent::End)));
     }
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
             let (senders, mut gate, _guard) = gate(1, 8);
             wrong.into_iter().for_each(|message| senders[0].send(message).unwrap());
             let error = loop {
-                match gate.next() {
+                match gate.next_event() {
                     Ok(_) => {}
                     Err(error) => break error,
                 }
@@ -265,10 +265,10 @@ mod tests {
     fn a_closed_input_and_a_cancel_end_the_wait() {
         let (senders, mut lost_peer, _guard) = gate(2, 1);
         drop(senders);
-        assert!(matches!(lost_peer.next(), Err(Error::PeerGone)));
+        assert!(matches!(lost_peer.next_event(), Err(Error::PeerGone)));
         let (_senders, mut cancelled, guard) = gate(2, 1);
         drop(guard);
-        assert!(matches!(cancelled.next(), Err(Error::Cancelled)));
+        assert!(matches!(cancelled.next_event(), Err(Error::Cancelled)));
     }
 
     /// What one producer sends: for each epoch, how many rows.
@@ -295,7 +295,7 @@ mod tests {
             let mut received: Vec<Vec<Vec<i64>>> = vec![vec![Vec::new(); epochs as usize]; scripts.len()];
             let mut open = 0;
             loop {
-                match gate.next().unwrap() {
+                match gate.next_event().unwrap() {
                     GateEvent::Batch(port, epoch, batch) => {
                         prop_assert_eq!(epoch.epoch, Epoch::new(open), "a row crossed its barrier");
                         received[port.0][open as usize].extend(values(&batch));
@@ -342,7 +342,7 @@ mod tests {
             let consumer = thread::spawn("consumer", move || {
                 let mut rows = 0;
                 loop {
-                    match gate.next().unwrap() {
+                    match gate.next_event().unwrap() {
                         GateEvent::Batch(..) => rows += 1,
                         GateEvent::Barrier(_) => {}
                         GateEvent::End => break,

@@ -1,6 +1,6 @@
 //! Edges between tasks: bounded channels, the routing of rows to them, and the alignment of barriers where they meet.
 //!
-//! `Output::batch` → `Router::route` → channel → `InputGate::next`. Nothing else buffers rows between two tasks.
+//! `Output::batch` → `Router::route` → channel → `InputGate::next_event`. Nothing else buffers rows between two tasks.
 
 mod exchange;
 mod gate;

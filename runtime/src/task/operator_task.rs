@@ -79,7 +79,7 @@ impl OperatorTask {
         self.state.measure(&self.metrics);
         self.call(None, |operator, context| operator.open(context))?;
         loop {
-            match self.gate.next()? {
+            match self.gate.next_event()? {
                 GateEvent::Batch(port, epoch, batch) => {
                     spans.enter(epoch.epoch);
                     failpoint::hit("run.mid")?;

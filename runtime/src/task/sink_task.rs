@@ -27,7 +27,7 @@ impl SinkTask {
     pub(crate) fn run(mut self) -> Result<()> {
         let mut spans = TaskSpans::new(Arc::clone(&self.open_epoch));
         loop {
-            match self.gate.next()? {
+            match self.gate.next_event()? {
                 GateEvent::Batch(_, epoch, batch) => {
                     spans.enter(epoch.epoch);
                     if !self.has(epoch) {
