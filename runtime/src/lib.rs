@@ -1,5 +1,6 @@
 //! The runtime of Tidegate (being written).
 
+mod checkpoint;
 mod edge;
 mod error;
 pub mod failpoint;

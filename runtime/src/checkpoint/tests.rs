@@ -1,0 +1,5 @@
+//! Tests of the checkpoint as a whole.
+
+mod support;
+
+mod lifecycle;
