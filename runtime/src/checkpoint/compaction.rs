@@ -128,16 +128,15 @@ impl Compactor {
         Ok(std::mem::take(&mut self.finished))
     }
 
-    /// Waits until all that was asked for is merged.
+    /// Waits until all that was asked for is merged or has failed; the results stay where they are.
     #[cfg(test)]
-    pub(super) fn wait(&mut self) -> Result<()> {
-        while self.pending > 0 {
-            let Some(worker) = &self.worker else { return Ok(()) };
-            let result = worker.results.recv_timeout(std::time::Duration::from_secs(60)).map_err(|_| Error::PeerGone)?;
-            self.pending -= 1;
-            self.finished.push(result?);
+    pub(super) fn wait(&self) {
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+        let Some(worker) = &self.worker else { return };
+        while worker.results.len() < self.pending.min(RESULTS) {
+            assert!(std::time::Instant::now() < deadline, "compaction does not end");
+            thread::yield_now();
         }
-        Ok(())
     }
 
     fn worker(&mut self) -> Result<&Worker> {

@@ -94,6 +94,7 @@ impl HeadFile {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::support::no_faults;
     use super::*;
 
     fn head(sequence: u64) -> Head {
@@ -108,6 +109,7 @@ mod tests {
 
     #[test]
     fn the_newest_good_slot_counts() {
+        let _points = no_faults();
         let dir = tempfile::tempdir().unwrap();
         assert_eq!(read(dir.path()).unwrap(), HeadState::Missing);
         let mut file = HeadFile::open(dir.path()).unwrap();
@@ -124,6 +126,7 @@ mod tests {
 
     #[test]
     fn a_newer_release_is_recognised_when_nothing_else_can_be_read() {
+        let _points = no_faults();
         let dir = tempfile::tempdir().unwrap();
         let mut file = HeadFile::open(dir.path()).unwrap();
         file.write(&head(0)).unwrap();

@@ -271,6 +271,7 @@ fn checksum(file: &mut File) -> io::Result<(u64, u32)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::support::no_faults;
     use super::*;
 
     fn write(segments: &Segments, bytes: &[u8]) -> NewSegment {
@@ -281,6 +282,7 @@ mod tests {
 
     #[test]
     fn small_segments_take_no_file() {
+        let _points = no_faults();
         let dir = tempfile::tempdir().unwrap();
         let segments = Segments::new(dir.path(), 10);
         let new = write(&segments, &[1; 10]);
@@ -290,6 +292,7 @@ mod tests {
 
     #[test]
     fn large_segments_are_files_that_can_be_checked() {
+        let _points = no_faults();
         let dir = tempfile::tempdir().unwrap();
         let segments = Segments::new(dir.path(), 10);
         for size in [11, BUFFER_BYTES, 3 * BUFFER_BYTES + 7] {
@@ -301,6 +304,7 @@ mod tests {
 
     #[test]
     fn a_changed_cut_or_missing_file_is_named() {
+        let _points = no_faults();
         let dir = tempfile::tempdir().unwrap();
         let segments = Segments::new(dir.path(), 0);
         let new = write(&segments, b"some bytes").segment;
@@ -317,6 +321,7 @@ mod tests {
 
     #[test]
     fn an_unfinished_segment_leaves_no_file() {
+        let _points = no_faults();
         let dir = tempfile::tempdir().unwrap();
         let segments = Segments::new(dir.path(), 0);
         let mut writer = segments.writer("a-0-1");

@@ -155,6 +155,33 @@ impl Checkpoint {
         self.query
     }
 
+    /// Waits until nothing is being merged.
+    #[cfg(test)]
+    pub(super) fn wait_for_compaction(&self) {
+        self.compactor.wait();
+    }
+
+    /// How many runs the longest chain has.
+    #[cfg(test)]
+    pub(super) fn longest_chain(&self) -> usize {
+        self.catalogue.state().chains().map(|(_, _, runs)| runs.len()).max().unwrap_or_default()
+    }
+
+    /// The epochs of the offset log, the commit log and the manifests.
+    #[cfg(test)]
+    pub(super) fn logged_epochs(&self) -> (std::ops::Range<u64>, std::ops::Range<u64>, std::ops::Range<u64>) {
+        fn epochs<T>(log: &BTreeMap<u64, T>) -> std::ops::Range<u64> {
+            *log.keys().next().unwrap_or(&0)..log.keys().next_back().map_or(0, |last| last + 1)
+        }
+        (epochs(&self.catalogue.offsets), epochs(&self.catalogue.commits), epochs(&self.catalogue.manifests))
+    }
+
+    /// How many segment files the catalogue names.
+    #[cfg(test)]
+    pub(super) fn named_files(&self) -> usize {
+        self.catalogue.files().len()
+    }
+
     fn offset_entry(&self, record: &OffsetRecord, journal: &[(NodeId, Vec<u8>)]) -> Result<OffsetEntry> {
         let epoch = record.epoch.number();
         let next = self.catalogue.planned().map_or(0, |mark| mark.epoch + 1);

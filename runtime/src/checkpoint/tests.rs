@@ -1,5 +1,8 @@
 //! Tests of the checkpoint as a whole.
 
-mod support;
-
+mod damage;
+#[cfg(feature = "failpoints")]
+mod faults;
+mod growth;
 mod lifecycle;
+pub(super) mod support;

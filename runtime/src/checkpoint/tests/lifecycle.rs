@@ -8,6 +8,7 @@ use crate::types::{Epoch, NodeId, Watermark};
 
 #[test]
 fn a_new_checkpoint_is_empty_and_keeps_its_query_id() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (checkpoint, recovered) = open(dir.path()).unwrap();
     let query = checkpoint.query_id();
@@ -21,6 +22,7 @@ fn a_new_checkpoint_is_empty_and_keeps_its_query_id() {
 
 #[test]
 fn committed_epochs_come_back_with_their_state() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
     run(&mut checkpoint, 0, 2, &[(1, Some(10)), (2, Some(20))]).unwrap();
@@ -40,6 +42,7 @@ fn committed_epochs_come_back_with_their_state() {
 
 #[test]
 fn logged_epochs_come_back_to_be_run_again() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
     run(&mut checkpoint, 0, 1, &[(1, Some(10))]).unwrap();
@@ -65,6 +68,7 @@ fn logged_epochs_come_back_to_be_run_again() {
 
 #[test]
 fn an_epoch_is_logged_once() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
     for epoch in 0..3 {
@@ -86,6 +90,7 @@ fn an_epoch_is_logged_once() {
 
 #[test]
 fn epochs_are_committed_in_order_and_after_they_were_logged() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
     assert!(matches!(checkpoint.commit(Epoch::new(0), None, vec![]), Err(Error::Protocol(_))));
@@ -97,6 +102,7 @@ fn epochs_are_committed_in_order_and_after_they_were_logged() {
 
 #[test]
 fn snapshots_of_several_epochs_may_be_written_before_the_first_is_committed() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
     let writer = checkpoint.snapshot_writer();
@@ -117,6 +123,7 @@ fn snapshots_of_several_epochs_may_be_written_before_the_first_is_committed() {
 
 #[test]
 fn nothing_changed_is_no_run_but_a_full_one() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (checkpoint, _) = open(dir.path()).unwrap();
     let writer = checkpoint.snapshot_writer();
@@ -128,6 +135,7 @@ fn nothing_changed_is_no_run_but_a_full_one() {
 
 #[test]
 fn another_parallelism_replaces_all_chains() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
     let mut model = Model::new();
@@ -153,6 +161,7 @@ fn another_parallelism_replaces_all_chains() {
 
 #[test]
 fn a_second_open_is_refused_and_does_not_touch_the_first() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
     let refused = open(dir.path()).unwrap_err();
@@ -165,6 +174,7 @@ fn a_second_open_is_refused_and_does_not_touch_the_first() {
 
 #[test]
 fn another_topology_is_refused_with_what_differs() {
+    let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     drop(open(dir.path()).unwrap());
     let mut other = topology();
@@ -180,6 +190,7 @@ fn another_topology_is_refused_with_what_differs() {
 #[cfg(unix)]
 #[test]
 fn only_the_owner_can_look_inside() {
+    let _points = no_faults();
     use std::os::unix::fs::PermissionsExt;
     let root = tempfile::tempdir().unwrap();
     let dir = root.path().join("deep/checkpoint");

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, UInt16Array};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
@@ -13,6 +13,19 @@ use crate::error::Result;
 use crate::source::Offset;
 use crate::state::{GROUP_COLUMN, REMOVED_COLUMN, Snapshot, TableSpec};
 use crate::types::{Epoch, NodeId, TaskId, Watermark};
+
+/// Fail points belong to the process: a test that switches one on must have all others wait that might pass it.
+static POINTS: RwLock<()> = RwLock::new(());
+
+/// For a test that passes fail points and expects nothing to happen.
+pub(in super::super) fn no_faults() -> RwLockReadGuard<'static, ()> {
+    POINTS.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For a test that switches fail points on.
+pub(super) fn faults() -> RwLockWriteGuard<'static, ()> {
+    POINTS.write().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// What a table holds.
 pub(super) type Model = BTreeMap<i64, i64>;
