@@ -86,10 +86,14 @@ impl Catalogue {
 
     /// The names of all segment files that anything names.
     pub(super) fn files(&self) -> BTreeSet<&str> {
+        self.files_but_journals().chain(self.journal_files.iter().map(String::as_str)).collect()
+    }
+
+    /// The segment files that a commit may make superfluous. Journals only grow, so they are left out.
+    fn files_but_journals(&self) -> impl Iterator<Item = &str> {
         let records = segments_of(&self.offsets).chain(segments_of(&self.commits)).chain(segments_of(&self.manifests));
         let runs = self.manifests.values().flat_map(|manifest| manifest.entry.segments());
-        let named = records.chain(runs).filter(|segment| segment.place == Place::File).map(|segment| segment.name.as_str());
-        named.chain(self.journal_files.iter().map(String::as_str)).collect()
+        records.chain(runs).filter(|segment| segment.place == Place::File).map(|segment| segment.name.as_str())
     }
 
     /// The names of the segments in the catalogue that a manifest names.
@@ -103,13 +107,13 @@ impl Catalogue {
         let Some(committed) = self.committed() else { return Purge::default() };
         let logs = (committed.epoch + 1).saturating_sub(retain);
         let manifests = (committed.epoch + 1).saturating_sub(MANIFESTS);
-        let before: BTreeSet<String> = self.files().into_iter().map(str::to_owned).collect();
+        let before: BTreeSet<String> = self.files_but_journals().map(str::to_owned).collect();
         let mut records = Vec::new();
         records.extend(cut(&mut self.offsets, logs).map(Key::Offsets));
         records.extend(cut(&mut self.commits, logs).map(Key::Commit));
         records.extend(cut(&mut self.manifests, manifests).map(Key::Manifest));
         records.extend(self.purge_small().into_iter().map(Key::Segment));
-        let after = self.files();
+        let after: BTreeSet<&str> = self.files_but_journals().collect();
         let files = before.into_iter().filter(|name| !after.contains(name.as_str())).collect();
         Purge { records, files }
     }

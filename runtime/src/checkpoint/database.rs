@@ -184,7 +184,10 @@ fn is_locked(error: &sled::Error) -> bool {
 fn sled_error(path: &Path, error: sled::Error) -> Error {
     match error {
         sled::Error::Io(source) => Error::Io { action: "use the database", path: path.to_path_buf(), source },
-        other => Error::damaged(path, format!("its database says: {other}")),
+        other @ (sled::Error::CollectionNotFound(_)
+        | sled::Error::Unsupported(_)
+        | sled::Error::ReportableBug(_)
+        | sled::Error::Corruption { .. }) => Error::damaged(path, format!("its database says: {other}")),
     }
 }
 

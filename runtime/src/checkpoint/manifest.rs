@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn runs_that_do_not_fit_are_refused() {
         let base = run("t", 0, 1, 1, false);
-        assert!(Manifest::default().add(2, &[base.clone()]).is_err());
+        assert!(Manifest::default().add(2, std::slice::from_ref(&base)).is_err());
         assert!(Manifest::default().add(1, &[base.clone(), base.clone()]).is_err());
         assert!(Manifest::default().add(1, &[run("t", 1, 1, 1, false)]).is_err());
         let mut manifest = Manifest::default();

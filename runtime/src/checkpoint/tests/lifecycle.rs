@@ -1,5 +1,9 @@
 //! Open, run, commit, close, open again.
 
+use std::time::Duration;
+
+use super::super::database::{Change, Database};
+use super::super::key::Key;
 use super::super::*;
 use super::support::*;
 use crate::error::Error;
@@ -185,6 +189,23 @@ fn another_topology_is_refused_with_what_differs() {
         assert!(refused.contains(line), "{refused}");
     }
     open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_checkpoint_of_a_newer_release_is_refused() {
+    let _points = no_faults();
+    let dir = tempfile::tempdir().unwrap();
+    let (mut checkpoint, _) = open(dir.path()).unwrap();
+    run(&mut checkpoint, 0, 1, &[(1, Some(1))]).unwrap();
+    drop(checkpoint);
+    let catalog = dir.path().join("catalog");
+    let (mut database, records) = Database::open(&catalog, Duration::from_secs(60)).unwrap();
+    let mut meta = records.into_iter().find(|(key, _)| key == b"meta").unwrap().1;
+    meta[4] += 1;
+    database.apply(vec![Change::Put(Key::Meta, meta)], "test").unwrap();
+    drop(database);
+    let refused = open(dir.path()).unwrap_err();
+    assert!(matches!(refused, Error::CheckpointVersion { found: 2, supported: 1, .. }), "{refused}");
 }
 
 #[cfg(unix)]

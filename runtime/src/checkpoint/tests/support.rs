@@ -197,7 +197,11 @@ pub(super) fn files(dir: &Path) -> Vec<PathBuf> {
     while let Some(dir) = open.pop() {
         for entry in std::fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
-            if path.is_dir() { open.push(path) } else { drop(found.insert(path)) }
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                found.insert(path);
+            }
         }
     }
     found.into_iter().collect()
