@@ -27,9 +27,7 @@
 //! [`state::StateStore::snapshot`] → `SnapshotThread::write`, [`SinkWriter::stage`] → `EpochTracker::ack` →
 //! `EpochDriver::commit_next` → [`Sink::commit`] → `Checkpoint::commit`.
 
-mod actor;
 mod checkpoint;
-mod coordinator;
 mod edge;
 mod error;
 pub mod failpoint;

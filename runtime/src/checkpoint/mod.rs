@@ -1,176 +1,96 @@
-//! STUB until the real one lands.
-#![allow(missing_docs, reason = "stub")]
-use crate::error::Result;
-use crate::source::*;
-use crate::state::*;
-use crate::types::*;
-use arrow::record_batch::RecordBatch;
-use std::collections::HashMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+//! The checkpoint: what a query needs to go on after a crash as if there had been none.
+//!
+//! # The protocol of an epoch
+//!
+//! 1. The coordinator plans epoch *n*: where each source ends, the watermark, the time of the trigger.
+//! 2. [`Checkpoint::log_offsets`] makes that durable, with what the sources journal. From here on, epoch *n* is this one, also
+//!    after a crash.
+//! 3. The epoch runs. At its barrier, every task hands its changed state to a [`SnapshotWriter`], which writes it to segments:
+//!    durable, and garbage as long as nothing names them.
+//! 4. Sinks stage, then commit.
+//! 5. [`Checkpoint::commit`] makes the epoch's entry in the commit log and the manifest of its state durable in one step. This is
+//!    the only commit point: before it, a restart runs *n* again; after it, a restart goes on with *n + 1*.
+//! 6. [`Checkpoint::clean`] removes the files that the catalogue no longer names.
+//!
+//! Steps 2 and 3 of later epochs may come before step 5 of earlier ones. Commits come in order.
+//!
+//! A restart opens the checkpoint and gets a [`Recovered`]: the newest committed epoch, whose state a [`StateReader`] reads, and
+//! the logged epochs after it, to be run again with what was logged.
+//!
+//! # On disk
+//!
+//! ```text
+//! LOCK       locked for the whole run; says by whom
+//! HEAD       how far the logs reach, as a second opinion
+//! catalog/   the database of all records: the single source of truth
+//! segments/  sealed files that records name; one that no record names is garbage
+//! ```
+//!
+//! | record | holds |
+//! | --- | --- |
+//! | `meta` | query id, pinned settings, topology |
+//! | `offsets/<n>` | what epoch *n* reads; hash of `offsets/<n-1>` and, if it was committed by then, of `commits/<n-1>` |
+//! | `journal/<source>/<n>` | what a source remembers of epoch *n*; never purged |
+//! | `commits/<n>` | that epoch *n* is committed, and the next watermark; hashes of `offsets/<n>`, `commits/<n-1>`, `manifest/<n>` |
+//! | `manifest/<n>` | all runs that make up the state after epoch *n*, with length and checksum; kept for two epochs |
+//! | `segments/<name>` | a run that is small enough to need no file |
+//!
+//! A record that is too large for the database lies in a segment file, with a pointer in its place.
+//!
+//! # Who does what
+//!
+//! [`store`] writes, through [`catalogue`] (what is known) and [`database`] (what is durable); [`recovery`] checks at open;
+//! [`runs`] turns snapshots into segments and back; [`compaction`] keeps the chains of runs short. [`codec`] alone knows how
+//! records become bytes.
+
+mod catalogue;
+mod codec;
+mod compaction;
+mod database;
+mod descriptor;
+mod head;
+mod key;
+mod lock;
+mod manifest;
+mod merge;
+mod offsets;
+mod records;
+mod recovery;
+mod runs;
+mod segment;
+mod store;
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
-#[derive(Debug, Clone)]
+pub(crate) use descriptor::{StatefulNode, TableDescriptor, TopologyDescriptor};
+pub(crate) use manifest::NewRun;
+pub(crate) use offsets::{OffsetRecord, SourceOffset};
+pub(crate) use recovery::Recovered;
+pub(crate) use runs::{SnapshotWriter, StateReader};
+pub(crate) use store::Checkpoint;
+
+/// How a checkpoint is opened and kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CheckpointOptions {
+    /// How many committed epochs stay in the offset log and the commit log, two at least.
     pub min_epochs_to_retain: u64,
+    /// Whether a query whose newest state is damaged may go on from the state before. It then runs the last epoch again.
     pub allow_fallback: bool,
+    /// How long opening the catalogue may take. A damaged one may never open.
     pub open_deadline: Duration,
+    /// Up to how many bytes a run lies in the catalogue rather than in a file of its own. Values above 8 KiB count as that.
+    pub inline_limit: usize,
 }
+
 impl Default for CheckpointOptions {
     fn default() -> Self {
-        CheckpointOptions { min_epochs_to_retain: 100, allow_fallback: false, open_deadline: Duration::from_secs(60) }
-    }
-}
-#[derive(Debug, Default)]
-pub(crate) struct TopologyDescriptor {
-    pub sources: Vec<(String, String)>,
-    pub sinks: Vec<(String, String)>,
-    pub stateful: Vec<StatefulNode>,
-}
-#[derive(Debug)]
-pub(crate) struct StatefulNode {
-    pub node: String,
-    pub inputs: Vec<String>,
-    pub tables: Vec<TableDescriptor>,
-}
-#[derive(Debug)]
-pub(crate) struct TableDescriptor;
-impl From<&TableSpec> for TableDescriptor {
-    fn from(_: &TableSpec) -> Self {
-        TableDescriptor
-    }
-}
-#[derive(Debug, Clone)]
-pub(crate) struct SourceOffsets {
-    pub node: NodeId,
-    pub start: Option<Offset>,
-    pub end: Option<Offset>,
-}
-impl SourceOffsets {
-    pub(crate) fn range(&self) -> Option<OffsetRange> {
-        if self.start == self.end { None } else { self.end.clone().map(|end| OffsetRange { start: self.start.clone(), end }) }
-    }
-}
-#[derive(Debug, Clone)]
-pub(crate) struct OffsetRecord {
-    pub epoch: Epoch,
-    pub trigger_time_ms: i64,
-    pub watermark: Option<Watermark>,
-    pub sources: Vec<SourceOffsets>,
-}
-#[derive(Debug, Clone)]
-pub(crate) struct NewRun {
-    task: TaskId,
-    parallelism: usize,
-    table: String,
-    batches: Vec<RecordBatch>,
-}
-impl NewRun {
-    pub(crate) fn bytes(&self) -> u64 {
-        0
-    }
-}
-#[derive(Default, Clone)]
-struct Inner {
-    committed: Option<Epoch>,
-    watermark: Option<Watermark>,
-    records: Vec<OffsetRecord>,
-    journals: HashMap<NodeId, Vec<JournalEntry>>,
-    runs: Vec<NewRun>,
-    id: Option<QueryId>,
-}
-static ALL: Mutex<Option<HashMap<std::path::PathBuf, Arc<Mutex<Inner>>>>> = Mutex::new(None);
-pub(crate) struct Checkpoint {
-    inner: Arc<Mutex<Inner>>,
-}
-pub(crate) struct Recovered {
-    pub query: QueryId,
-    pub committed: Option<Epoch>,
-    pub watermark: Option<Watermark>,
-    pub uncommitted: Vec<OffsetRecord>,
-    pub last_offsets: HashMap<NodeId, Offset>,
-    pub committed_offsets: HashMap<NodeId, Offset>,
-    pub journals: HashMap<NodeId, Vec<JournalEntry>>,
-    pub last_trigger_time_ms: Option<i64>,
-}
-#[derive(Clone)]
-pub(crate) struct StateReader(Vec<NewRun>);
-#[derive(Clone)]
-pub(crate) struct SnapshotWriter;
-impl Checkpoint {
-    pub(crate) fn open(dir: &Path, _t: &TopologyDescriptor, _o: &CheckpointOptions) -> Result<(Self, Recovered)> {
-        let mut all = ALL.lock().unwrap();
-        let inner = Arc::clone(all.get_or_insert_default().entry(dir.to_path_buf()).or_default());
-        let i = {
-            let mut g = inner.lock().unwrap();
-            g.id.get_or_insert_with(QueryId::random);
-            g.clone()
-        };
-        let ends = |r: Option<&OffsetRecord>| {
-            r.map(|r| r.sources.iter().filter_map(|s| Some((s.node.clone(), s.end.clone()?))).collect()).unwrap_or_default()
-        };
-        let r = Recovered {
-            query: i.id.unwrap(),
-            committed: i.committed,
-            watermark: i.watermark,
-            uncommitted: i.records.iter().filter(|r| Some(r.epoch) > i.committed).cloned().collect(),
-            last_offsets: ends(i.records.last()),
-            committed_offsets: ends(i.records.iter().rfind(|r| Some(r.epoch) <= i.committed)),
-            journals: i.journals.clone(),
-            last_trigger_time_ms: i.records.last().map(|r| r.trigger_time_ms),
-        };
-        Ok((Checkpoint { inner }, r))
-    }
-    pub(crate) fn query_id(&self) -> QueryId {
-        self.inner.lock().unwrap().id.unwrap()
-    }
-    pub(crate) fn log_offsets(&mut self, r: &OffsetRecord, j: Vec<(NodeId, Vec<u8>)>) -> Result<()> {
-        let mut i = self.inner.lock().unwrap();
-        i.records.push(r.clone());
-        for (n, data) in j {
-            i.journals.entry(n).or_default().push(JournalEntry { epoch: r.epoch, data });
+        CheckpointOptions {
+            min_epochs_to_retain: 100,
+            allow_fallback: false,
+            open_deadline: Duration::from_secs(60),
+            inline_limit: database::INLINE_LIMIT,
         }
-        Ok(())
-    }
-    pub(crate) fn snapshot_writer(&self) -> SnapshotWriter {
-        SnapshotWriter
-    }
-    pub(crate) fn state_reader(&self) -> StateReader {
-        StateReader(self.inner.lock().unwrap().runs.clone())
-    }
-    pub(crate) fn commit(&mut self, e: Epoch, w: Option<Watermark>, runs: Vec<NewRun>) -> Result<()> {
-        let mut i = self.inner.lock().unwrap();
-        i.committed = Some(e);
-        i.watermark = w;
-        i.runs.extend(runs);
-        Ok(())
-    }
-    pub(crate) fn clean(&mut self) -> Result<()> {
-        Ok(())
-    }
-}
-impl SnapshotWriter {
-    pub(crate) fn write(
-        &self,
-        task: &TaskId,
-        parallelism: usize,
-        _e: Epoch,
-        spec: &TableSpec,
-        s: Snapshot,
-    ) -> Result<Option<NewRun>> {
-        Ok(Some(NewRun { task: task.clone(), parallelism, table: spec.name().into(), batches: s.into_batches()? }))
-    }
-}
-impl StateReader {
-    pub(crate) fn read(&self, node: &NodeId, spec: &TableSpec, apply: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
-        for r in self.0.iter().filter(|r| r.task.node == *node && r.table == spec.name()) {
-            for b in &r.batches {
-                apply(b.clone())?;
-            }
-        }
-        Ok(())
-    }
-    pub(crate) fn parallelism(&self, node: &NodeId) -> Option<usize> {
-        self.0.iter().rfind(|r| r.task.node == *node).map(|r| r.parallelism)
     }
 }
