@@ -8,6 +8,7 @@
 //! | [`Filter`] | keeps the rows that a predicate is true for | none |
 //! | [`FlatMap`] | any number of batches from one; [`FlatMap::strings`] splits text | none |
 //! | [`Union`] | the rows of several inputs | none |
+//! | [`KeyedAggregate`] | counts and sums by key, over all epochs | one row for each key |
 //!
 //! All of them gather small outputs into batches of about [`TARGET_BATCH_ROWS`](tidegate_runtime::TARGET_BATCH_ROWS) rows, and give
 //! what they have gathered at the end of the epoch.
@@ -15,6 +16,7 @@
 mod filter;
 mod flat_map;
 mod flat_map_strings;
+mod keyed_aggregate;
 mod map_batches;
 mod output;
 mod union;
@@ -22,5 +24,6 @@ mod union;
 pub use filter::Filter;
 pub use flat_map::FlatMap;
 pub use flat_map_strings::{FlatMapStrings, Strings};
+pub use keyed_aggregate::{Emit, KeyedAggregate};
 pub use map_batches::MapBatches;
 pub use union::Union;
