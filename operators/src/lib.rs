@@ -1,1 +1,29 @@
-//! Operators of Tidegate (being written).
+//! The operators of Tidegate: what happens to rows between a source and a sink.
+//!
+//! One operator, one file. Each is an [`OperatorSupplier`](tidegate_runtime::OperatorSupplier) that a topology is built with:
+//!
+//! | operator | what it does | state |
+//! | --- | --- | --- |
+//! | [`MapBatches`] | a function of a batch | none |
+//! | [`Filter`] | keeps the rows that a predicate is true for | none |
+//! | [`FlatMap`] | any number of batches from one; [`FlatMap::strings`] splits text | none |
+//! | [`Union`] | the rows of several inputs | none |
+//! | [`KeyedAggregate`] | counts and sums by key, over all epochs | one row for each key |
+//!
+//! All of them gather small outputs into batches of about [`TARGET_BATCH_ROWS`](tidegate_runtime::TARGET_BATCH_ROWS) rows, and give
+//! what they have gathered at the end of the epoch.
+
+mod filter;
+mod flat_map;
+mod flat_map_strings;
+mod keyed_aggregate;
+mod map_batches;
+mod output;
+mod union;
+
+pub use filter::Filter;
+pub use flat_map::FlatMap;
+pub use flat_map_strings::{FlatMapStrings, Strings};
+pub use keyed_aggregate::{Emit, KeyedAggregate};
+pub use map_batches::MapBatches;
+pub use union::Union;

@@ -148,6 +148,7 @@ fn bytes<A: ArrayAccessor<Item = B>, B: AsRef<[u8]>>(array: A, hashes: &mut [u64
     }
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the macro repeats the arm for every width, 64 bits included")]
 fn hash_array(array: &dyn Array, hashes: &mut [u64], fold: Fold) -> Result<()> {
     downcast_integer_array!(
         array => fill_nullable(hashes, fold, array.nulls(), array.values().iter().copied(), |value| mix(value as i64 as u64)),
@@ -175,9 +176,10 @@ fn hash_array(array: &dyn Array, hashes: &mut [u64], fold: Fold) -> Result<()> {
     Ok(())
 }
 
+#[allow(clippy::unnecessary_cast, reason = "the macro repeats the arm for every width, 64 bits included")]
 fn hash_temporal_or_nested(array: &dyn Array, hashes: &mut [u64], fold: Fold) -> Result<()> {
     downcast_temporal_array!(
-        array => fill_nullable(hashes, fold, array.nulls(), array.values().iter().copied(), |value| mix(i64::from(value) as u64)),
+        array => fill_nullable(hashes, fold, array.nulls(), array.values().iter().copied(), |value| mix(value as i64 as u64)),
         DataType::Duration(unit) => hash_duration(array, *unit, hashes, fold),
         DataType::Interval(unit) => hash_interval(array, *unit, hashes, fold),
         _ => return hash_nested(array, hashes, fold)

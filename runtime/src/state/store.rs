@@ -19,6 +19,9 @@ pub trait StateStore: Send {
     /// What the table holds.
     fn spec(&self) -> &TableSpec;
 
+    /// The key groups whose rows it holds: those of its task.
+    fn groups(&self) -> KeyGroupRange;
+
     /// How many rows it has.
     fn len(&self) -> usize;
 

@@ -308,6 +308,10 @@ impl StateStore for MemoryTable {
         &self.spec
     }
 
+    fn groups(&self) -> KeyGroupRange {
+        self.groups
+    }
+
     fn len(&self) -> usize {
         self.live
     }
