@@ -87,7 +87,7 @@ fn schema(number: &str) -> SchemaRef {
 }
 
 /// Runs the topology at this parallelism over three rounds of input; gives the alarms, sorted within each epoch.
-pub fn alarms(parallelism: usize) -> Result<Vec<(String, i64)>, Box<dyn std::error::Error>> {
+pub(crate) fn alarms(parallelism: usize) -> Result<Vec<(String, i64)>, Box<dyn std::error::Error>> {
     let (readings, limits) = (MemoryStream::new(schema("reading")), MemoryStream::new(schema("limit")));
     let memory = MemorySink::new();
 

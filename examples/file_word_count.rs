@@ -54,7 +54,8 @@ fn topology(arguments: &Arguments) -> Result<Topology> {
     let files = TextFileSource::new(&arguments.input).max_files_per_trigger(arguments.max_files_per_trigger);
     let mut t = Topology::builder("file-word-count").default_parallelism(arguments.parallelism);
     let lines = t.source("lines", files);
-    let words = t.operator("split", [lines], FlatMap::strings("value", "word", str::split_whitespace));
+    let words =
+        t.operator("split", [lines], FlatMap::strings("value", "word", |line, words| words.extend(line.split_whitespace())));
     let count = KeyedAggregate::new(["word"]).count("count").epoch_column("epoch");
     let counts = t.operator("count", [words.hash(["word"])], count);
     t.sink("out", [counts], FileSink::csv(&arguments.output)).parallelism(1);

@@ -58,7 +58,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 fn topology(host: &str, port: u16) -> Result<Topology> {
     let mut t = Topology::builder("network-word-count");
     let lines = t.source("lines", SocketSource::new(host, port));
-    let words = t.operator("split", [lines], FlatMap::strings("value", "word", str::split_whitespace));
+    let words =
+        t.operator("split", [lines], FlatMap::strings("value", "word", |line, words| words.extend(line.split_whitespace())));
     let counts =
         t.operator("count", [words.hash(["word"])], KeyedAggregate::new(["word"]).count("count").emit(Emit::All)).parallelism(2);
     t.sink("console", [counts], ConsoleSink::new());

@@ -27,7 +27,9 @@
 //! [`state::StateStore::snapshot`] → `SnapshotThread::write`, [`SinkWriter::stage`] → `EpochTracker::ack` →
 //! `EpochDriver::commit_next` → [`Sink::commit`] → `Checkpoint::commit`.
 
+mod actor;
 mod checkpoint;
+mod coordinator;
 mod edge;
 mod error;
 pub mod failpoint;

@@ -12,25 +12,25 @@ use tidegate::prelude::*;
 use tidegate::runtime::testkit::{Step, TestSink, TestSource};
 
 /// Longer than anything takes, shorter than a person waits: the deadline of every wait in these tests.
-pub const DEADLINE: Duration = Duration::from_secs(60);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(60);
 
-pub fn word_schema() -> SchemaRef {
+pub(crate) fn word_schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("word", DataType::Utf8, true)]))
 }
 
 /// A batch with one row for each word of the text.
-pub fn words(text: &str) -> RecordBatch {
-    let words: ArrayRef = Arc::new(StringArray::from_iter_values(text.split_whitespace()));
+pub(crate) fn words(text: &str) -> RecordBatch {
+    let words: ArrayRef = Arc::new(StringArray::from(text.split_whitespace().collect::<Vec<_>>()));
     RecordBatch::try_new(word_schema(), vec![words]).unwrap()
 }
 
 /// A script of one batch of words for each text, with its end.
-pub fn script(texts: &[&str]) -> Vec<Step> {
+pub(crate) fn script(texts: &[&str]) -> Vec<Step> {
     texts.iter().map(|text| Step::Rows(words(text))).chain([Step::End]).collect()
 }
 
 /// source `{prefix}s` → count by word `{prefix}c` → sink `{prefix}k`.
-pub fn word_count(prefix: &str, source: &TestSource, sink: &TestSink, parallelism: usize) -> Topology {
+pub(crate) fn word_count(prefix: &str, source: &TestSource, sink: &TestSink, parallelism: usize) -> Topology {
     let mut t = Topology::builder("word-count");
     let words = t.source(format!("{prefix}s"), source.clone());
     let counts = t
@@ -41,7 +41,7 @@ pub fn word_count(prefix: &str, source: &TestSource, sink: &TestSink, parallelis
 }
 
 /// What a sink holds: for each epoch, the words with their running count. A word twice in an epoch is a failure.
-pub fn committed(sink: &TestSink) -> BTreeMap<u64, BTreeMap<String, i64>> {
+pub(crate) fn committed(sink: &TestSink) -> BTreeMap<u64, BTreeMap<String, i64>> {
     let mut epochs = BTreeMap::new();
     for (epoch, batches) in sink.epochs() {
         let rows: &mut BTreeMap<String, i64> = epochs.entry(epoch.number()).or_default();
@@ -58,7 +58,7 @@ pub fn committed(sink: &TestSink) -> BTreeMap<u64, BTreeMap<String, i64>> {
 }
 
 /// The naive twin: the words that each text touched, with their count so far.
-pub fn expected(texts: &[&str]) -> BTreeMap<u64, BTreeMap<String, i64>> {
+pub(crate) fn expected(texts: &[&str]) -> BTreeMap<u64, BTreeMap<String, i64>> {
     let mut running: HashMap<&str, i64> = HashMap::new();
     let mut epochs = BTreeMap::new();
     for (epoch, text) in texts.iter().enumerate() {
@@ -70,7 +70,7 @@ pub fn expected(texts: &[&str]) -> BTreeMap<u64, BTreeMap<String, i64>> {
 }
 
 /// Waits for the end and gives the failure, if there was one.
-pub fn end_of(query: &QueryHandle) -> Option<QueryError> {
+pub(crate) fn end_of(query: &QueryHandle) -> Option<QueryError> {
     match query.await_termination(Some(DEADLINE)) {
         Ok(true) => None,
         Ok(false) => panic!("query {} did not end", query.name()),
@@ -79,13 +79,13 @@ pub fn end_of(query: &QueryHandle) -> Option<QueryError> {
 }
 
 /// How many threads of this process belong to tasks of nodes whose name begins with `prefix`.
-pub fn task_threads(prefix: &str) -> usize {
+pub(crate) fn task_threads(prefix: &str) -> usize {
     let name = |entry: std::io::Result<std::fs::DirEntry>| std::fs::read_to_string(entry.ok()?.path().join("comm")).ok();
     let threads = std::fs::read_dir("/proc/self/task").unwrap();
     threads.filter_map(name).filter(|comm| comm.starts_with(&format!("tg-{prefix}"))).count()
 }
 
 /// A batch of numbers `0..n`.
-pub fn numbers(n: i64) -> RecordBatch {
+pub(crate) fn numbers(n: i64) -> RecordBatch {
     RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from_iter_values(0..n)) as ArrayRef)]).unwrap()
 }

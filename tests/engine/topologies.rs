@@ -33,9 +33,9 @@ fn all_problems_are_reported_at_once() {
     let lines = t.source("lines", source(word_schema()));
     t.source("lines", source(word_schema()));
     t.source("unread", source(word_schema()));
-    t.operator("lonely", [] as [Input; 0], Union::new());
-    t.operator("far", ["nowhere"], Union::new());
-    let wide = t.operator("wide", [lines.hash(["colour"])], Union::new()).parallelism(0);
+    t.operator("lonely", [] as [Input; 0], Union);
+    t.operator("far", ["nowhere"], Union);
+    let wide = t.operator("wide", [lines.hash(["colour"])], Union).parallelism(0);
     t.sink("out", [wide.forward()], TestSink::new()).parallelism(2);
     let problems = problems(t);
     for words in [
@@ -55,8 +55,8 @@ fn all_problems_are_reported_at_once() {
 fn a_cycle_is_named() {
     let mut t = Topology::builder("cycle");
     let lines = t.source("lines", source(word_schema()));
-    let first = t.operator("first", [Input::from(&lines), Input::named("second")], Union::new());
-    let second = t.operator("second", [first], Union::new());
+    let first = t.operator("first", [Input::from(&lines), Input::named("second")], Union);
+    let second = t.operator("second", [first], Union);
     t.sink("out", [second], TestSink::new());
     let problems = problems(t);
     assert!(mentions(&problems, &["cycle", "first", "second"]), "{problems:?}");

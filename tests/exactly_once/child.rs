@@ -11,18 +11,18 @@ use tidegate::runtime::{CheckpointOptions, failpoint};
 
 /// What a child runs.
 #[derive(Debug, Clone)]
-pub struct Job {
-    pub input: PathBuf,
-    pub output: PathBuf,
-    pub checkpoint: PathBuf,
-    pub parallelism: usize,
-    pub in_flight: usize,
+pub(crate) struct Job {
+    pub(crate) input: PathBuf,
+    pub(crate) output: PathBuf,
+    pub(crate) checkpoint: PathBuf,
+    pub(crate) parallelism: usize,
+    pub(crate) in_flight: usize,
     /// `FAILPOINTS`, as the `fail` crate reads it.
-    pub failpoints: String,
+    pub(crate) failpoints: String,
 }
 
 /// What a child that fails in good order ends with; a crash ends with a signal.
-pub const FAILED: i32 = 3;
+pub(crate) const FAILED: i32 = 3;
 
 const INPUT: &str = "TIDEGATE_CHILD_INPUT";
 const OUTPUT: &str = "TIDEGATE_CHILD_OUTPUT";
@@ -31,7 +31,7 @@ const PARALLELISM: &str = "TIDEGATE_CHILD_PARALLELISM";
 const IN_FLIGHT: &str = "TIDEGATE_CHILD_IN_FLIGHT";
 
 /// Starts a child.
-pub fn start(job: &Job) -> Child {
+pub(crate) fn start(job: &Job) -> Child {
     Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "child::run_as_child", "--nocapture"])
         .env(INPUT, &job.input)
@@ -75,7 +75,8 @@ fn run_as_child() {
 fn topology(input: PathBuf, output: PathBuf, parallelism: usize) -> Result<Topology> {
     let mut t = Topology::builder("exactly-once").default_parallelism(parallelism);
     let lines = t.source("lines", TextFileSource::new(input).max_files_per_trigger(1).split_bytes(512));
-    let words = t.operator("split", [lines], FlatMap::strings("value", "word", str::split_whitespace));
+    let words =
+        t.operator("split", [lines], FlatMap::strings("value", "word", |line, words| words.extend(line.split_whitespace())));
     let count = KeyedAggregate::new(["word"]).count("count").epoch_column("epoch");
     let counts = t.operator("count", [words.hash(["word"])], count);
     t.sink("out", [counts], FileSink::csv(output));

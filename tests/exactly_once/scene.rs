@@ -12,14 +12,14 @@ const DEADLINE: Duration = Duration::from_secs(100);
 
 /// A repeatable sequence of random numbers (splitmix64).
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Random(seed)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -27,7 +27,7 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    pub fn below(&mut self, n: u64) -> u64 {
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.next() % n
     }
 }
@@ -36,14 +36,14 @@ impl Random {
 type Rows = BTreeMap<String, i64>;
 
 /// Input, output and checkpoint of one query.
-pub struct Scene {
+pub(crate) struct Scene {
     directory: tempfile::TempDir,
     expected: BTreeMap<u64, Rows>,
 }
 
 /// How a child ended.
 #[derive(Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     Done,
     /// With an error, said on its standard error output.
     Failed(String),
@@ -53,7 +53,7 @@ pub enum End {
 
 impl Scene {
     /// `files` input files of `lines` lines each.
-    pub fn new(files: usize, lines: usize, seed: u64) -> Self {
+    pub(crate) fn new(files: usize, lines: usize, seed: u64) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let input = directory.path().join("input");
         std::fs::create_dir(&input).unwrap();
@@ -80,16 +80,16 @@ impl Scene {
         Scene { directory, expected }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    pub fn job(&self, parallelism: usize) -> Job {
+    pub(crate) fn job(&self, parallelism: usize) -> Job {
         self.job_at(self.path(), parallelism)
     }
 
     /// The same with output and checkpoint of a copy.
-    pub fn job_at(&self, copy: &Path, parallelism: usize) -> Job {
+    pub(crate) fn job_at(&self, copy: &Path, parallelism: usize) -> Job {
         Job {
             input: self.path().join("input"),
             output: copy.join("output"),
@@ -101,12 +101,12 @@ impl Scene {
     }
 
     /// Checks the output of a run that is done.
-    pub fn check(&self) {
+    pub(crate) fn check(&self) {
         self.check_at(self.path());
     }
 
     /// Checks the output in a copy.
-    pub fn check_at(&self, copy: &Path) {
+    pub(crate) fn check_at(&self, copy: &Path) {
         let committed = committed(&copy.join("output"));
         assert_eq!(committed.len(), self.expected.len(), "epochs in {}", copy.display());
         for (epoch, rows) in &self.expected {
@@ -134,7 +134,7 @@ fn committed(output: &Path) -> BTreeMap<u64, Rows> {
 }
 
 /// Runs a child to its end, or kills it after some time.
-pub fn run(job: &Job, kill_after: Option<Duration>) -> End {
+pub(crate) fn run(job: &Job, kill_after: Option<Duration>) -> End {
     let mut child = start(job);
     let mut stderr = child.stderr.take().unwrap();
     // Closed by the child's end, whatever it is: the wait for it is a wait on a channel.

@@ -281,15 +281,13 @@ impl Coordinator {
         self.finish_if_over(ctx);
     }
 
-    /// If the tasks don't end in time: a drain turns into a cancel, a cancel gives up on them.
+    /// If the run does not end in time: a stop or drain turns into a cancel, a cancel gives up on the tasks.
     fn expect_end(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = self.run.as_ref().map(|run| run.id) else { return };
-        let draining = self.run.as_ref().is_some_and(|run| matches!(run.ending, Ending::Draining));
-        ctx.run_later(self.stop_timeout, move |this, ctx| {
-            if this.run.as_ref().is_none_or(|current| current.id != run) {
-                return;
-            }
-            if draining { this.cancel(None, ctx) } else { this.give_up(ctx) }
+        ctx.run_later(self.stop_timeout, move |this, ctx| match this.run.as_ref().filter(|current| current.id == run) {
+            Some(Run { ending: Ending::Cancelling(_), .. }) => this.give_up(ctx),
+            Some(Run { ending: Ending::No | Ending::Draining, .. }) => this.cancel(None, ctx),
+            None => {}
         });
     }
 
@@ -404,7 +402,8 @@ impl Run {
         let Run { mut driver, ending, .. } = self;
         let failure = match ending {
             Ending::Draining => driver.close().err(),
-            Ending::Cancelling(failure) => failure.filter(|error| !(requested && error.rank() <= Error::Cancelled.rank())),
+            // Of a cancel on request, tasks report that they were cancelled or that their neighbours are gone: no failures.
+            Ending::Cancelling(failure) => failure.filter(|error| !(requested && error.rank() <= Error::PeerGone.rank())),
             Ending::No => None,
         };
         // Sources and sinks are users' code, to their last breath.
@@ -493,6 +492,7 @@ impl Handler<Command> for Coordinator {
         match command {
             Command::Stop => {
                 self.stop_requested = true;
+                self.expect_end(ctx);
                 self.advance(ctx);
             }
             Command::Cancel => {

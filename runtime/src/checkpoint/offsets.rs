@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::codec;
 use super::records::{OffsetEntry, SourceEntry};
 use crate::error::{Error, Result};
-use crate::source::Offset;
+use crate::source::{Offset, OffsetRange};
 use crate::types::{Epoch, NodeId, Watermark};
 
 /// What is logged of an epoch before it runs, and is the same when it is run again.
@@ -32,6 +32,14 @@ pub(crate) struct SourceOffset {
     pub(crate) start: Option<Offset>,
     /// The offset at which it ends; `None` if the source never had anything.
     pub(crate) end: Option<Offset>,
+}
+
+impl SourceOffset {
+    /// What the source is to read; `None` if it has nothing new.
+    pub(crate) fn range(&self) -> Option<OffsetRange> {
+        let end = self.end.clone().filter(|_| self.end != self.start)?;
+        Some(OffsetRange { start: self.start.clone(), end })
+    }
 }
 
 impl OffsetRecord {

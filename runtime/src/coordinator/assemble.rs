@@ -112,7 +112,7 @@ fn descriptor(topology: &Topology) -> TopologyDescriptor {
             NodeKind::Operator(_, tables) => descriptor.stateful.push(StatefulNode {
                 node: id,
                 inputs: node.inputs.iter().map(|input| stateful_input(&input.exchange)).collect(),
-                tables: tables.iter().map(TableDescriptor::from).collect(),
+                tables: tables.iter().map(TableDescriptor::of).collect(),
             }),
         }
     }

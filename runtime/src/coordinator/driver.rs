@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::tracker::EpochTracker;
-use crate::checkpoint::{Checkpoint, NewRun, OffsetRecord, SourceOffsets};
+use crate::checkpoint::{Checkpoint, NewRun, OffsetRecord, SourceOffset};
 use crate::error::{Error, Result, catch_panic};
 use crate::failpoint;
 use crate::metrics::TaskMetricsSnapshot;
@@ -75,7 +75,7 @@ pub(crate) struct EpochStart {
 /// What must be remembered of an epoch until its commit.
 struct BegunEpoch {
     info: EpochInfo,
-    offsets: Vec<SourceOffsets>,
+    offsets: Vec<SourceOffset>,
     triggered: Instant,
     started: Instant,
     durations: EpochDurations,
@@ -166,7 +166,7 @@ impl EpochDriver {
                 source.source.latest_offset(start.as_ref(), limit)
             })?;
             let end = end.or_else(|| start.clone());
-            sources.push(SourceOffsets { node: source.node.clone(), start, end });
+            sources.push(SourceOffset { node: source.node.clone(), start, end });
         }
         let new_input = sources.iter().any(|source| source.end != source.start);
         if !new_input && self.parts.watermark == self.used_watermark {
@@ -175,7 +175,13 @@ impl EpochDriver {
         // The wall clock may be set back; the times of epochs never go back.
         let now = self.parts.clock.now_ms();
         let trigger_time_ms = self.parts.last_trigger_time_ms.map_or(now, |last| last.max(now));
-        Ok(Some(OffsetRecord { epoch: self.next, trigger_time_ms, watermark: self.parts.watermark, sources }))
+        Ok(Some(OffsetRecord {
+            epoch: self.next,
+            trigger_time_ms,
+            watermark: self.parts.watermark,
+            sources,
+            settings: BTreeMap::new(),
+        }))
     }
 
     /// The write-ahead log: after this, the epoch can only be run as planned.
@@ -188,11 +194,11 @@ impl EpochDriver {
                 journal.extend(entry.map(|data| (source.node.clone(), data)));
             }
         }
-        at("writing the offset log", epoch, || self.parts.checkpoint.log_offsets(record, journal))
+        at("writing the offset log", epoch, || self.parts.checkpoint.log_offsets(record.clone(), journal))
     }
 
     fn start(&mut self, record: OffsetRecord, triggered: Instant, durations: EpochDurations) -> Result<EpochStart> {
-        let OffsetRecord { epoch, trigger_time_ms, watermark, sources: offsets } = record;
+        let OffsetRecord { epoch, trigger_time_ms, watermark, sources: offsets, settings: _ } = record;
         let info = EpochInfo { epoch, trigger_time_ms, watermark };
         let mut splits = Vec::new();
         for logged in &offsets {
@@ -207,7 +213,7 @@ impl EpochDriver {
     }
 
     /// Deals a source's range to its tasks.
-    fn splits(&mut self, epoch: Epoch, offsets: &SourceOffsets) -> Result<Vec<(TaskId, Vec<Split>)>> {
+    fn splits(&mut self, epoch: Epoch, offsets: &SourceOffset) -> Result<Vec<(TaskId, Vec<Split>)>> {
         let Some(source) = self.parts.sources.iter_mut().find(|source| source.node == offsets.node) else {
             return Err(Error::Protocol(format!("epoch {epoch} was logged with source {}, which is unknown", offsets.node)));
         };
@@ -311,7 +317,7 @@ impl EpochDriver {
         output_rows: u64,
     ) -> EpochProgress {
         let rows = |node: &NodeId| input_rows.get(node).copied().unwrap_or_default();
-        let source = |o: SourceOffsets| SourceProgress { rows: rows(&o.node), node: o.node, start: o.start, end: o.end };
+        let source = |o: SourceOffset| SourceProgress { rows: rows(&o.node), node: o.node, start: o.start, end: o.end };
         EpochProgress {
             query: self.query,
             run: self.parts.run,

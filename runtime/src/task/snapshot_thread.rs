@@ -43,8 +43,8 @@ impl SnapshotThread {
         let (mut rows, mut bytes) = (0, 0);
         for (spec, snapshot) in tables {
             failpoint::hit("state.mid")?;
-            rows += snapshot.rows as u64;
             if let Some(run) = self.writer.write(&ack.task, parallelism, ack.epoch, &spec, snapshot)? {
+                rows += run.rows();
                 bytes += run.bytes();
                 ack.runs.push(run);
             }

@@ -141,7 +141,6 @@ impl Stream {
 
 impl SinkHandle {
     /// Sets how many tasks the sink has.
-    #[must_use]
     pub fn parallelism(self, tasks: usize) -> Self {
         self.drafts.borrow_mut()[self.index].parallelism = tasks;
         self
