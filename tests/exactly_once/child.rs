@@ -17,6 +17,8 @@ pub(crate) struct Job {
     pub(crate) checkpoint: PathBuf,
     pub(crate) parallelism: usize,
     pub(crate) in_flight: usize,
+    /// Up to which size, in bytes, snapshot runs lie in the catalogue.
+    pub(crate) inline_limit: usize,
     /// `FAILPOINTS`, as the `fail` crate reads it.
     pub(crate) failpoints: String,
 }
@@ -28,6 +30,7 @@ const INPUT: &str = "TIDEGATE_CHILD_INPUT";
 const OUTPUT: &str = "TIDEGATE_CHILD_OUTPUT";
 const CHECKPOINT: &str = "TIDEGATE_CHILD_CHECKPOINT";
 const PARALLELISM: &str = "TIDEGATE_CHILD_PARALLELISM";
+const INLINE_LIMIT: &str = "TIDEGATE_CHILD_INLINE_LIMIT";
 const IN_FLIGHT: &str = "TIDEGATE_CHILD_IN_FLIGHT";
 
 /// Starts a child.
@@ -39,6 +42,7 @@ pub(crate) fn start(job: &Job) -> Child {
         .env(CHECKPOINT, &job.checkpoint)
         .env(PARALLELISM, job.parallelism.to_string())
         .env(IN_FLIGHT, job.in_flight.to_string())
+        .env(INLINE_LIMIT, job.inline_limit.to_string())
         .env("FAILPOINTS", &job.failpoints)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -54,10 +58,15 @@ fn run_as_child() {
     let path = |name| PathBuf::from(std::env::var_os(name).unwrap());
     let number = |name| std::env::var(name).unwrap().parse::<usize>().unwrap();
     failpoint::enable_from_env();
+    let options = CheckpointOptions {
+        open_deadline: Duration::from_secs(20),
+        inline_limit: number(INLINE_LIMIT),
+        ..CheckpointOptions::default()
+    };
     let run = || -> Result<(), Box<dyn std::error::Error>> {
         let query = Query::new(topology(input.clone().into(), path(OUTPUT), number(PARALLELISM))?)
             .checkpoint(path(CHECKPOINT))
-            .checkpoint_options(CheckpointOptions { open_deadline: Duration::from_secs(20), ..CheckpointOptions::default() })
+            .checkpoint_options(options.clone())
             .max_epochs_in_flight(number(IN_FLIGHT))
             .trigger(Trigger::AvailableNow)
             .start()?;

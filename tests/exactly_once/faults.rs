@@ -48,6 +48,8 @@ fn a_failure_at_every_step_loses_nothing_and_doubles_nothing() {
             // The first hit of the first epoch in some runs, a later one in others.
             let skip = [0, 5, 2][(number + shift) % 3];
             let mut job = scene.job(2);
+            // Every run in a file of its own: the points of segment files are passed too.
+            job.inline_limit = 0;
             job.failpoints = format!("{point}={skip}*off->1*{mode}->off");
             match (*mode, run(&job, None)) {
                 ("return(exit)", End::Crashed) => {}

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use tidegate::runtime::CheckpointOptions;
+
 use crate::child::{FAILED, Job, start};
 
 /// No run of a child takes this long: one that does hangs.
@@ -96,6 +98,7 @@ impl Scene {
             checkpoint: copy.join("checkpoint"),
             parallelism,
             in_flight: 1,
+            inline_limit: CheckpointOptions::default().inline_limit,
             failpoints: String::new(),
         }
     }

@@ -91,6 +91,8 @@ struct Coordinator {
     once_done: bool,
     /// Dropped, and so answered, when there is nothing left to do.
     idle_waiters: Vec<Sender<Infallible>>,
+    /// The end was reported, or the query never ran.
+    over: bool,
     /// Whether a notification is on its way already.
     notified: Arc<AtomicBool>,
     timer: Option<SpawnHandle>,
@@ -138,6 +140,7 @@ impl Coordinator {
             due: true,
             once_done: false,
             idle_waiters: Vec::new(),
+            over: false,
             notified: Arc::new(AtomicBool::new(false)),
             timer: None,
         }
@@ -152,7 +155,7 @@ impl Coordinator {
             Arc::new(move |ack| coordinator.do_send(RunAck(id, ack)))
         };
         let notifier = self.notifier(coordinator.clone());
-        let Assembly { mut driver, tasks, guard } = catch_panic(|| assemble(&self.settings, id, acks, &notifier))?;
+        let Assembly { mut driver, tasks, guard } = assemble(&self.settings, id, acks, &notifier)?;
         if self.trigger == Trigger::AvailableNow {
             driver.freeze()?;
         }
@@ -180,8 +183,10 @@ impl Coordinator {
     }
 
     /// Commits what is complete, begins what can begin, ends what is to end.
+    ///
+    /// A panic on the way is a failure of the query like an error: the actor must live to end it.
     fn advance(&mut self, ctx: &mut Context<Self>) {
-        if let Err(error) = self.try_advance(ctx) {
+        if let Err(error) = catch_panic(|| self.try_advance(ctx)) {
             self.cancel(Some(error), ctx);
         }
     }
@@ -344,7 +349,7 @@ impl Coordinator {
             if this.stop_requested {
                 return this.end(None, ctx);
             }
-            match this.start_run(ctx) {
+            match catch_panic(|| this.start_run(ctx)) {
                 Ok(()) => this.begin_running(ctx),
                 Err(error) => match this.restarts.after_failure().filter(|_| error.is_retryable()) {
                     Some(delay) => this.restart_later(error, delay, ctx),
@@ -361,6 +366,7 @@ impl Coordinator {
     }
 
     fn end(&mut self, error: Option<Error>, ctx: &mut Context<Self>) {
+        self.over = true;
         self.shared.ended(error);
         self.idle_waiters.clear();
         ctx.stop();
@@ -423,13 +429,24 @@ fn likelier(first: Option<Error>, second: Option<Error>) -> Option<Error> {
     }
 }
 
+impl Drop for Coordinator {
+    /// Whatever ends the actor, nobody waits for the query for ever.
+    fn drop(&mut self) {
+        if !self.over {
+            self.run = None;
+            self.shared.ended(Some(Error::Protocol("the coordinator ended before the query".to_owned())));
+        }
+    }
+}
+
 impl Actor for Coordinator {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        let started = self.start_run(ctx);
+        let started = catch_panic(|| self.start_run(ctx));
         let failed = started.is_err();
         if failed {
+            self.over = true;
             ctx.stop();
             Arbiter::current().stop();
         }
