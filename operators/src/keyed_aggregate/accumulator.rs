@@ -1,97 +1,174 @@
-//! What is computed for each group: within the epoch in plain vectors by group number, and merged into the state at its end.
+//! What is computed for each group: within the epoch in one plain vector, and merged into the state at its end.
+//!
+//! The values of one group lie side by side. A batch is added one aggregate at a time, in tight loops without calls; the first of
+//! them brings the groups' memory into the cache, and the others find it there. With a million groups that is most of the time.
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, ArrowNativeTypeOp, AsArray, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
 use arrow::buffer::NullBuffer;
 use arrow::compute::cast;
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float64Type, Int64Type};
 use tidegate_runtime::{Error, Result};
 
-/// One aggregate, over the groups of the epoch.
+/// All aggregates of the groups of the epoch.
+#[derive(Debug)]
+pub(super) struct Accumulators {
+    functions: Vec<Accumulator>,
+    /// One value for each group and function: those of one group side by side.
+    values: Vec<i64>,
+    groups: usize,
+}
+
+/// One aggregate.
 #[derive(Debug)]
 pub(super) enum Accumulator {
     /// How many rows.
-    Count(Vec<i64>),
+    Count,
     /// How many rows in which the input is not null.
-    CountOf(Vec<i64>),
+    CountOf,
     /// The sum of an integer input.
-    SumInt64(Sums<Int64Type>),
-    /// The sum of a float input.
-    SumFloat64(Sums<Float64Type>),
+    SumInt64(Sum),
+    /// The sum of a float input, whose bits are the value.
+    SumFloat64(Sum),
 }
 
-impl Accumulator {
-    /// Adds a batch: the group of each row, how many groups there are by now, and the input column.
-    pub(super) fn update(&mut self, rows: &[u32], groups: usize, input: Option<&ArrayRef>) -> Result<()> {
-        match self {
-            Accumulator::Count(counts) => count(counts, rows, groups),
-            Accumulator::CountOf(counts) => count_of(counts, rows, groups, input),
-            Accumulator::SumInt64(sums) => return sums.update(rows, groups, input),
-            Accumulator::SumFloat64(sums) => return sums.update(rows, groups, input),
+/// What a sum knows beside the sums of the groups.
+#[derive(Debug)]
+pub(super) struct Sum {
+    /// For messages: `sum(amount)`.
+    name: String,
+    /// Which groups have an input that is not null. Not kept while no input is null: then all have.
+    seen: Option<Vec<bool>>,
+}
+
+impl Sum {
+    /// A sum of this name.
+    pub(super) fn new(name: String) -> Self {
+        Sum { name, seen: None }
+    }
+}
+
+impl Accumulators {
+    /// No groups yet.
+    pub(super) fn new(functions: Vec<Accumulator>) -> Self {
+        Accumulators { functions, values: Vec::new(), groups: 0 }
+    }
+
+    /// Makes room for `groups` groups.
+    fn resize(&mut self, groups: usize) {
+        self.values.resize(groups * self.functions.len(), 0);
+        self.groups = groups;
+    }
+
+    /// Makes room for groups that have no rows: their count is 0 and they have no sum.
+    pub(super) fn touch(&mut self, groups: usize) {
+        let known = self.groups;
+        self.resize(groups);
+        for function in &mut self.functions {
+            if let Accumulator::SumInt64(sum) | Accumulator::SumFloat64(sum) = function {
+                sum.seen(known).resize(groups, false);
+            }
+        }
+    }
+
+    /// Adds a batch: how many groups there are by now, the group of each row, and the functions' input columns.
+    pub(super) fn update(&mut self, groups: usize, rows: &[u32], inputs: &[Option<ArrayRef>]) -> Result<()> {
+        let (stride, known) = (self.functions.len(), self.groups);
+        self.resize(groups);
+        for (offset, (function, input)) in self.functions.iter_mut().zip(inputs).enumerate() {
+            let cells = Cells { values: &mut self.values, stride, offset };
+            function.update(cells, known..groups, rows, input.as_ref())?;
         }
         Ok(())
     }
 
-    /// Makes room for groups without rows.
-    pub(super) fn touch(&mut self, groups: usize) {
-        match self {
-            Accumulator::Count(counts) | Accumulator::CountOf(counts) => grow(counts, groups, 0),
-            Accumulator::SumInt64(sums) => sums.touch(groups),
-            Accumulator::SumFloat64(sums) => sums.touch(groups),
-        }
-    }
-
-    /// The new state of the groups in `range`, whose old state is `stored` (null for a new group).
-    pub(super) fn merge(&self, range: Range<usize>, stored: &ArrayRef) -> Result<ArrayRef> {
-        match self {
-            Accumulator::Count(counts) | Accumulator::CountOf(counts) => {
-                let stored = stored.as_primitive::<Int64Type>().iter();
-                let merged = stored.zip(&counts[range]).map(|(stored, count)| stored.unwrap_or(0) + count);
-                Ok(Arc::new(PrimitiveArray::<Int64Type>::from_iter_values(merged)))
-            }
-            Accumulator::SumInt64(sums) => sums.merge(range, stored),
-            Accumulator::SumFloat64(sums) => sums.merge(range, stored),
-        }
+    /// The new state columns of the groups in `range`, whose old ones are `stored` (null for a new group).
+    pub(super) fn merge(&self, range: &Range<usize>, stored: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        let stride = self.functions.len();
+        let merge = |(offset, (function, stored)): (usize, (&Accumulator, &ArrayRef))| {
+            let values = range.clone().map(|group| self.values[group * stride + offset]);
+            function.merge(values, range.start, stored)
+        };
+        self.functions.iter().zip(stored).enumerate().map(merge).collect()
     }
 
     /// Forgets the epoch.
     pub(super) fn clear(&mut self) {
+        self.resize(0);
+        for function in &mut self.functions {
+            if let Accumulator::SumInt64(sum) | Accumulator::SumFloat64(sum) = function {
+                sum.seen = None;
+            }
+        }
+    }
+}
+
+/// The values of one function.
+struct Cells<'a> {
+    values: &'a mut [i64],
+    stride: usize,
+    offset: usize,
+}
+
+impl Cells<'_> {
+    #[inline]
+    fn at(&mut self, group: u32) -> &mut i64 {
+        &mut self.values[group as usize * self.stride + self.offset]
+    }
+}
+
+impl Accumulator {
+    /// Adds a batch with which the groups in `new` came.
+    fn update(&mut self, cells: Cells<'_>, new: Range<usize>, rows: &[u32], input: Option<&ArrayRef>) -> Result<()> {
         match self {
-            Accumulator::Count(counts) | Accumulator::CountOf(counts) => counts.clear(),
-            Accumulator::SumInt64(sums) => sums.clear(),
-            Accumulator::SumFloat64(sums) => sums.clear(),
+            Accumulator::Count => count(cells, rows),
+            Accumulator::CountOf => count_of(cells, rows, input),
+            Accumulator::SumInt64(sum) => return sum.update::<Int64Type>(cells, new, rows, input),
+            Accumulator::SumFloat64(sum) => return sum.update::<Float64Type>(cells, new, rows, input),
+        }
+        Ok(())
+    }
+
+    fn merge(&self, values: impl Iterator<Item = i64>, first: usize, stored: &ArrayRef) -> Result<ArrayRef> {
+        match self {
+            Accumulator::Count | Accumulator::CountOf => {
+                let stored = stored.as_primitive::<Int64Type>().iter();
+                let merged = stored.zip(values).map(|(stored, count)| stored.unwrap_or(0) + count);
+                Ok(Arc::new(PrimitiveArray::<Int64Type>::from_iter_values(merged)))
+            }
+            Accumulator::SumInt64(sum) => sum.merge::<Int64Type>(values, first, stored),
+            Accumulator::SumFloat64(sum) => sum.merge::<Float64Type>(values, first, stored),
         }
     }
 }
 
-fn grow<T: Copy>(values: &mut Vec<T>, groups: usize, value: T) {
-    values.resize(groups.max(values.len()), value);
+fn count(mut cells: Cells<'_>, rows: &[u32]) {
+    rows.iter().for_each(|&group| *cells.at(group) += 1);
 }
 
-fn count(counts: &mut Vec<i64>, rows: &[u32], groups: usize) {
-    counts.resize(groups, 0);
-    rows.iter().for_each(|&group| counts[group as usize] += 1);
-}
-
-fn count_of(counts: &mut Vec<i64>, rows: &[u32], groups: usize, input: Option<&ArrayRef>) {
+fn count_of(mut cells: Cells<'_>, rows: &[u32], input: Option<&ArrayRef>) {
     match input.and_then(|input| input.logical_nulls()).filter(|nulls| nulls.null_count() > 0) {
-        None => count(counts, rows, groups),
-        Some(nulls) => {
-            counts.resize(groups, 0);
-            rows.iter().zip(nulls.iter()).for_each(|(&group, valid)| counts[group as usize] += i64::from(valid));
-        }
+        None => count(cells, rows),
+        Some(nulls) => rows.iter().zip(nulls.iter()).for_each(|(&group, valid)| *cells.at(group) += i64::from(valid)),
     }
 }
 
-/// A type that can be summed.
-pub(super) trait Summand: ArrowPrimitiveType {
-    /// The sum, and whether it does not fit.
-    fn add(left: Self::Native, right: Self::Native) -> (Self::Native, bool);
+/// A type that can be summed in 64 bits.
+trait Summand: ArrowPrimitiveType {
+    fn of_bits(bits: i64) -> Self::Native;
+
+    /// The sum as bits, and whether it does not fit.
+    fn add(left: Self::Native, right: Self::Native) -> (i64, bool);
 }
 
 impl Summand for Int64Type {
+    #[inline]
+    fn of_bits(bits: i64) -> i64 {
+        bits
+    }
+
     #[inline]
     fn add(left: i64, right: i64) -> (i64, bool) {
         left.overflowing_add(right)
@@ -100,102 +177,88 @@ impl Summand for Int64Type {
 
 impl Summand for Float64Type {
     #[inline]
-    fn add(left: f64, right: f64) -> (f64, bool) {
-        (left + right, false)
+    fn of_bits(bits: i64) -> f64 {
+        f64::from_bits(bits as u64)
+    }
+
+    #[inline]
+    fn add(left: f64, right: f64) -> (i64, bool) {
+        ((left + right).to_bits() as i64, false)
     }
 }
 
-/// Sums by group. A group whose inputs were all null has none.
-#[derive(Debug)]
-pub(super) struct Sums<T: Summand> {
-    /// For messages: `sum(amount)`.
-    name: String,
-    totals: Vec<T::Native>,
-    /// Which groups have an input that is not null. Not kept while no input is null: then all have.
-    seen: Option<Vec<bool>>,
+/// Adds a value to a sum; says whether it does not fit.
+#[inline]
+fn add_to<T: Summand>(cell: &mut i64, value: T::Native) -> bool {
+    let (sum, overflows) = T::add(T::of_bits(*cell), value);
+    *cell = sum;
+    overflows
 }
 
-impl<T: Summand> Sums<T> {
-    /// No sums yet.
-    pub(super) fn new(name: String) -> Self {
-        Sums { name, totals: Vec::new(), seen: None }
-    }
-
-    fn update(&mut self, rows: &[u32], groups: usize, input: Option<&ArrayRef>) -> Result<()> {
+impl Sum {
+    fn update<T: Summand>(&mut self, cells: Cells<'_>, new: Range<usize>, rows: &[u32], input: Option<&ArrayRef>) -> Result<()> {
         let input = input.ok_or_else(|| Error::Protocol(format!("{} has no input column", self.name)))?;
         let input = if input.data_type() == &T::DATA_TYPE { Arc::clone(input) } else { cast(input, &T::DATA_TYPE)? };
         let input = input.as_primitive::<T>();
-        let known = self.totals.len();
-        self.totals.resize(groups, T::Native::ZERO);
         let overflow = match input.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => self.add_all(rows, input.values()),
+            None => {
+                if let Some(seen) = &mut self.seen {
+                    seen.resize(new.end, false);
+                    rows.iter().for_each(|&group| seen[group as usize] = true);
+                }
+                add_all::<T>(cells, rows, input.values())
+            }
             Some(nulls) => {
-                self.seen.get_or_insert_with(|| vec![true; known]);
-                self.add_valid(rows, input.values(), nulls)
+                let seen = self.seen(new.start);
+                seen.resize(new.end, false);
+                add_valid::<T>(cells, seen, rows, input.values(), nulls)
             }
         };
-        if overflow { Err(self.overflow()) } else { Ok(()) }
+        if overflow { Err(self.overflow(&T::DATA_TYPE)) } else { Ok(()) }
     }
 
-    fn add_all(&mut self, rows: &[u32], values: &[T::Native]) -> bool {
-        if let Some(seen) = &mut self.seen {
-            seen.resize(self.totals.len(), false);
-            rows.iter().for_each(|&group| seen[group as usize] = true);
-        }
-        // One flag for the batch rather than a branch for each row.
+    /// Starts to keep which groups have an input: so far, all `known` ones.
+    fn seen(&mut self, known: usize) -> &mut Vec<bool> {
+        self.seen.get_or_insert_with(|| vec![true; known])
+    }
+
+    fn merge<T: Summand>(&self, values: impl Iterator<Item = i64>, first: usize, stored: &ArrayRef) -> Result<ArrayRef> {
         let mut overflow = false;
-        for (&group, &value) in rows.iter().zip(values) {
-            let total = &mut self.totals[group as usize];
-            let (sum, overflows) = T::add(*total, value);
-            *total = sum;
-            overflow |= overflows;
-        }
-        overflow
-    }
-
-    fn add_valid(&mut self, rows: &[u32], values: &[T::Native], nulls: &NullBuffer) -> bool {
-        let Sums { totals, seen, .. } = self;
-        let seen = seen.get_or_insert_default();
-        seen.resize(totals.len(), false);
-        let mut overflow = false;
-        for ((&group, &value), _) in rows.iter().zip(values).zip(nulls.iter()).filter(|(_, valid)| *valid) {
-            let (sum, overflows) = T::add(totals[group as usize], value);
-            totals[group as usize] = sum;
-            seen[group as usize] = true;
-            overflow |= overflows;
-        }
-        overflow
-    }
-
-    fn touch(&mut self, groups: usize) {
-        let known = self.totals.len();
-        grow(&mut self.totals, groups, T::Native::ZERO);
-        grow(self.seen.get_or_insert_with(|| vec![true; known]), groups, false);
-    }
-
-    fn merge(&self, range: Range<usize>, stored: &ArrayRef) -> Result<ArrayRef> {
-        let mut overflow = false;
-        let mut add = |stored: Option<T::Native>, group: usize| {
-            let total = self.seen.as_ref().is_none_or(|seen| seen[group]).then(|| self.totals[group]);
-            let (Some(left), Some(right)) = (stored, total) else { return stored.or(total) };
+        let mut add = |stored: Option<T::Native>, bits: i64, group: usize| {
+            let new = self.seen.as_ref().is_none_or(|seen| seen[group]).then(|| T::of_bits(bits));
+            let (Some(left), Some(right)) = (stored, new) else { return stored.or(new) };
             let (sum, overflows) = T::add(left, right);
             overflow |= overflows;
-            Some(sum)
+            Some(T::of_bits(sum))
         };
-        let stored = stored.as_primitive::<T>().iter();
-        let merged: PrimitiveArray<T> = stored.zip(range).map(|(stored, group)| add(stored, group)).collect();
-        if overflow { Err(self.overflow()) } else { Ok(Arc::new(merged)) }
+        let rows = stored.as_primitive::<T>().iter().zip(values).zip(first..);
+        let merged: PrimitiveArray<T> = rows.map(|((stored, bits), group)| add(stored, bits, group)).collect();
+        if overflow { Err(self.overflow(&T::DATA_TYPE)) } else { Ok(Arc::new(merged)) }
     }
 
-    fn clear(&mut self) {
-        self.totals.clear();
-        self.seen = None;
+    fn overflow(&self, data_type: &DataType) -> Error {
+        Error::InvalidArgument(format!("[ARITHMETIC_OVERFLOW] {}: a sum does not fit into {data_type}", self.name))
     }
+}
 
-    fn overflow(&self) -> Error {
-        let (name, data_type) = (&self.name, T::DATA_TYPE);
-        Error::InvalidArgument(format!("[ARITHMETIC_OVERFLOW] {name}: a sum does not fit into {data_type}"))
-    }
+/// Adds values; says whether a sum does not fit, with one flag for the batch rather than a branch for each row.
+fn add_all<T: Summand>(mut cells: Cells<'_>, rows: &[u32], values: &[T::Native]) -> bool {
+    rows.iter().zip(values).fold(false, |overflow, (&group, &value)| overflow | add_to::<T>(cells.at(group), value))
+}
+
+/// Adds the values that are not null, and notes their groups.
+fn add_valid<T: Summand>(
+    mut cells: Cells<'_>,
+    seen: &mut [bool],
+    rows: &[u32],
+    values: &[T::Native],
+    nulls: &NullBuffer,
+) -> bool {
+    let valid = rows.iter().zip(values).zip(nulls.iter()).filter(|(_, valid)| *valid);
+    valid.fold(false, |overflow, ((&group, &value), _)| {
+        seen[group as usize] = true;
+        overflow | add_to::<T>(cells.at(group), value)
+    })
 }
 
 /// The type of the sum of a column; `None` where there is none.

@@ -1,7 +1,7 @@
 //! Counts and sums by key, over all epochs.
 //!
-//! Within an epoch the rows are aggregated in plain vectors: [`Groups`] numbers the distinct keys, and each [`Accumulator`] has one
-//! value for each number. At the end of the epoch the touched keys are read from the state, merged and written back, all of them
+//! Within an epoch the rows are aggregated in plain vectors: [`Groups`] numbers the distinct keys, and the [`Accumulators`] have their
+//! values for each number. At the end of the epoch the touched keys are read from the state, merged and written back, all of them
 //! once. So the state is asked once for each key and epoch, not once for each row.
 
 mod accumulator;
@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidegate_runtime::state::TableSpec;
 use tidegate_runtime::{Error, Operator, OperatorSupplier, Result};
 
-use self::accumulator::{Accumulator, Sums, sum_type};
+use self::accumulator::{Accumulator, Accumulators, Sum, sum_type};
 use self::groups::Groups;
 use self::task::AggregateTask;
 use crate::output::{column_index, single_input};
@@ -168,10 +168,10 @@ impl Aggregate {
     /// The accumulator whose result has this type.
     fn accumulator(&self, result: &DataType) -> Accumulator {
         match (&self.function, result) {
-            (Function::Count, _) => Accumulator::Count(Vec::new()),
-            (Function::CountOf(_), _) => Accumulator::CountOf(Vec::new()),
-            (Function::Sum(_), DataType::Float64) => Accumulator::SumFloat64(Sums::new(self.to_string())),
-            (Function::Sum(_), _) => Accumulator::SumInt64(Sums::new(self.to_string())),
+            (Function::Count, _) => Accumulator::Count,
+            (Function::CountOf(_), _) => Accumulator::CountOf,
+            (Function::Sum(_), DataType::Float64) => Accumulator::SumFloat64(Sum::new(self.to_string())),
+            (Function::Sum(_), _) => Accumulator::SumInt64(Sum::new(self.to_string())),
         }
     }
 }

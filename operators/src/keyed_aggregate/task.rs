@@ -9,7 +9,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::state::{KeyGroup, StateStore, TableSpec, hash_columns};
 use tidegate_runtime::{Error, Operator, OperatorContext, Port, Result, TARGET_BATCH_ROWS};
 
-use super::{Accumulator, Emit, Groups, KeyedAggregate, TABLE};
+use super::{Accumulators, Emit, Groups, KeyedAggregate, TABLE};
 use crate::output::column_index;
 
 pub(super) struct AggregateTask {
@@ -23,7 +23,7 @@ pub(super) struct AggregateTask {
 /// What is known once the state is open.
 struct Open {
     groups: Groups,
-    accumulators: Vec<Accumulator>,
+    accumulators: Accumulators,
     spec: TableSpec,
     output: SchemaRef,
     /// Whether the group of no key columns belongs to this task, which has to give it even when it never had a row.
@@ -40,10 +40,10 @@ impl Open {
     fn new(aggregate: &KeyedAggregate, store: &dyn StateStore) -> Result<Self> {
         let spec = store.spec().clone();
         let types = spec.values().fields().iter().map(|field| field.data_type());
-        let accumulators = aggregate.aggregates.iter().zip(types).map(|(own, data_type)| own.accumulator(data_type)).collect();
+        let functions = aggregate.aggregates.iter().zip(types).map(|(own, data_type)| own.accumulator(data_type));
         Ok(Open {
             groups: Groups::new(spec.keys())?,
-            accumulators,
+            accumulators: Accumulators::new(functions.collect()),
             output: output_schema(aggregate.epoch_column.as_deref(), &spec),
             owns_global_group: spec.keys().fields().is_empty() && store.groups().contains(global_group()?),
             spec,
@@ -56,11 +56,8 @@ impl Open {
         let column = |name: &str| index(name).map(|index| Arc::clone(batch.column(index)));
         let keys = aggregate.keys.iter().map(|key| column(key)).collect::<Result<Vec<_>>>()?;
         self.groups.assign(&keys, batch.num_rows(), rows)?;
-        for (accumulator, own) in self.accumulators.iter_mut().zip(&aggregate.aggregates) {
-            let input = own.input().map(column).transpose()?;
-            accumulator.update(rows, self.groups.len(), input.as_ref())?;
-        }
-        Ok(())
+        let inputs = aggregate.aggregates.iter().map(|own| own.input().map(column).transpose());
+        self.accumulators.update(self.groups.len(), rows, &inputs.collect::<Result<Vec<_>>>()?)
     }
 
     /// Merges the epoch into the state, in pieces of the usual size; gives the new rows to `emit`.
@@ -79,13 +76,12 @@ impl Open {
             store.put(&keys, &values)?;
             emit(context, &keys, &values)?;
         }
-        self.accumulators.iter_mut().for_each(Accumulator::clear);
+        self.accumulators.clear();
         Ok(())
     }
 
     fn merged(&self, range: Range<usize>, stored: &RecordBatch) -> Result<RecordBatch> {
-        let accumulators = self.accumulators.iter().zip(stored.columns());
-        let columns = accumulators.map(|(own, stored)| own.merge(range.clone(), stored)).collect::<Result<Vec<_>>>()?;
+        let columns = self.accumulators.merge(&range, stored.columns())?;
         batch(self.spec.values(), columns, range.len())
     }
 
@@ -103,7 +99,7 @@ impl Open {
         if self.owns_global_group {
             // Even without rows, as a global aggregate in SQL: the count is 0 and the sum is null.
             self.groups.touch_global();
-            self.accumulators.iter_mut().for_each(|accumulator| accumulator.touch(1));
+            self.accumulators.touch(1);
         }
         self.merge(context, |_, _, _| Ok(()))?;
         // Collected first: the state can't be read while rows are sent.

@@ -109,6 +109,16 @@ enum Origin {
     Checkpoint,
 }
 
+/// Rows on their way into the table.
+struct RowsToPut<'a> {
+    hashes: &'a [u64],
+    groups: &'a [u16],
+    keys: &'a Encoded,
+    values: &'a Encoded,
+    /// The rows that are not to be put, if there are such.
+    removed: Option<&'a BooleanArray>,
+}
+
 impl MemoryTable {
     /// An empty table for the rows of these key groups.
     ///
@@ -174,29 +184,54 @@ impl MemoryTable {
         self.index.find(hash, |&slot| self.records.has_key(slot, hash, key)).copied()
     }
 
-    /// Inserts a row, replaces its value, or revives its tombstone.
+    /// The slots of the rows and tombstones with these keys.
+    ///
+    /// A pass of its own: without writes in between, the processor waits for the memory of many rows at once.
+    fn find_all(&self, hashes: &[u64], keys: &Encoded) -> Vec<Option<u32>> {
+        hashes.iter().enumerate().map(|(row, &hash)| self.find(hash, keys.row(row))).collect()
+    }
+
+    /// Inserts rows, replaces their values, or revives their tombstones.
+    fn put_rows(&mut self, rows: &RowsToPut<'_>, origin: Origin) {
+        let found = self.find_all(rows.hashes, rows.keys);
+        for (row, slot) in found.into_iter().enumerate() {
+            if rows.removed.is_some_and(|removed| removed.value(row)) {
+                continue;
+            }
+            match slot {
+                Some(slot) => self.replace(slot, rows.values.row(row), origin),
+                None => self.insert(rows, row, origin),
+            }
+        }
+    }
+
     #[inline]
-    fn put_row(&mut self, hash: u64, group: u16, key: &[u8], value: &[u8], origin: Origin) {
+    fn replace(&mut self, slot: u32, value: &[u8], origin: Origin) {
+        let unchanged = self.marks[slot as usize].is_live() && self.records.value(slot) == value;
+        if unchanged && origin == Origin::Operator {
+            return;
+        }
+        self.records.set_value(slot, value);
+        self.mark_put(slot, origin);
+    }
+
+    /// Inserts a row, unless an earlier one of the batch has the same key.
+    fn insert(&mut self, rows: &RowsToPut<'_>, row: usize, origin: Origin) {
+        let (hash, key, value) = (rows.hashes[row], rows.keys.row(row), rows.values.row(row));
         let MemoryTable { index, records, marks, .. } = self;
-        let entry = index.entry(hash, |&slot| records.has_key(slot, hash, key), |&slot| records.hash(slot));
-        let slot = match entry {
+        match index.entry(hash, |&slot| records.has_key(slot, hash, key), |&slot| records.hash(slot)) {
             Entry::Occupied(entry) => {
                 let slot = *entry.get();
-                if marks[slot as usize].is_live() && records.value(slot) == value && origin == Origin::Operator {
-                    return;
-                }
-                records.set_value(slot, value);
-                slot
+                self.replace(slot, value, origin);
             }
             Entry::Vacant(entry) => {
                 let slot = records.insert(hash, key, value);
                 entry.insert(slot);
                 marks.resize(records.slot_count(), Mark::default());
-                marks[slot as usize].group = group;
-                slot
+                marks[slot as usize].group = rows.groups[row];
+                self.mark_put(slot, origin);
             }
-        };
-        self.mark_put(slot, origin);
+        }
     }
 
     #[inline]
@@ -292,13 +327,13 @@ impl MemoryTable {
         let values = self.values.encode(rows.values.columns())?;
         let groups = self.groups_of(&rows.keys, &hashes)?;
         rows.check_groups(self.spec.name(), &groups)?;
-        for (row, &hash) in hashes.iter().enumerate() {
-            if rows.removed.value(row) {
-                self.remove_row(hash, keys.row(row), Origin::Checkpoint);
-            } else {
-                self.put_row(hash, groups[row], keys.row(row), values.row(row), Origin::Checkpoint);
-            }
+        // Each key is in a batch once, so that the order of the two does not matter.
+        for row in rows.removed.values().set_indices() {
+            self.remove_row(hashes[row], keys.row(row), Origin::Checkpoint);
         }
+        let removed = Some(&rows.removed).filter(|removed| removed.true_count() > 0);
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys, values: &values, removed };
+        self.put_rows(&rows, Origin::Checkpoint);
         Ok(())
     }
 }
@@ -340,9 +375,8 @@ impl StateStore for MemoryTable {
         let values = self.values.encode(values.columns())?;
         let groups = self.groups_of(keys, &hashes)?;
         self.check_groups(&groups)?;
-        for (row, (&hash, &group)) in hashes.iter().zip(&groups).enumerate() {
-            self.put_row(hash, group, keys_encoded.row(row), values.row(row), Origin::Operator);
-        }
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        self.put_rows(&rows, Origin::Operator);
         Ok(())
     }
 
