@@ -7,6 +7,7 @@
 //! Each epoch reads some of the files and commits one CSV file with the header `epoch,word,count`: the words that the epoch
 //! touched, with their count so far. Kill it at any moment and start it again with the same arguments: it goes on where it was.
 //! Files that are added later are counted by the next run.
+#![allow(clippy::print_stdout, reason = "a program may print")]
 
 use std::io::IsTerminal;
 use std::path::PathBuf;

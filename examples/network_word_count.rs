@@ -8,6 +8,7 @@
 //!
 //! With `--checkpoint DIR` the counts go on at the next start. A socket can't be read again, so words that were received and not
 //! yet committed when the process is killed are lost: the query says so when it starts.
+#![allow(clippy::print_stdout, reason = "a program may print")]
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -2,7 +2,14 @@
 //! output exactly once, for readers of the manifest and for readers of the directory.
 //!
 //! Fail points belong to the process, so this is a test binary of its own with one test.
-
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test may"
+)]
 #![expect(clippy::unwrap_used, reason = "a test: what can't fail may panic, also outside of the test function")]
 
 use std::path::{Path, PathBuf};

@@ -1,6 +1,7 @@
 //! `KeyedAggregate` against a plain loop over a hash map: `cargo bench -p tidegate-operators --bench keyed_aggregate`.
 //!
 //! Both count and sum the same batches; the figures of several rounds alternate, so that a busy machine slows both.
+#![allow(clippy::print_stdout, reason = "a program may print")]
 #![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::hash::{BuildHasherDefault, Hasher};

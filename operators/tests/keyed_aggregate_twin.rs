@@ -1,5 +1,13 @@
 //! `KeyedAggregate` against a fold over a map: however the input is cut into batches and epochs, and at whatever parallelism the
 //! state is restored between two epochs, the last value of each group is that of the fold.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test may"
+)]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
