@@ -2,7 +2,6 @@
 //!
 //! Both count and sum the same batches; the figures of several rounds alternate, so that a busy machine slows both.
 #![allow(clippy::print_stdout, reason = "a program may print")]
-#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
