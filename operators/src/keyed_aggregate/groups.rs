@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, Int64Array, StringBuilder};
-use arrow::buffer::NullBuffer;
-use arrow::datatypes::{DataType, Int64Type, Schema};
+use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, StringBuilder};
+use arrow::datatypes::{DataType, Schema};
 use arrow_row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 use tidegate_runtime::state::{canonical_keys, hash_columns};
 use tidegate_runtime::{Error, Result};
 
+use super::int_groups::IntGroups;
+
 /// A table with this many times the room that was needed is given back rather than kept for the next epoch.
-const MAX_SLACK: usize = 16;
+pub(super) const MAX_SLACK: usize = 16;
 
 /// The distinct keys of an epoch.
 #[derive(Debug)]
@@ -53,7 +54,7 @@ impl Groups {
     pub(super) fn len(&self) -> usize {
         match self {
             Groups::Global { seen } => usize::from(*seen),
-            Groups::Int64(groups) => groups.keys.len(),
+            Groups::Int64(groups) => groups.len(),
             Groups::Utf8(groups) => groups.keys.len(),
             Groups::Rows(groups) => groups.rows.num_rows(),
         }
@@ -92,7 +93,8 @@ fn column(keys: &[ArrayRef]) -> Result<&ArrayRef> {
     keys.first().ok_or_else(|| Error::Protocol("a batch without the key columns that its operator was made for".to_owned()))
 }
 
-fn wrong_type(column: &ArrayRef, expected: &DataType) -> Error {
+/// The error of a key column whose type is not the one that the state has.
+pub(super) fn wrong_type(column: &ArrayRef, expected: &DataType) -> Error {
     Error::InvalidArgument(format!("a key column is {}, its operator was made for {expected}", column.data_type()))
 }
 
@@ -102,64 +104,6 @@ fn recycle<T>(table: &mut HashTable<T>) {
         *table = HashTable::new();
     } else {
         table.clear();
-    }
-}
-
-/// Groups of one `Int64` column. The key is in the hash table itself: a look-up reads one place in memory.
-#[derive(Debug, Default)]
-pub(super) struct IntGroups {
-    table: HashTable<(i64, u32)>,
-    keys: Vec<i64>,
-    null: Option<u32>,
-}
-
-/// A hash for this table only, so that it may be cheaper than the one that is pinned in checkpoints.
-#[inline]
-fn hash_int(key: i64) -> u64 {
-    let product = u128::from(key as u64 ^ 0x243f_6a88_85a3_08d3) * 0x9e37_79b9_7f4a_7c15;
-    (product as u64) ^ ((product >> 64) as u64)
-}
-
-impl IntGroups {
-    fn assign(&mut self, column: &ArrayRef, groups: &mut Vec<u32>) -> Result<()> {
-        let column = column.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong_type(column, &DataType::Int64))?;
-        match column.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => groups.extend(column.values().iter().map(|&key| self.group(key))),
-            Some(_) => groups.extend(column.iter().map(|key| match key {
-                Some(key) => self.group(key),
-                None => self.null_group(),
-            })),
-        }
-        Ok(())
-    }
-
-    #[inline]
-    fn group(&mut self, key: i64) -> u32 {
-        let IntGroups { table, keys, .. } = self;
-        match table.entry(hash_int(key), |&(other, _)| other == key, |&(key, _)| hash_int(key)) {
-            Entry::Occupied(entry) => entry.get().1,
-            Entry::Vacant(entry) => {
-                let group = keys.len() as u32;
-                keys.push(key);
-                entry.insert((key, group));
-                group
-            }
-        }
-    }
-
-    fn null_group(&mut self) -> u32 {
-        *self.null.get_or_insert_with(|| {
-            self.keys.push(0);
-            self.keys.len() as u32 - 1
-        })
-    }
-
-    fn take(&mut self) -> ArrayRef {
-        recycle(&mut self.table);
-        let keys = std::mem::take(&mut self.keys);
-        let null = self.null.take();
-        let nulls = null.map(|null| (0..keys.len()).map(|group| group != null as usize).collect::<NullBuffer>());
-        Arc::new(Int64Array::new(keys.into(), nulls))
     }
 }
 

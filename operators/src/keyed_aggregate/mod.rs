@@ -6,6 +6,7 @@
 
 mod accumulator;
 mod groups;
+mod int_groups;
 mod task;
 
 use std::collections::HashSet;
