@@ -44,11 +44,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 // ---------------------------------------------------------------------------------------------------------------- pipeline
 
 fn pipeline() -> Result<(), Box<dyn std::error::Error>> {
-    println!("pipeline: 2 000 batches of 8 192 rows (key, value: Int64); medians of 5 turns");
+    println!("pipeline: 4 000 batches of 8 192 rows (key, value: Int64); medians of 5 turns");
     println!("{:>9}  {:<22} {:>8} {:>8} {:>9} {:>9} {:>9}", "keys", "", "wall s", "cpu s", "M rows/s", "wall/loop", "cpu/loop");
     for keys in [10_000, 1_000_000] {
         let batches = input(250, keys);
-        let repeats = 8;
+        let repeats = 16;
         let mut figures = vec![Vec::new(); 3];
         for _ in 0..5 {
             figures[0].push(timed(|| plain_loop(&batches, repeats))?);

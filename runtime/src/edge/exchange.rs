@@ -1,6 +1,6 @@
 //! Which of an edge's targets a row goes to.
 
-use arrow::array::UInt64Array;
+use arrow::array::UInt32Array;
 use arrow::compute::{BatchCoalescer, take_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -52,7 +52,7 @@ pub(crate) struct HashRouter {
     columns: Vec<usize>,
     gathered: Vec<BatchCoalescer>,
     hashes: Vec<u64>,
-    rows: Vec<Vec<u64>>,
+    rows: Vec<Vec<u32>>,
 }
 
 impl Router {
@@ -61,7 +61,9 @@ impl Router {
         if targets == 1 {
             return Router::Single;
         }
-        let gathered = (0..targets).map(|_| BatchCoalescer::new(SchemaRef::clone(schema), TARGET_BATCH_ROWS)).collect();
+        // A piece of a fair size goes out as it is: gathering copies it, which costs more than a batch more.
+        let gather = || BatchCoalescer::new(SchemaRef::clone(schema), TARGET_BATCH_ROWS);
+        let gathered = (0..targets).map(|_| gather().with_biggest_coalesce_batch_size(Some(TARGET_BATCH_ROWS / 4))).collect();
         Router::Hash(HashRouter { columns, gathered, hashes: Vec::new(), rows: vec![Vec::new(); targets] })
     }
 
@@ -101,10 +103,10 @@ impl HashRouter {
             if rows.is_empty() {
                 continue;
             }
-            let indices = UInt64Array::from(rows);
+            let indices = UInt32Array::from(rows);
             self.gathered[target].push_batch(take_record_batch(batch, &indices)?)?;
             // The buffer goes back, so that a steady flow allocates none.
-            if let Ok(mut rows) = indices.into_parts().1.into_inner().into_vec::<u64>() {
+            if let Ok(mut rows) = indices.into_parts().1.into_inner().into_vec::<u32>() {
                 rows.clear();
                 self.rows[target] = rows;
             }
@@ -121,7 +123,7 @@ impl HashRouter {
         let keys: Vec<_> = self.columns.iter().map(|&c| std::sync::Arc::clone(batch.column(c))).collect();
         hash_columns(&keys, batch.num_rows(), &mut self.hashes)?;
         for (row, &hash) in self.hashes.iter().enumerate() {
-            self.rows[KeyGroup::of_hash(hash).owner(targets)].push(row as u64);
+            self.rows[KeyGroup::of_hash(hash).owner(targets)].push(row as u32);
         }
         Ok(())
     }

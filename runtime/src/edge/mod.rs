@@ -11,5 +11,5 @@ pub(crate) use exchange::Router;
 pub use gate::{GateEvent, InputGate};
 pub use output::{Cancel, CancelGuard, Output, OutputEdge, cancel_pair};
 
-/// How many messages an edge holds before its producer has to wait.
-pub const EDGE_CAPACITY: usize = 16;
+/// How many messages an edge holds before its producer has to wait. With fewer, the two threads wake each other more often.
+pub const EDGE_CAPACITY: usize = 32;
