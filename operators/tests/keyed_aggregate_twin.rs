@@ -1,13 +1,6 @@
 //! `KeyedAggregate` against a fold over a map: however the input is cut into batches and epochs, and at whatever parallelism the
 //! state is restored between two epochs, the last value of each group is that of the fold.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stdout,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "a test may"
-)]
+#![allow(clippy::unwrap_used, reason = "a test")]
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -62,7 +55,9 @@ fn float(code: u8) -> f64 {
 }
 
 fn batch(rows: &[Row]) -> RecordBatch {
-    let column = |values: ArrayRef| values;
+    fn column(values: ArrayRef) -> ArrayRef {
+        values
+    }
     RecordBatch::try_from_iter([
         ("number", column(Arc::new(rows.iter().map(|row| row.0.map(i64::from)).collect::<Int64Array>()))),
         ("word", column(Arc::new(rows.iter().map(|row| row.1.map(|code| format!("w{code}"))).collect::<StringArray>()))),
@@ -105,7 +100,8 @@ fn cell(column: &ArrayRef, row: usize) -> String {
     } else if let Some(strings) = column.as_string_opt::<i32>() {
         format!("{:?}", valid.then(|| strings.value(row)))
     } else {
-        valid.then(|| format!("{:?}", column.as_primitive::<Float64Type>().value(row).abs())).unwrap_or("None".to_owned())
+        let float = column.as_primitive::<Float64Type>().value(row).abs();
+        if valid { format!("{float:?}") } else { "None".to_owned() }
     }
 }
 

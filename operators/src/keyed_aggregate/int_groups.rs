@@ -145,7 +145,7 @@ mod tests {
         let mut groups = IntGroups::default();
         for epoch in 0..3_i64 {
             let keys: Vec<Option<i64>> = (0..200_000_i64)
-                .map(|n| n.wrapping_mul(n + epoch) % (50_000 * (epoch + 1)) << (epoch * 20))
+                .map(|n| (n.wrapping_mul(n + epoch) % (50_000 * (epoch + 1))) << (epoch * 20))
                 .map(|key| (key % 1_000 != 7).then_some(key))
                 .collect();
             let mut twin = HashMap::new();

@@ -9,6 +9,7 @@
 //! had keeps its slot as a tombstone until the next one, so that its key can be written, and revived by a `put` before that.
 
 mod codec;
+mod mark;
 mod records;
 mod snapshot;
 
@@ -22,6 +23,7 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use self::codec::{Codec, Encoded, Part, check_rows};
+use self::mark::{Mark, SlotState};
 use self::records::Records;
 use self::snapshot::{Parsed, RowsToWrite};
 use super::{KeyGroup, KeyGroupRange, Snapshot, StateRows, StateStore, TableSpec, hash_columns};
@@ -69,35 +71,6 @@ pub struct MemoryTable {
     listed: Vec<u32>,
     /// How many rows there are, without tombstones.
     live: usize,
-}
-
-/// What a slot is, and what the last snapshot knows of it.
-#[derive(Debug, Clone, Copy, Default)]
-struct Mark {
-    group: u16,
-    state: SlotState,
-    /// The last snapshot has the row.
-    snapshotted: bool,
-    /// The slot is on the list of changes.
-    listed: bool,
-}
-
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-enum SlotState {
-    #[default]
-    Free,
-    /// A row as the last snapshot has it.
-    Clean,
-    /// A row that is new or has changed since.
-    Changed,
-    /// A tombstone: the last snapshot has the row, the table no more.
-    Removed,
-}
-
-impl Mark {
-    fn is_live(self) -> bool {
-        matches!(self.state, SlotState::Clean | SlotState::Changed)
-    }
 }
 
 /// Whether a change must be in the next snapshot.
