@@ -5,6 +5,7 @@ use std::io::Write;
 
 use super::codec::{self, Encode, Kind};
 use super::database::{Change, INLINE_LIMIT};
+use super::journal::JournalPart;
 use super::key::Key;
 use super::records::{CommitEntry, Head, Manifest, Mark, Meta, OffsetEntry, Place, Pointer, SegmentRef};
 use super::segment::{Segments, SmallSegments};
@@ -24,7 +25,7 @@ pub(super) struct Logged<T> {
     pub(super) segment: Option<SegmentRef>,
 }
 
-/// All that the catalogue says, other than the journals' content.
+/// All that the catalogue says, other than the journals' content where that lies in files.
 #[derive(Debug)]
 pub(super) struct Catalogue {
     /// What is fixed for the life of the checkpoint.
@@ -37,8 +38,8 @@ pub(super) struct Catalogue {
     pub(super) manifests: BTreeMap<u64, Logged<Manifest>>,
     /// The segments that lie in the catalogue.
     pub(super) small: SmallSegments,
-    /// The names of the files that journal entries lie in.
-    pub(super) journal_files: BTreeSet<String>,
+    /// The records of each source's journal, oldest first.
+    pub(super) journals: BTreeMap<String, Vec<JournalPart>>,
 }
 
 /// What a commit makes superfluous.
@@ -59,7 +60,7 @@ impl Catalogue {
             commits: BTreeMap::new(),
             manifests: BTreeMap::new(),
             small: SmallSegments::new(),
-            journal_files: BTreeSet::new(),
+            journals: BTreeMap::new(),
         }
     }
 
@@ -86,10 +87,11 @@ impl Catalogue {
 
     /// The names of all segment files that anything names.
     pub(super) fn files(&self) -> BTreeSet<&str> {
-        self.files_but_journals().chain(self.journal_files.iter().map(String::as_str)).collect()
+        let journals = self.journals.values().flatten().filter_map(|part| part.segment.as_ref());
+        self.files_but_journals().chain(journals.map(|segment| segment.name.as_str())).collect()
     }
 
-    /// The segment files that a commit may make superfluous. Journals only grow, so they are left out.
+    /// The segment files that a commit may make superfluous. Journals are never purged, so they are left out.
     fn files_but_journals(&self) -> impl Iterator<Item = &str> {
         let records = segments_of(&self.offsets).chain(segments_of(&self.commits)).chain(segments_of(&self.manifests));
         let runs = self.manifests.values().flat_map(|manifest| manifest.entry.segments());

@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Meta = 1,
     /// An entry of the offset log.
     Offsets = 2,
-    /// What a source journalled in one epoch.
+    /// What a source journalled in one epoch or more.
     Journal = 3,
     /// An entry of the commit log.
     Commit = 4,

@@ -8,6 +8,7 @@
 //! | a crash during open leaves `snap.*.generating`, which no later open survives | removed before opening |
 //! | damage makes it panic, hang, or drop the rest of the log | opened on a thread, with a deadline; nothing is read after that; the rest is `recovery`'s |
 //! | large values become files that are never synced nor reclaimed | values up to [`INLINE_LIMIT`] only, and segments that hold 68 of them |
+//! | an old segment lives on while a page of it is not written again | few records live long: [`journal`](super::journal) packs them |
 //! | large batches take gigabytes | at most [`BATCH_ITEMS`] items |
 //! | its threads hold its lock for a moment after it was dropped | tried again for a moment: the checkpoint's own lock is already ours |
 
@@ -31,7 +32,8 @@ const PAGE_ITEMS: usize = 17;
 const KEY_LIMIT: usize = 4 << 10;
 const _: () = assert!(PAGE_ITEMS * (INLINE_LIMIT + KEY_LIMIT + 64) + 1024 <= SEGMENT_BYTES / 4);
 
-const BATCH_ITEMS: usize = 1_000;
+/// How many changes are made in one step.
+pub(super) const BATCH_ITEMS: usize = 1_000;
 const CACHE_BYTES: u64 = 16 << 20;
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 

@@ -9,11 +9,11 @@ pub(super) enum Key {
     Meta,
     /// The offset log's entry of an epoch.
     Offsets(u64),
-    /// What a source journalled in an epoch.
+    /// What a source journalled up to an epoch, since the record before.
     Journal {
         /// The source.
         node: String,
-        /// The epoch.
+        /// The last epoch.
         epoch: u64,
     },
     /// The commit log's entry of an epoch.

@@ -10,7 +10,7 @@
 //! 4. Sinks stage, then commit.
 //! 5. [`Checkpoint::commit`] makes the epoch's entry in the commit log and the manifest of its state durable in one step. This is
 //!    the only commit point: before it, a restart runs *n* again; after it, a restart goes on with *n + 1*.
-//! 6. [`Checkpoint::clean`] removes the files that the catalogue no longer names.
+//! 6. [`Checkpoint::clean`] packs the journals and removes the files that the catalogue no longer names.
 //!
 //! Steps 2 and 3 of later epochs may come before step 5 of earlier ones. Commits come in order.
 //!
@@ -30,7 +30,7 @@
 //! | --- | --- |
 //! | `meta` | query id, pinned settings, topology |
 //! | `offsets/<n>` | what epoch *n* reads; hash of `offsets/<n-1>` and, if it was committed by then, of `commits/<n-1>` |
-//! | `journal/<source>/<n>` | what a source remembers of epoch *n*; never purged |
+//! | `journal/<source>/<n>` | what a source remembers of epoch *n*, and of those before it that have no record; never purged |
 //! | `commits/<n>` | that epoch *n* is committed, and the next watermark; hashes of `offsets/<n>`, `commits/<n-1>`, `manifest/<n>` |
 //! | `manifest/<n>` | all runs that make up the state after epoch *n*, with length and checksum; kept for two epochs |
 //! | `segments/<name>` | a run that is small enough to need no file |
@@ -40,8 +40,8 @@
 //! # Who does what
 //!
 //! [`store`] writes, through [`catalogue`] (what is known) and [`database`] (what is durable); [`recovery`] checks at open;
-//! [`runs`] turns snapshots into segments and back; [`compaction`] keeps the chains of runs short. [`codec`] alone knows how
-//! records become bytes.
+//! [`runs`] turns snapshots into segments and back; [`compaction`] keeps the chains of runs short, [`journal`] the journals.
+//! [`codec`] alone knows how records become bytes.
 
 mod catalogue;
 mod codec;
@@ -49,6 +49,7 @@ mod compaction;
 mod database;
 mod descriptor;
 mod head;
+mod journal;
 mod key;
 mod lock;
 mod manifest;

@@ -52,15 +52,13 @@ pub(super) struct SourceEntry {
     pub(super) journal_hash: u64,
 }
 
-/// What a source journalled in one epoch.
+/// What a source journalled in one epoch or more, by the last of which the record is named.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
 pub(super) struct JournalRecord {
     /// The source.
     pub(super) node: String,
-    /// The epoch.
-    pub(super) epoch: u64,
-    /// The source's bytes.
-    pub(super) data: Vec<u8>,
+    /// The epochs and the source's bytes, oldest first.
+    pub(super) entries: Vec<(u64, Vec<u8>)>,
 }
 
 /// An entry of the commit log.

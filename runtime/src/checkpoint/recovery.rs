@@ -6,7 +6,6 @@
 //! logs end.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +13,7 @@ use super::catalogue::{Catalogue, Logged};
 use super::codec::{self, Decode, Kind};
 use super::database::{Change, RawRecord};
 use super::head::HeadState;
+use super::journal::JournalPart;
 use super::key::Key;
 use super::offsets::{OffsetRecord, journal_hash};
 use super::records::{CommitEntry, JournalRecord, Manifest, Mark, Meta, OffsetEntry, Place, Pointer, SegmentRef};
@@ -231,8 +231,10 @@ impl<'a> Records<'a> {
                 continue;
             }
             let logged: Logged<JournalRecord> = self.decode(&key, Kind::Journal, &bytes)?;
-            catalogue.journal_files.extend(logged.segment.map(|segment| segment.name));
-            journals.entry(node).or_default().push(JournalEntry { epoch: Epoch::new(epoch), data: logged.entry.data });
+            catalogue.journals.entry(node.clone()).or_default().push(JournalPart::new(epoch, &logged));
+            let entries = logged.entry.entries.into_iter();
+            let entries = entries.map(|(epoch, data)| JournalEntry { epoch: Epoch::new(epoch), data });
+            journals.entry(node).or_default().extend(entries);
         }
         if let Some(newest) = catalogue.offsets.values().next_back() {
             self.check_journals(&newest.entry, &journals)?;
@@ -332,9 +334,7 @@ impl<'a> Records<'a> {
         if segment.place != Place::File {
             return Err(self.damaged(format!("a record lies in segment {}, which is no file", segment.name)));
         }
-        let mut bytes = Vec::new();
-        self.segments.verify(segment)?.read_to_end(&mut bytes).map_err(Error::io("read", &segment.name))?;
-        Ok(bytes)
+        self.segments.read(segment)
     }
 
     fn damaged(&self, what: impl Into<String>) -> Error {

@@ -76,6 +76,16 @@ impl Segments {
         Ok(file)
     }
 
+    /// The checked content of a segment's file.
+    ///
+    /// # Errors
+    /// [`Error::CheckpointDamaged`] naming the file.
+    pub(super) fn read(&self, segment: &SegmentRef) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.verify(segment)?.read_to_end(&mut bytes).map_err(Error::io("read", &self.path(&segment.name)))?;
+        Ok(bytes)
+    }
+
     /// The checked rows of a segment, wherever it lies.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use super::compaction::Compactor;
 use super::database::{Change, Database, INLINE_LIMIT};
 use super::descriptor::TopologyDescriptor;
 use super::head::{self, HeadFile, HeadState};
+use super::journal::{self, JournalPart, NewPart};
 use super::key::Key;
 use super::lock::Lock;
 use super::manifest::{Merged, NewRun};
@@ -93,11 +94,13 @@ impl Checkpoint {
         if let Some(logged) = self.catalogue.offsets.get(&epoch) {
             return if logged.entry.same_content(&entry) { Ok(()) } else { Err(logged_otherwise(epoch)) };
         }
-        let (logged, changes, journal_files) = self.offset_changes(epoch, entry, journal)?;
+        let (logged, changes, parts) = self.offset_changes(epoch, entry, journal)?;
         failpoint::hit("offsets.torn")?;
         self.database.apply(changes, "offsets.flush")?;
         self.catalogue.offsets.insert(epoch, logged);
-        self.catalogue.journal_files.extend(journal_files);
+        for (node, part) in parts {
+            self.catalogue.journals.entry(node).or_default().push(part);
+        }
         failpoint::hit("offsets.after")?;
         self.write_head()
     }
@@ -137,12 +140,13 @@ impl Checkpoint {
         state.map_or(Ok(()), |state| self.compactor.start(&state.entry, &self.catalogue.small))
     }
 
-    /// Removes the files that the catalogue no longer names.
+    /// Packs the journals and removes the files that the catalogue no longer names.
     ///
     /// # Errors
-    /// When a file can't be removed.
+    /// When the journals can't be written or a file can't be removed.
     pub(crate) fn clean(&mut self) -> Result<()> {
         failpoint::hit("clean.before")?;
+        self.pack_journals()?;
         while let Some(name) = self.released.pop() {
             self.segments.remove(&name)?;
             failpoint::hit("clean.mid")?;
@@ -205,22 +209,46 @@ impl Checkpoint {
         epoch: u64,
         entry: OffsetEntry,
         journal: Vec<(NodeId, Vec<u8>)>,
-    ) -> Result<(Logged<OffsetEntry>, Vec<Change>, Vec<String>)> {
-        let (mut changes, mut files) = (Vec::new(), Vec::new());
+    ) -> Result<(Logged<OffsetEntry>, Vec<Change>, Vec<NewPart>)> {
+        let (mut changes, mut parts) = (Vec::new(), Vec::new());
         for (node, data) in journal {
             let node = node.as_str().to_owned();
             let key = Key::Journal { node: node.clone(), epoch };
-            let (logged, change) = store(&self.segments, key, Kind::Journal, JournalRecord { node, epoch, data })?;
+            let record = JournalRecord { node: node.clone(), entries: vec![(epoch, data)] };
+            let (logged, change) = store(&self.segments, key, Kind::Journal, record)?;
             changes.push(change);
-            files.extend(logged.segment.map(|segment| segment.name));
+            parts.push((node, JournalPart::new(epoch, &logged)));
         }
         // Last: it is what makes the journal's entries count.
         let (logged, change) = store(&self.segments, Key::Offsets(epoch), Kind::Offsets, entry)?;
         changes.push(change);
-        if logged.segment.is_some() || !files.is_empty() {
+        if logged.segment.is_some() || parts.iter().any(|(_, part)| part.segment.is_some()) {
             self.segments.sync()?;
         }
-        Ok((logged, changes, files))
+        Ok((logged, changes, parts))
+    }
+
+    /// Makes many small records of a journal one. One batch replaces them, so that no entry is ever missing or there twice.
+    fn pack_journals(&mut self) -> Result<()> {
+        for (node, parts) in &mut self.catalogue.journals {
+            while let Some(from) = journal::due(parts) {
+                let record = journal::pack(node, &parts[from..], &self.segments)?;
+                let Some((last, others)) = parts[from..].split_last() else { break };
+                // It takes the place of the last one.
+                let (logged, put) = store(&self.segments, last.key(node), Kind::Journal, record)?;
+                let packed = JournalPart::new(last.epoch, &logged);
+                failpoint::hit("journal.pack")?;
+                if packed.segment.is_some() {
+                    self.segments.sync()?;
+                }
+                let changes = std::iter::once(put).chain(others.iter().map(|part| Change::Remove(part.key(node)))).collect();
+                self.database.apply(changes, "journal.flush")?;
+                let files = parts.drain(from..).filter_map(|part| part.segment);
+                self.released.extend(files.map(|segment| segment.name));
+                parts.push(packed);
+            }
+        }
+        Ok(())
     }
 
     /// The hash of the epoch's offsets, if it is the one to commit.

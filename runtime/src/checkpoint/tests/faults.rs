@@ -6,7 +6,7 @@ use std::sync::RwLockWriteGuard;
 use super::super::*;
 use super::support::*;
 use crate::error::{Error, Result};
-use crate::types::Epoch;
+use crate::types::{Epoch, NodeId};
 
 /// Holds the fail points alone, and gives them back switched off.
 struct Points(#[expect(dead_code, reason = "held, not read")] RwLockWriteGuard<'static, ()>);
@@ -201,6 +201,67 @@ fn a_failed_merge_fails_the_next_commit_and_loses_nothing() {
     let (checkpoint, recovered) = open(dir.path()).unwrap();
     assert_eq!(recovered.committed, Some(Epoch::new(epoch - 1)));
     assert_eq!(restore(&checkpoint.state_reader()).unwrap(), model);
+}
+
+/// Journals in each epoch, for one source what fits the catalogue and for the other what does not. When something fails, `crashed`
+/// gets what a crash at that moment leaves.
+fn journal_much(dir: &Path, epochs: u64, crashed: &Path) -> Result<()> {
+    let (mut checkpoint, recovered) = open(dir)?;
+    let result = journal_on(&mut checkpoint, &recovered, dir, epochs);
+    if result.is_err() {
+        copy(dir, crashed);
+    }
+    result
+}
+
+fn journal_on(checkpoint: &mut Checkpoint, recovered: &Recovered, dir: &Path, epochs: u64) -> Result<()> {
+    let logged = check_much(recovered);
+    assert_eq!(files(&dir.join("segments")).len(), checkpoint.named_files());
+    let committed = recovered.committed.map_or(0, |epoch| epoch.number() + 1);
+    for epoch in committed..epochs {
+        if epoch >= logged {
+            checkpoint.log_offsets(offsets(epoch), much(epoch))?;
+        }
+        finish(checkpoint, epoch, 1, &[])?;
+    }
+    Ok(())
+}
+
+fn much(epoch: u64) -> Vec<(NodeId, Vec<u8>)> {
+    vec![(NodeId::new("a"), epoch.to_le_bytes().to_vec()), (NodeId::new("b"), vec![epoch as u8; 9_000])]
+}
+
+/// The journals must be whole, in whatever records they are. Returns how many epochs were logged.
+fn check_much(recovered: &Recovered) -> u64 {
+    let logged = recovered.committed.map_or(0, |epoch| epoch.number() + 1) + recovered.uncommitted.len() as u64;
+    for (source, node) in ["a", "b"].into_iter().enumerate() {
+        let found = recovered.journals.get(&NodeId::new(node)).map(Vec::as_slice).unwrap_or_default();
+        let found: Vec<_> = found.iter().map(|entry| (entry.epoch.number(), entry.data.clone())).collect();
+        let expected: Vec<_> = (0..logged).map(|epoch| (epoch, much(epoch).swap_remove(source).1)).collect();
+        assert!(found == expected, "{node}: {} entries instead of {logged}", found.len());
+    }
+    logged
+}
+
+#[test]
+fn a_crash_while_a_journal_is_packed_loses_nothing() {
+    let _points = Points::take();
+    for point in ["journal.pack", "journal.flush"] {
+        for hits in 0..4 {
+            let dir = tempfile::tempdir().unwrap();
+            fail::cfg(point, &format!("{hits}*off->return(error)")).unwrap();
+            let crashed = tempfile::tempdir().unwrap();
+            let error = journal_much(dir.path(), 70, crashed.path()).unwrap_err();
+            assert!(matches!(error, Error::Injected(_)), "{error}");
+            fail::remove(point);
+            for dir in [dir, crashed] {
+                journal_much(dir.path(), 70, Path::new("unused")).unwrap();
+                assert_eq!(check_much(&open(dir.path()).unwrap().1), 70);
+                // Two packs of 32 entries and 6 single ones.
+                assert_eq!(files(&dir.path().join("segments")).len(), 8);
+            }
+        }
+    }
 }
 
 #[test]
