@@ -1,7 +1,7 @@
 //! What the runtime costs. `cargo bench --bench runtime [-- pipeline | epochs | disk | latency]`; without a name, all of it.
 //!
 //! - `pipeline`: rows/s of source → map → hash exchange → count → sink, against the same work in a plain single-threaded loop over the
-//!   same batches, in turns, in one process.
+//!   same batches, and against the same operators called in a loop, in turns, in one process.
 //! - `epochs`: the cost of an epoch with no data, and with 1, 10 and 100 thousand changed keys out of a million live ones; the time to
 //!   restore them.
 //! - `disk`: what a checkpoint takes after a thousand epochs.
@@ -19,6 +19,7 @@ use arrow::record_batch::RecordBatch;
 use tidegate::connectors::MemoryStream;
 use tidegate::operators::{KeyedAggregate, MapBatches};
 use tidegate::prelude::*;
+use tidegate::runtime::testkit::OperatorHarness;
 use tidegate::runtime::{EpochProgress, LastCommitted, Staged};
 
 const BATCH_ROWS: usize = 8_192;
@@ -49,16 +50,19 @@ fn pipeline() -> Result<(), Box<dyn std::error::Error>> {
     for keys in [10_000, 1_000_000] {
         let batches = input(250, keys);
         let repeats = 16;
-        let mut figures = vec![Vec::new(); 3];
+        let mut figures = vec![Vec::new(); 4];
         for _ in 0..5 {
             figures[0].push(timed(|| plain_loop(&batches, repeats))?);
+            figures[1].push(timed(|| operator_loop(&batches, repeats))?);
             for parallelism in [1, 2] {
-                figures[parallelism].push(timed(|| runtime_count(&batches, repeats, parallelism))?);
+                figures[1 + parallelism].push(timed(|| runtime_count(&batches, repeats, parallelism))?);
             }
         }
         let rows = (batches.len() * repeats * BATCH_ROWS) as f64;
         let base = median(&figures[0]);
-        for (name, figures) in ["plain loop", "runtime, parallelism 1", "runtime, parallelism 2"].iter().zip(&figures) {
+        for (name, figures) in
+            ["plain loop", "operators in a loop", "runtime, parallelism 1", "runtime, parallelism 2"].iter().zip(&figures)
+        {
             let (wall, cpu) = median(figures);
             let (rate, wall_ratio, cpu_ratio) = (rows / wall / 1e6, wall / base.0, cpu / base.1);
             println!("{keys:>9}  {name:<22} {wall:>8.3} {cpu:>8.2} {rate:>9.1} {wall_ratio:>9.2} {cpu_ratio:>9.2}");
@@ -108,6 +112,20 @@ fn plain_loop(batches: &[RecordBatch], repeats: usize) -> Result<u64> {
     Ok(columns[1].as_primitive::<Int64Type>().values().iter().sum::<i64>() as u64)
 }
 
+/// The same operators as the runtime's, called in a loop: what is left out are threads, channels, epochs and the checkpoint.
+fn operator_loop(batches: &[RecordBatch], repeats: usize) -> Result<u64> {
+    let mut count = OperatorHarness::new(&counting(), &[schema()])?;
+    for batch in (0..repeats).flat_map(|_| batches) {
+        count.process(0, map(batch)?)?;
+    }
+    let counts = count.end_epoch()?;
+    Ok(counts.iter().map(|batch| batch.column(1).as_primitive::<Int64Type>().values().iter().sum::<i64>() as u64).sum())
+}
+
+fn counting() -> KeyedAggregate {
+    KeyedAggregate::new(["key"]).count("count").sum("value", "sum")
+}
+
 fn runtime_count(batches: &[RecordBatch], repeats: usize, parallelism: usize) -> Result<u64> {
     let counted = Discard::default();
     let source = Batches { batches: batches.to_vec().into(), repeats };
@@ -121,8 +139,7 @@ fn count_topology(source: impl SourceSupplier + 'static, parallelism: usize, sin
     let mut t = Topology::builder("count").default_parallelism(parallelism);
     let rows = t.source("rows", source);
     let mapped = t.operator("map", [rows], MapBatches::new(schema(), map));
-    let count = KeyedAggregate::new(["key"]).count("count").sum("value", "sum");
-    let counts = t.operator("count", [mapped.hash(["key"])], count);
+    let counts = t.operator("count", [mapped.hash(["key"])], counting());
     t.sink("sink", [counts], sink);
     t.build()
 }

@@ -182,12 +182,12 @@ proptest! {
     }
 }
 
-/// Journals in each epoch and returns the sizes of the catalogue and the segments after each tenth of the epochs.
-fn journal_long(dir: &Path, epochs: u64) -> Vec<(u64, u64)> {
+/// Journals `size` bytes in each epoch and returns the sizes of the catalogue and the segments after each tenth of the epochs.
+fn journal_long(dir: &Path, epochs: u64, size: usize) -> Vec<(u64, u64)> {
     let (mut checkpoint, _) = reopened(dir, &CheckpointOptions::default());
     let mut sizes = Vec::new();
     for epoch in 0..epochs {
-        checkpoint.log_offsets(offsets(epoch), vec![(NodeId::new("a"), vec![7; 200])]).unwrap();
+        checkpoint.log_offsets(offsets(epoch), vec![(NodeId::new("a"), vec![7; size])]).unwrap();
         finish(&mut checkpoint, epoch, 1, &Random(epoch).rows(2, 20)).unwrap();
         if (epoch + 1) % (epochs / 10) == 0 {
             sizes.push((disk_bytes(&dir.join("catalog")), disk_bytes(&dir.join("segments"))));
@@ -201,25 +201,21 @@ fn journal_long(dir: &Path, epochs: u64) -> Vec<(u64, u64)> {
 fn the_catalogue_does_not_grow_with_a_journal() {
     let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
-    let started = std::time::Instant::now();
-    let sizes = journal_long(dir.path(), EPOCHS);
-    println!("{EPOCHS} epochs in {:?}", started.elapsed());
+    let sizes = journal_long(dir.path(), 3000, 2000);
     assert!(sizes.iter().all(|(catalogue, _)| *catalogue <= 12 << 20), "{sizes:?}");
-    // The journal itself, and no more than a tenth on top.
-    assert!(sizes.iter().all(|(_, segments)| *segments <= EPOCHS * 220), "{sizes:?}");
+    // The journal itself, and little on top.
+    assert!(sizes.iter().all(|(_, segments)| *segments <= 3000 * 2020), "{sizes:?}");
     let (checkpoint, recovered) = reopened(dir.path(), &CheckpointOptions::default());
-    assert_eq!(recovered.journals[&NodeId::new("a")].len() as u64, EPOCHS);
-    assert!(checkpoint.named_files() < 40, "{}", checkpoint.named_files());
+    assert_eq!(recovered.journals[&NodeId::new("a")].len(), 3000);
+    assert!(checkpoint.named_files() < 64, "{}", checkpoint.named_files());
 }
-
-const EPOCHS: u64 = 5000;
 
 #[test]
 #[ignore = "takes minutes: a measurement"]
 fn the_catalogue_of_a_long_journal() {
     let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
-    journal_long(dir.path(), 20_000);
+    journal_long(dir.path(), 20_000, 200);
     let started = std::time::Instant::now();
     drop(reopened(dir.path(), &CheckpointOptions::default()));
     println!("reopened in {:?}: {} bytes", started.elapsed(), disk_bytes(&dir.path().join("catalog")));
