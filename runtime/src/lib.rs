@@ -18,12 +18,12 @@
 //!
 //! # The path of a batch
 //!
-//! [`SourceReader::read`] → [`Output::batch`] → `Router::route` → channel → [`InputGate::next_event`] → `OperatorTask::run` →
+//! [`SourceReader::read`] → `Output::batch` → `Router::route` → channel → `InputGate::next_event` → `OperatorTask::run` →
 //! [`Operator::process`] → … → `SinkTask::run` → [`SinkWriter::write`].
 //!
 //! # The path of a barrier
 //!
-//! `EpochDriver::begin` → `SourceTask::run_epoch` → [`Output::barrier`] → [`InputGate::next_event`] → [`Operator::end_epoch`] →
+//! `EpochDriver::begin` → `SourceTask::run_epoch` → `Output::barrier` → `InputGate::next_event` → [`Operator::end_epoch`] →
 //! [`state::StateStore::snapshot`] → `SnapshotThread::write`, [`SinkWriter::stage`] → `EpochTracker::ack` →
 //! `EpochDriver::commit_next` → [`Sink::commit`] → `Checkpoint::commit`.
 
@@ -51,10 +51,10 @@ mod types;
 
 pub use checkpoint::CheckpointOptions;
 pub use coordinator::RestartStrategy;
-pub use edge::{Cancel, CancelGuard, EDGE_CAPACITY, Exchange, GateEvent, InputGate, Output, OutputEdge, cancel_pair};
+pub use edge::Exchange;
 pub use error::{BoxError, Error, Result};
-pub use message::{Barrier, EpochBatch, Message, TARGET_BATCH_ROWS};
-pub use metrics::{TaskMetrics, TaskMetricsSnapshot};
+pub use message::TARGET_BATCH_ROWS;
+pub use metrics::TaskMetricsSnapshot;
 pub use operator::{Operator, OperatorContext, OperatorSupplier};
 pub use progress::{EpochDurations, EpochProgress, SourceProgress};
 pub use query::{Query, QueryError, QueryHandle, QueryState, QueryTotals};

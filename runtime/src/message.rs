@@ -6,7 +6,7 @@ use crate::types::EpochInfo;
 
 /// One item on an edge.
 #[derive(Debug, Clone)]
-pub enum Message {
+pub(crate) enum Message {
     /// Rows of the open epoch.
     Batch(EpochBatch),
     /// The end of an epoch on this edge.
@@ -17,7 +17,7 @@ pub enum Message {
 
 /// Rows, with the epoch that they belong to. The gate refuses a batch whose epoch is not the open one.
 #[derive(Debug, Clone)]
-pub struct EpochBatch {
+pub(crate) struct EpochBatch {
     /// The epoch that the rows belong to.
     pub epoch: EpochInfo,
     /// The rows, around [`TARGET_BATCH_ROWS`] of them.
@@ -26,7 +26,7 @@ pub struct EpochBatch {
 
 /// Marks the end of an epoch in band: all its rows are before it, none after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Barrier {
+pub(crate) struct Barrier {
     /// The epoch that ends.
     pub epoch: EpochInfo,
 }

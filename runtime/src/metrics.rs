@@ -7,7 +7,7 @@ use arrow::record_batch::RecordBatch;
 
 /// What a task has done since its run started. Written by the task's thread, batch by batch.
 #[derive(Debug, Default)]
-pub struct TaskMetrics {
+pub(crate) struct TaskMetrics {
     rows_in: AtomicU64,
     batches_in: AtomicU64,
     bytes_in: AtomicU64,
@@ -71,7 +71,7 @@ impl TaskMetrics {
     }
 
     /// The counters as they stand.
-    pub fn read(&self) -> TaskMetricsSnapshot {
+    pub(crate) fn read(&self) -> TaskMetricsSnapshot {
         let time = |ns: &AtomicU64| Duration::from_nanos(ns.load(Relaxed));
         TaskMetricsSnapshot {
             rows_in: self.rows_in.load(Relaxed),

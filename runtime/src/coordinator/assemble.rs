@@ -4,15 +4,17 @@ use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Sender, bounded};
 
 use super::driver::{DrivenSink, DrivenSource, DriverParts, EpochDriver, at};
 use crate::checkpoint::{
     Checkpoint, CheckpointOptions, Recovered, StateReader, StatefulNode, TableDescriptor, TopologyDescriptor,
 };
-use crate::edge::{Cancel, CancelGuard, EDGE_CAPACITY, Exchange, InputGate, Output, OutputEdge, Router, cancel_pair};
+use crate::edge::{
+    Cancel, CancelGuard, EDGE_CAPACITY, EdgeReceiver, EdgeSender, Exchange, InputGate, Output, OutputEdge, Router, cancel_pair,
+    edge,
+};
 use crate::error::{Error, Result};
-use crate::message::Message;
 use crate::metrics::TaskMetrics;
 use crate::operator::OperatorSupplier;
 use crate::sink::{LastCommitted, SinkContext, SinkSupplier};
@@ -130,7 +132,7 @@ fn stateful_input(exchange: &Exchange) -> String {
 /// The channels of all edges, sorted by the tasks at their ends.
 struct Wires {
     outputs: HashMap<TaskIndex, Vec<OutputEdge>>,
-    inputs: HashMap<TaskIndex, Vec<(Port, Receiver<Message>)>>,
+    inputs: HashMap<TaskIndex, Vec<(Port, EdgeReceiver)>>,
 }
 
 /// A node's index and a subtask's.
@@ -156,8 +158,8 @@ impl Wires {
         wires
     }
 
-    fn connect(&mut self, node: usize, subtask: usize, port: Port) -> Sender<Message> {
-        let (sender, receiver) = bounded(EDGE_CAPACITY);
+    fn connect(&mut self, node: usize, subtask: usize, port: Port) -> EdgeSender {
+        let (sender, receiver) = edge(EDGE_CAPACITY);
         self.inputs.entry((node, subtask)).or_default().push((port, receiver));
         sender
     }

@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
-use crossbeam_channel::{Receiver, Select, TryRecvError};
+use crossbeam_channel::{Select, TryRecvError};
 
+use super::channel::EdgeReceiver;
 use super::output::Cancel;
 use crate::error::{Error, Result};
 use crate::message::{Barrier, Message};
@@ -14,7 +15,7 @@ use crate::types::{Epoch, EpochInfo, Port};
 
 /// What a task receives next.
 #[derive(Debug)]
-pub enum GateEvent {
+pub(crate) enum GateEvent {
     /// Rows of the open epoch, from one port.
     Batch(Port, EpochInfo, RecordBatch),
     /// All inputs have delivered the epoch's barrier, or have ended.
@@ -27,7 +28,7 @@ pub enum GateEvent {
 #[derive(Debug)]
 struct Input {
     port: Port,
-    channel: Receiver<Message>,
+    edge: EdgeReceiver,
 }
 
 /// Merges a task's inputs and aligns their barriers.
@@ -36,7 +37,7 @@ struct Input {
 /// waits, which is the backpressure. The gate decides what is read; an operator never chooses an input, so a diamond of bounded
 /// edges can't deadlock.
 #[derive(Debug)]
-pub struct InputGate {
+pub(crate) struct InputGate {
     inputs: Vec<Input>,
     /// Inputs to read, as indices into `inputs`.
     open: Vec<usize>,
@@ -56,8 +57,8 @@ pub struct InputGate {
 
 impl InputGate {
     /// A gate over these channels, each with the port that it feeds.
-    pub fn new(inputs: Vec<(Port, Receiver<Message>)>, cancel: Cancel, metrics: Arc<TaskMetrics>) -> Self {
-        let inputs: Vec<Input> = inputs.into_iter().map(|(port, channel)| Input { port, channel }).collect();
+    pub(crate) fn new(inputs: Vec<(Port, EdgeReceiver)>, cancel: Cancel, metrics: Arc<TaskMetrics>) -> Self {
+        let inputs: Vec<Input> = inputs.into_iter().map(|(port, edge)| Input { port, edge }).collect();
         let open = (0..inputs.len()).collect();
         InputGate { inputs, open, aligned: Vec::new(), pending: None, last: None, current: None, turn: 0, cancel, metrics }
     }
@@ -67,7 +68,7 @@ impl InputGate {
     /// # Errors
     /// [`Error::Cancelled`], [`Error::PeerGone`] when an input closed without its end, [`Error::Protocol`] for a batch or barrier
     /// of an epoch that is not the open one.
-    pub fn next_event(&mut self) -> Result<GateEvent> {
+    pub(crate) fn next_event(&mut self) -> Result<GateEvent> {
         loop {
             if self.open.is_empty() {
                 return Ok(self.all_arrived());
@@ -126,10 +127,12 @@ impl InputGate {
     }
 
     fn receive(&mut self) -> Result<(usize, Message)> {
-        match self.try_receive()? {
-            Some(received) => Ok(received),
-            None => self.wait(),
-        }
+        let (input, message) = match self.try_receive()? {
+            Some(received) => received,
+            None => self.wait()?,
+        };
+        self.inputs[input].edge.take();
+        Ok((input, message))
     }
 
     /// A message that is there already, looked for at each open input in turn.
@@ -137,7 +140,7 @@ impl InputGate {
         for offset in 0..self.open.len() {
             let at = (self.turn + offset) % self.open.len();
             let input = self.open[at];
-            match self.inputs[input].channel.try_recv() {
+            match self.inputs[input].edge.channel().try_recv() {
                 Ok(message) => {
                     self.turn = at + 1;
                     return Ok(Some((input, message)));
@@ -154,7 +157,7 @@ impl InputGate {
         let mut select = Select::new();
         let cancelled = select.recv(&self.cancel);
         for &input in &self.open {
-            select.recv(&self.inputs[input].channel);
+            select.recv(self.inputs[input].edge.channel());
         }
         let ready = select.select();
         let arm = ready.index();
@@ -166,7 +169,7 @@ impl InputGate {
             };
         }
         let input = self.open[arm - 1];
-        let message = ready.recv(&self.inputs[input].channel).map_err(|_| Error::PeerGone)?;
+        let message = ready.recv(self.inputs[input].edge.channel()).map_err(|_| Error::PeerGone)?;
         self.metrics.idle(waiting.elapsed());
         Ok((input, message))
     }
@@ -175,12 +178,12 @@ impl InputGate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::{CancelGuard, Output, OutputEdge, Router, cancel_pair};
+    use crate::edge::{CancelGuard, EdgeSender, Output, OutputEdge, Router, cancel_pair, edge};
     use crate::message::EpochBatch;
     use crate::task::thread;
     use arrow::array::{ArrayRef, AsArray, Int64Array};
     use arrow::datatypes::Int64Type;
-    use crossbeam_channel::{Sender, bounded};
+    use crossbeam_channel::bounded;
     use proptest::prelude::*;
     use std::time::Duration;
 
@@ -204,8 +207,8 @@ mod tests {
         batch.column(0).as_primitive::<Int64Type>().values().to_vec()
     }
 
-    fn gate(inputs: usize, capacity: usize) -> (Vec<Sender<Message>>, InputGate, CancelGuard) {
-        let (senders, receivers): (Vec<_>, Vec<_>) = (0..inputs).map(|_| bounded(capacity)).unzip();
+    fn gate(inputs: usize, capacity: usize) -> (Vec<EdgeSender>, InputGate, CancelGuard) {
+        let (senders, receivers): (Vec<_>, Vec<_>) = (0..inputs).map(|_| edge(capacity)).unzip();
         let (guard, cancel) = cancel_pair();
         let ports = receivers.into_iter().enumerate().map(|(port, receiver)| (Port(port), receiver)).collect();
         (senders, InputGate::new(ports, cancel, Arc::default()), guard)
@@ -213,12 +216,12 @@ mod tests {
 
     #[test]
     fn an_aligned_input_waits_for_the_others() {
-        let (senders, mut gate, _guard) = gate(2, 8);
+        let (mut senders, mut gate, _guard) = gate(2, 8);
         for message in [barrier(0), rows(1, 10), barrier(1)] {
-            senders[0].send(message).unwrap();
+            senders[0].send(message, &never()).unwrap();
         }
         for message in [rows(0, 20), barrier(0), barrier(1)] {
-            senders[1].send(message).unwrap();
+            senders[1].send(message, &never()).unwrap();
         }
         let mut seen = Vec::new();
         for _ in 0..4 {
@@ -233,10 +236,10 @@ mod tests {
 
     #[test]
     fn an_ended_input_does_not_hold_barriers_back() {
-        let (senders, mut gate, _guard) = gate(2, 8);
-        senders[0].send(Message::End).unwrap();
-        senders[1].send(barrier(0)).unwrap();
-        senders[1].send(Message::End).unwrap();
+        let (mut senders, mut gate, _guard) = gate(2, 8);
+        senders[0].send(Message::End, &never()).unwrap();
+        senders[1].send(barrier(0), &never()).unwrap();
+        senders[1].send(Message::End, &never()).unwrap();
         assert!(matches!(gate.next_event(), Ok(GateEvent::Barrier(b)) if b.epoch.epoch == Epoch::FIRST));
         assert!(matches!(gate.next_event(), Ok(GateEvent::End)));
     }
@@ -249,8 +252,8 @@ mod tests {
             vec![barrier(0), barrier(2)],
             vec![rows(3, 1), barrier(2)],
         ] {
-            let (senders, mut gate, _guard) = gate(1, 8);
-            wrong.into_iter().for_each(|message| senders[0].send(message).unwrap());
+            let (mut senders, mut gate, _guard) = gate(1, 8);
+            wrong.into_iter().for_each(|message| senders[0].send(message, &never()).unwrap());
             let error = loop {
                 match gate.next_event() {
                     Ok(_) => {}
@@ -288,9 +291,9 @@ mod tests {
         ) {
             let epochs = scripts[0].len() as u64;
             let (senders, mut gate, _guard) = gate(scripts.len(), capacity);
-            let threads: Vec<_> = senders.into_iter().zip(scripts.clone()).enumerate().map(|(input, (sender, script))| {
+            let threads: Vec<_> = senders.into_iter().zip(scripts.clone()).enumerate().map(|(input, (mut sender, script))| {
                 let yields = schedule.clone();
-                thread::spawn("producer", move || produce(input, &sender, &script, &yields)).unwrap()
+                thread::spawn("producer", move || produce(input, &mut sender, &script, &yields)).unwrap()
             }).collect();
             let mut received: Vec<Vec<Vec<i64>>> = vec![vec![Vec::new(); epochs as usize]; scripts.len()];
             let mut open = 0;
@@ -321,10 +324,10 @@ mod tests {
         #[test]
         fn a_diamond_of_bounded_edges_does_not_deadlock(rows_per_epoch in prop::collection::vec(0i64..40, 1..4), hops in 1usize..3) {
             let (guard, cancel) = cancel_pair();
-            let (short, short_end) = bounded(1);
-            let (long, mut long_end) = bounded(1);
+            let (short, short_end) = edge(1);
+            let (long, mut long_end) = edge(1);
             for _ in 0..hops {
-                let (next, end) = bounded(1);
+                let (next, end) = edge(1);
                 relay(std::mem::replace(&mut long_end, end), next);
             }
             let edges = [short, long].map(|target| OutputEdge { router: Router::Single, targets: vec![target] });
@@ -358,11 +361,18 @@ mod tests {
         }
     }
 
+    /// A cancel signal that does not fire while the test runs.
+    fn never() -> Cancel {
+        let (guard, cancel) = cancel_pair();
+        std::mem::forget(guard);
+        cancel
+    }
+
     fn value(input: usize, epoch: usize, n: i64) -> i64 {
         (input as i64) * 1_000_000 + (epoch as i64) * 1_000 + n
     }
 
-    fn produce(input: usize, sender: &Sender<Message>, script: &Script, yields: &[u8]) {
+    fn produce(input: usize, sender: &mut EdgeSender, script: &Script, yields: &[u8]) {
         let mut turn = input;
         for (epoch, &count) in script.iter().enumerate() {
             for n in 0..count as i64 {
@@ -370,14 +380,20 @@ mod tests {
                     std::thread::yield_now();
                 }
                 turn += 1;
-                sender.send(rows(epoch as u64, value(input, epoch, n))).unwrap();
+                sender.send(rows(epoch as u64, value(input, epoch, n)), &never()).unwrap();
             }
-            sender.send(barrier(epoch as u64)).unwrap();
+            sender.send(barrier(epoch as u64), &never()).unwrap();
         }
-        sender.send(Message::End).unwrap();
+        sender.send(Message::End, &never()).unwrap();
     }
 
-    fn relay(from: Receiver<Message>, to: Sender<Message>) {
-        thread::spawn("relay", move || from.iter().for_each(|message| to.send(message).unwrap())).unwrap();
+    fn relay(mut from: EdgeReceiver, mut to: EdgeSender) {
+        let body = move || {
+            while let Ok(message) = from.channel().recv() {
+                from.take();
+                to.send(message, &never()).unwrap();
+            }
+        };
+        thread::spawn("relay", body).unwrap();
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! `Output::batch` → `Router::route` → channel → `InputGate::next_event`. Nothing else buffers rows between two tasks.
 
+mod channel;
 mod exchange;
 mod gate;
 mod output;
 
+pub(crate) use channel::{EdgeReceiver, EdgeSender, edge};
 pub use exchange::Exchange;
 pub(crate) use exchange::Router;
-pub use gate::{GateEvent, InputGate};
-pub use output::{Cancel, CancelGuard, Output, OutputEdge, cancel_pair};
+pub(crate) use gate::{GateEvent, InputGate};
+pub(crate) use output::{Cancel, CancelGuard, Output, OutputEdge, cancel_pair};
 
-/// How many messages an edge holds before its producer has to wait. With fewer, the two threads wake each other more often.
-pub const EDGE_CAPACITY: usize = 32;
+/// How many messages an edge holds before its producer has to wait.
+pub(crate) const EDGE_CAPACITY: usize = 32;

@@ -5,122 +5,120 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
-use crossbeam_channel::{Receiver, Sender, TrySendError, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded};
 
+use super::channel::EdgeSender;
 use super::exchange::Router;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::message::{Barrier, EpochBatch, Message};
 use crate::metrics::TaskMetrics;
 use crate::types::EpochInfo;
 
 /// Ends every wait of a query when its [`CancelGuard`] is dropped. Nothing is ever sent on it.
-pub type Cancel = Receiver<Infallible>;
+pub(crate) type Cancel = Receiver<Infallible>;
 
 /// Whoever holds it keeps the query running; dropping it cancels the query.
 #[derive(Debug)]
-pub struct CancelGuard {
+pub(crate) struct CancelGuard {
     _alive: Sender<Infallible>,
 }
 
 /// A guard and the signal that fires when it is dropped.
-pub fn cancel_pair() -> (CancelGuard, Cancel) {
+pub(crate) fn cancel_pair() -> (CancelGuard, Cancel) {
     let (alive, cancel) = bounded(0);
     (CancelGuard { _alive: alive }, cancel)
 }
 
 /// One edge of the topology, seen from one of its producer tasks.
 #[derive(Debug)]
-pub struct OutputEdge {
+pub(crate) struct OutputEdge {
     pub(crate) router: Router,
-    pub(crate) targets: Vec<Sender<Message>>,
+    pub(crate) targets: Vec<EdgeSender>,
 }
 
 /// All edges that leave a task.
 #[derive(Debug)]
-pub struct Output {
+pub(crate) struct Output {
     edges: Vec<OutputEdge>,
-    sender: EdgeSender,
+    sending: Sending,
 }
 
 impl Output {
     /// The output of a task over these edges.
-    pub fn new(edges: Vec<OutputEdge>, cancel: Cancel, metrics: Arc<TaskMetrics>) -> Self {
-        Output { edges, sender: EdgeSender { cancel, metrics } }
+    pub(crate) fn new(edges: Vec<OutputEdge>, cancel: Cancel, metrics: Arc<TaskMetrics>) -> Self {
+        Output { edges, sending: Sending { cancel, metrics } }
     }
 
     /// Sends rows of an epoch to every edge.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] and [`Error::PeerGone`], which a caller passes on; and when the rows can't be split by key.
-    pub fn batch(&mut self, epoch: EpochInfo, batch: RecordBatch) -> Result<()> {
+    /// [`Error::Cancelled`](crate::Error::Cancelled) and [`Error::PeerGone`](crate::Error::PeerGone), which a caller passes on; and when the rows can't be split by key.
+    pub(crate) fn batch(&mut self, epoch: EpochInfo, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let Output { edges, sender } = self;
+        let Output { edges, sending } = self;
         let Some((last, others)) = edges.split_last_mut() else { return Ok(()) };
         for edge in others {
-            edge.route(epoch, batch.clone(), sender)?;
+            edge.route(epoch, batch.clone(), sending)?;
         }
-        last.route(epoch, batch, sender)
+        last.route(epoch, batch, sending)
     }
 
     /// Ends an epoch on every edge. There is no other way to send a barrier, so none can be sent on a part of the edges.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] and [`Error::PeerGone`].
-    pub fn barrier(&mut self, barrier: Barrier) -> Result<()> {
-        let Output { edges, sender } = self;
+    /// [`Error::Cancelled`](crate::Error::Cancelled) and [`Error::PeerGone`](crate::Error::PeerGone).
+    pub(crate) fn barrier(&mut self, barrier: Barrier) -> Result<()> {
+        let Output { edges, sending } = self;
         for edge in edges.iter_mut() {
             let OutputEdge { router, targets } = edge;
-            router.flush(&mut |target, batch| sender.send_batch(&targets[target], barrier.epoch, batch))?;
+            router.flush(&mut |target, batch| sending.batch(&mut targets[target], barrier.epoch, batch))?;
         }
-        self.to_all(&Message::Barrier(barrier))
+        self.broadcast(&Message::Barrier(barrier))
     }
 
     /// Ends every edge for good.
     ///
     /// # Errors
-    /// [`Error::Cancelled`] and [`Error::PeerGone`].
-    pub fn end(&mut self) -> Result<()> {
-        self.to_all(&Message::End)
+    /// [`Error::Cancelled`](crate::Error::Cancelled) and [`Error::PeerGone`](crate::Error::PeerGone).
+    pub(crate) fn end(&mut self) -> Result<()> {
+        self.broadcast(&Message::End)
     }
 
-    fn to_all(&self, message: &Message) -> Result<()> {
-        self.edges.iter().flat_map(|edge| &edge.targets).try_for_each(|target| self.sender.send(target, message.clone()))
+    fn broadcast(&mut self, message: &Message) -> Result<()> {
+        let Output { edges, sending } = self;
+        let mut targets = edges.iter_mut().flat_map(|edge| &mut edge.targets);
+        targets.try_for_each(|target| sending.message(target, message.clone()))
     }
 }
 
 impl OutputEdge {
-    fn route(&mut self, epoch: EpochInfo, batch: RecordBatch, sender: &EdgeSender) -> Result<()> {
+    fn route(&mut self, epoch: EpochInfo, batch: RecordBatch, sending: &Sending) -> Result<()> {
         let OutputEdge { router, targets } = self;
-        router.route(batch, targets.len(), &mut |target, batch| sender.send_batch(&targets[target], epoch, batch))
+        router.route(batch, targets.len(), &mut |target, batch| sending.batch(&mut targets[target], epoch, batch))
     }
 }
 
-/// What a send needs beside its channel.
+/// What a send needs beside its edge.
 #[derive(Debug)]
-struct EdgeSender {
+struct Sending {
     cancel: Cancel,
     metrics: Arc<TaskMetrics>,
 }
 
-impl EdgeSender {
-    fn send_batch(&self, target: &Sender<Message>, epoch: EpochInfo, batch: RecordBatch) -> Result<()> {
+impl Sending {
+    fn batch(&self, target: &mut EdgeSender, epoch: EpochInfo, batch: RecordBatch) -> Result<()> {
         self.metrics.batch_out(&batch);
-        self.send(target, Message::Batch(EpochBatch { epoch, batch }))
+        self.message(target, Message::Batch(EpochBatch { epoch, batch }))
     }
 
-    fn send(&self, target: &Sender<Message>, message: Message) -> Result<()> {
-        let message = match target.try_send(message) {
-            Ok(()) => return Ok(()),
-            Err(TrySendError::Disconnected(_)) => return Err(Error::PeerGone),
-            Err(TrySendError::Full(message)) => message,
-        };
+    fn message(&self, target: &mut EdgeSender, message: Message) -> Result<()> {
+        if target.has_room() {
+            return target.send(message, &self.cancel);
+        }
         let waiting = Instant::now();
-        let sent = select! {
-            send(target, message) -> sent => sent.map_err(|_| Error::PeerGone),
-            recv(self.cancel) -> _ => Err(Error::Cancelled),
-        };
+        let sent = target.send(message, &self.cancel);
         self.metrics.blocked(waiting.elapsed());
         sent
     }

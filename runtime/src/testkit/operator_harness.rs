@@ -4,9 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use crossbeam_channel::{Receiver, bounded};
 
-use crate::edge::{CancelGuard, Output, OutputEdge, Router, cancel_pair};
+use crate::edge::{CancelGuard, EdgeReceiver, Output, OutputEdge, Router, cancel_pair, edge};
 use crate::error::{Error, Result};
 use crate::message::{Barrier, Message};
 use crate::metrics::TaskMetrics;
@@ -28,7 +27,7 @@ pub struct OperatorHarness {
     groups: KeyGroupRange,
     tables: Vec<Box<dyn StateStore>>,
     output: Output,
-    emitted: Receiver<Message>,
+    emitted: EdgeReceiver,
     epoch: EpochInfo,
     watermark: Option<Watermark>,
     _guard: CancelGuard,
@@ -58,15 +57,15 @@ impl OperatorHarness {
         let groups = KeyGroupRange::of_subtask(subtask, parallelism);
         let specs = supplier.state(inputs)?;
         let tables = specs.into_iter().map(|spec| restore(spec, groups, snapshots)).collect::<Result<Vec<_>>>()?;
-        let (target, emitted) = bounded(1 << 16);
+        let (target, emitted) = edge(1 << 16);
         let (guard, cancel) = cancel_pair();
-        let edge = OutputEdge { router: Router::Single, targets: vec![target] };
+        let edges = vec![OutputEdge { router: Router::Single, targets: vec![target] }];
         let mut harness = OperatorHarness {
             operator: supplier.supply()?,
             task: TaskId { node: NodeId::new("harness"), subtask },
             groups,
             tables,
-            output: Output::new(vec![edge], cancel, Arc::new(TaskMetrics::default())),
+            output: Output::new(edges, cancel, Arc::new(TaskMetrics::default())),
             emitted,
             epoch: EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None },
             watermark: None,
@@ -103,7 +102,8 @@ impl OperatorHarness {
         self.output.barrier(Barrier { epoch: self.epoch })?;
         self.epoch.epoch = self.epoch.epoch.next();
         let mut batches = Vec::new();
-        for message in self.emitted.try_iter() {
+        while let Ok(message) = self.emitted.channel().try_recv() {
+            self.emitted.take();
             match message {
                 Message::Batch(batch) => batches.push(batch.batch),
                 Message::Barrier(_) => return Ok(batches),
