@@ -1,6 +1,5 @@
 //! What the key hash and the state table cost: `cargo bench -p tidegate-operators --bench state_table`.
 #![allow(clippy::print_stdout, reason = "a program may print")]
-#![allow(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -267,6 +267,8 @@ pub(crate) fn catch_panic<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a value that is not text".to_owned());
+        // The drop of a user's payload might panic once more, and nothing would catch that.
+        std::mem::forget(payload);
         Err(Error::Panicked { message })
     })
 }

@@ -2,12 +2,12 @@
 //!
 //! They exist only in debug builds with the feature `failpoints`; in any other build [`hit`] is an empty inline function.
 //! A point is switched on with the `fail` crate, from a test (`fail::cfg`) or by the variable `FAILPOINTS` of a child process
-//! that calls [`enable_from_env`]:
+//! that calls `enable_from_env`:
 //!
 //! | action | effect |
 //! | --- | --- |
 //! | `return(exit)` | the process ends at once, as by `kill -9`: nothing is flushed, no destructor runs |
-//! | `return(error)` | [`Error::Injected`] |
+//! | `return(error)` | [`Error::Injected`](crate::Error::Injected) |
 //! | `return(enospc)`, `return(eio)` | the system's "no space left on device" or "input/output error" |
 //! | `panic` | a panic |
 //! | `3*off->return(exit)` | any of them at the fourth hit |

@@ -6,7 +6,7 @@ use arrow::record_batch::RecordBatch;
 use crate::edge::Output;
 use crate::error::{Error, Result};
 use crate::state::{StateStore, TableSpec};
-use crate::types::{EpochInfo, Port, TaskId, Watermark};
+use crate::types::{EpochInfo, Port, TaskId};
 
 /// One parallel instance of an operator. It runs on a thread of its own, so its methods may compute or block as they like.
 ///
@@ -76,7 +76,6 @@ pub struct OperatorContext<'a> {
     pub(crate) epoch: Option<EpochInfo>,
     pub(crate) tables: &'a mut [Box<dyn StateStore>],
     pub(crate) output: &'a mut Output,
-    pub(crate) reported_watermark: &'a mut Option<Watermark>,
 }
 
 impl OperatorContext<'_> {
@@ -111,12 +110,6 @@ impl OperatorContext<'_> {
             Some(store) => Ok(store.as_mut()),
             None => Err(Error::InvalidArgument(format!("task {} declared no state table {table}", self.task))),
         }
-    }
-
-    /// Reports how far event time has come in this task. The query's next watermark is the least of the newest reports of all
-    /// tasks that ever reported, and never goes back.
-    pub fn report_watermark(&mut self, watermark: Watermark) {
-        *self.reported_watermark = (*self.reported_watermark).max(Some(watermark));
     }
 }
 

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::ThreadId;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
@@ -122,8 +123,7 @@ impl Query {
     /// It goes on when the handle is dropped: [`queries`](crate::queries) finds it again.
     ///
     /// # Errors
-    /// When the checkpoint is locked, damaged or another topology's, and when a source or sink can't be opened. Then nothing runs,
-    /// and nothing has changed.
+    /// When the checkpoint is locked, damaged or another topology's, and when a source or sink can't be opened. Then nothing runs.
     pub fn start(self) -> Result<QueryHandle> {
         let (path, temporary) = match self.checkpoint {
             Some(path) => (path, None),
@@ -237,6 +237,11 @@ impl QueryHandle {
         &self.shared.topology
     }
 
+    /// Whether this is a handle on the query with this state.
+    pub(crate) fn is(&self, shared: &QueryShared) -> bool {
+        std::ptr::eq(&*self.shared, shared)
+    }
+
     /// What it is doing.
     pub fn state(&self) -> QueryState {
         self.shared.lock().state
@@ -272,11 +277,17 @@ impl QueryHandle {
         self.shared.lock().error.clone()
     }
 
-    /// Waits until everything that the sources have at this moment is committed, without waiting for the trigger's interval.
+    /// Waits until everything that the sources have is committed, without waiting for the trigger's interval. For tests: while
+    /// input keeps coming, this may wait for ever. If the query is stopped meanwhile, not everything may be committed.
+    ///
+    /// Don't call it from a source, operator or sink of this query: they would wait for themselves.
     ///
     /// # Errors
     /// When the query fails meanwhile.
     pub fn process_all_available(&self) -> Result<(), QueryError> {
+        if self.shared.is_own_thread() {
+            return Ok(());
+        }
         let (waiter, idle) = bounded::<Infallible>(0);
         (self.commands)(Command::AwaitIdle(waiter));
         // It ends by the drop of the sender: nothing is left to do, or the query has ended.
@@ -286,12 +297,15 @@ impl QueryHandle {
         self.exception().map_or(Ok(()), Err)
     }
 
-    /// Waits until the query has ended, at most for `timeout`; says whether it has. All its threads are gone then.
+    /// Waits until the query has ended, at most for `timeout`; says whether it has. The threads of its tasks are gone then.
+    ///
+    /// The query's own sources and sinks can't wait for it: called by their planning and committing halves, this and all that is
+    /// built on it returns at once.
     ///
     /// # Errors
     /// The failure that ended the query.
     pub fn await_termination(&self, timeout: Option<Duration>) -> Result<bool, QueryError> {
-        if !self.shared.wait_for_end(timeout) {
+        if self.shared.is_own_thread() || !self.shared.wait_for_end(timeout) {
             return Ok(false);
         }
         self.shared.join();
@@ -341,6 +355,8 @@ pub(crate) struct QueryShared {
     inner: Mutex<QueryInner>,
     /// Signalled when the query has ended.
     ended: Condvar,
+    /// Taken by the first who waits for the end; the others wait at the lock until the thread is joined.
+    actor: Mutex<Option<QueryActor>>,
 }
 
 struct QueryInner {
@@ -351,8 +367,8 @@ struct QueryInner {
     progress: VecDeque<EpochProgress>,
     totals: QueryTotals,
     tasks: Vec<(TaskId, Arc<TaskMetrics>)>,
-    /// Taken by the first who waits for the end.
-    actor: Option<QueryActor>,
+    /// The coordinator's thread.
+    thread: Option<ThreadId>,
     /// The checkpoint of a query that has no other; removed at the end.
     temporary: Option<tempfile::TempDir>,
 }
@@ -367,10 +383,10 @@ impl QueryShared {
             progress: VecDeque::new(),
             totals: QueryTotals::default(),
             tasks: Vec::new(),
-            actor: None,
+            thread: None,
             temporary,
         };
-        QueryShared { name, topology, inner: Mutex::new(inner), ended: Condvar::new() }
+        QueryShared { name, topology, inner: Mutex::new(inner), ended: Condvar::new(), actor: Mutex::new(None) }
     }
 
     fn lock(&self) -> MutexGuard<'_, QueryInner> {
@@ -379,14 +395,20 @@ impl QueryShared {
     }
 
     fn attach(&self, actor: QueryActor) {
-        self.lock().actor = Some(actor);
+        *self.actor.lock().unwrap_or_else(PoisonError::into_inner) = Some(actor);
     }
 
+    /// A run was assembled, on the coordinator's thread.
     pub(crate) fn run_started(&self, id: QueryId, run: RunId, tasks: Vec<(TaskId, Arc<TaskMetrics>)>) {
         let mut inner = self.lock();
+        inner.thread = Some(std::thread::current().id());
         inner.id = id;
         inner.run = run;
         inner.tasks = tasks;
+    }
+
+    fn is_own_thread(&self) -> bool {
+        self.lock().thread == Some(std::thread::current().id())
     }
 
     /// The span of a run.
@@ -420,15 +442,16 @@ impl QueryShared {
             cause: Arc::new(cause),
         });
         inner.state = if inner.error.is_some() { QueryState::Failed } else { QueryState::Stopped };
-        match &inner.error {
+        inner.temporary = None;
+        let (id, error) = (inner.id, inner.error.clone());
+        drop(inner);
+        registry::remove(id, self);
+        self.ended.notify_all();
+        // Last: a subscriber is not our code.
+        match error {
             Some(error) => tracing::error!(%error, "query failed"),
             None => tracing::info!(query = %self.name, "query ended"),
         }
-        inner.temporary = None;
-        let id = inner.id;
-        drop(inner);
-        registry::remove(id);
-        self.ended.notify_all();
     }
 
     fn wait_for_end(&self, timeout: Option<Duration>) -> bool {
@@ -450,8 +473,8 @@ impl QueryShared {
     }
 
     fn join(&self) {
-        let actor = self.lock().actor.take();
-        if let Some(actor) = actor {
+        let mut actor = self.actor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(actor) = actor.take() {
             actor.join();
         }
     }

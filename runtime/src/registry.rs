@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use dashmap::DashMap;
 
-use crate::query::QueryHandle;
+use crate::query::{QueryHandle, QueryShared};
 use crate::types::QueryId;
 
 /// Read by anyone at any time, written when a query starts or ends. No guard is held across a call into anything else.
@@ -24,11 +24,10 @@ pub(crate) fn add(handle: &QueryHandle) {
     let id = handle.id();
     QUERIES.insert(id, handle.clone());
     // It may have ended before it was added.
-    if !handle.is_active() {
-        QUERIES.remove(&id);
-    }
+    QUERIES.remove_if(&id, |_, handle| !handle.is_active());
 }
 
-pub(crate) fn remove(id: QueryId) {
-    QUERIES.remove(&id);
+/// Removes a query that has ended; a later one on the same checkpoint, which has the same id, stays.
+pub(crate) fn remove(id: QueryId, ended: &QueryShared) {
+    QUERIES.remove_if(&id, |_, handle| handle.is(ended));
 }

@@ -203,3 +203,46 @@ fn rows_at_a_task_that_does_not_own_their_key_are_refused() {
     let error = end_of(&query).unwrap().to_string();
     assert!(error.contains("fuc") && error.contains("exchanged"), "{error}");
 }
+
+#[test]
+fn once_has_its_epoch_also_after_a_restart() {
+    let (source, sink) = (TestSource::new(word_schema(), script(&TEXTS)), TestSink::new());
+    let failed = AtomicUsize::new(0);
+    let hooked = sink.clone().with_hook(move |call| match call {
+        SinkCall::Stage(_) if failed.fetch_add(1, Ordering::SeqCst) == 0 => Err(Error::user("not yet")),
+        _ => Ok(()),
+    });
+    let twice = RestartStrategy::FixedDelay { attempts: 1, delay: Duration::ZERO };
+    let query = Query::new(word_count("fn", &source, &hooked, 1)).trigger(Trigger::Once).restart(twice).start().unwrap();
+    assert!(end_of(&query).is_none());
+    assert_eq!(committed(&sink), expected(&[&TEXTS.join(" ")]));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_a_restart() {
+    let (source, sink) = (TestSource::new(word_schema(), script(&TEXTS)), TestSink::new());
+    let faulty = Faulty::new(Place::Open, Fault::Error, 1);
+    let tomorrow = RestartStrategy::FixedDelay { attempts: 1, delay: Duration::from_secs(86_400) };
+    let query = Query::new(faulty_count("fw", &source, &faulty, &sink)).restart(tomorrow).start().unwrap();
+    while query.state() != QueryState::Restarting {
+        std::thread::yield_now();
+    }
+    query.stop().unwrap();
+    assert_eq!(query.state(), QueryState::Stopped);
+}
+
+#[test]
+fn a_sink_s_own_code_can_ask_its_query_to_stop() {
+    let source = TestSource::new(word_schema(), TEXTS.map(|text| Step::Rows(words(text))));
+    let sink = TestSink::new();
+    let own: Arc<std::sync::OnceLock<QueryHandle>> = Arc::default();
+    let asked = Arc::clone(&own);
+    let hooked = sink.clone().with_hook(move |call| match (call, asked.get()) {
+        (SinkCall::BeforeCommit(_), Some(query)) => query.stop().map_err(Error::user),
+        _ => Ok(()),
+    });
+    let query = Query::new(word_count("fx", &source, &hooked, 1)).start().unwrap();
+    own.set(query.clone()).unwrap();
+    source.push(Step::Rows(words("one more")));
+    assert!(end_of(&query).is_none());
+}

@@ -1,7 +1,7 @@
 //! The record of what a file sink committed: one file of text, to which each epoch adds a line.
 //!
 //! ```text
-//! {"format":"tidegate-manifest","version":1,"query":"…"} 9be3e0a1
+//! {"format":"tidegate-manifest","version":1,"query":"…","sink":"out"} 9be3e0a1
 //! {"epoch":0,"files":[{"path":"part-00000-00000.csv","rows":3,"bytes":21,"crc32c":123}]} 5a0c77f2
 //! {"epoch":1,"files":[]} 1d40c9be
 //! ```
@@ -28,7 +28,22 @@ const VERSION: u16 = 1;
 struct Header {
     format: String,
     version: u16,
+    #[serde(flatten)]
+    owner: Owner,
+}
+
+/// Who writes to a directory: one sink of one query. Two would replace each other's files.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Owner {
     query: String,
+    sink: String,
+}
+
+impl Owner {
+    /// The sink of this name in this query.
+    pub(crate) fn new(query: QueryId, sink: impl ToString) -> Self {
+        Owner { query: query.to_string(), sink: sink.to_string() }
+    }
 }
 
 /// One epoch's line.
@@ -51,7 +66,7 @@ pub(crate) struct CommittedFile {
 /// What the manifest's bytes say.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Content {
-    query: String,
+    owner: Owner,
     pub(crate) records: Vec<Record>,
     /// How many bytes are complete lines; what follows was cut short by a crash.
     whole: usize,
@@ -81,13 +96,13 @@ pub(crate) struct Manifest {
 
 impl Manifest {
     /// Opens the directory's manifest, or begins one. `committed` is what the checkpoint says.
-    pub(crate) fn open(dir: &Path, query: QueryId, committed: Option<Epoch>) -> Result<Self> {
+    pub(crate) fn open(dir: &Path, owner: &Owner, committed: Option<Epoch>) -> Result<Self> {
         let content = match Content::read(dir)? {
             Some(content) => content,
-            None => begin(dir, query)?,
+            None => begin(dir, owner)?,
         };
         let path = dir.join(MANIFEST);
-        check_query(dir, &content.query, query)?;
+        check_owner(dir, &content.owner, owner)?;
         let last = content.records.last().map(|record| record.epoch);
         check_complete(&path, last, committed)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(Error::io("open", &path))?;
@@ -116,8 +131,8 @@ impl Manifest {
     }
 }
 
-fn begin(dir: &Path, query: QueryId) -> Result<Content> {
-    let header = Header { format: FORMAT.to_owned(), version: VERSION, query: query.to_string() };
+fn begin(dir: &Path, owner: &Owner) -> Result<Content> {
+    let header = Header { format: FORMAT.to_owned(), version: VERSION, owner: owner.clone() };
     let bytes = line(&header)?;
     write_whole(dir, MANIFEST, &bytes)?;
     // The directory itself may be new, too.
@@ -135,14 +150,18 @@ fn mend(mut file: &File, content: &Content) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn check_query(dir: &Path, owner: &str, query: QueryId) -> Result<()> {
-    if QueryId::parse(owner) == Some(query) {
+fn check_owner(dir: &Path, owner: &Owner, this: &Owner) -> Result<()> {
+    if owner == this {
         return Ok(());
     }
     Err(Error::InvalidArgument(format!(
-        "the directory {} holds the output of query {owner}, this is query {query}: start this query with the checkpoint of that \
-         query, or give it a directory of its own",
-        dir.display()
+        "the directory {} holds the output of sink {} of query {}, this is sink {} of query {}: start this query with the checkpoint of \
+         that one, or give it a directory of its own",
+        dir.display(),
+        owner.sink,
+        owner.query,
+        this.sink,
+        this.query
     )))
 }
 
@@ -176,7 +195,7 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     }
     let lacks_newline = take_tail(path, tail, &mut records)?;
     let whole = if lacks_newline { bytes.len() } else { bytes.len() - tail.len() };
-    Ok(Content { query: header.query, records, whole, lacks_newline })
+    Ok(Content { owner: header.owner, records, whole, lacks_newline })
 }
 
 fn complete_lines(bytes: &[u8]) -> (Vec<&[u8]>, &[u8]) {

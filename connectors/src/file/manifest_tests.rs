@@ -10,7 +10,7 @@ fn record(epoch: u64) -> Record {
 /// A directory whose manifest has epochs 0 to 2.
 fn written(query: QueryId) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
-    let mut manifest = Manifest::open(dir.path(), query, None).unwrap();
+    let mut manifest = Manifest::open(dir.path(), &Owner::new(query, "out"), None).unwrap();
     (0..3).for_each(|epoch| manifest.append(&record(epoch)).unwrap());
     dir
 }
@@ -23,7 +23,7 @@ fn bytes(dir: &Path) -> Vec<u8> {
 fn survives_a_reopen() {
     let query = QueryId::random();
     let dir = written(query);
-    let mut manifest = Manifest::open(dir.path(), query, Some(Epoch::new(2))).unwrap();
+    let mut manifest = Manifest::open(dir.path(), &Owner::new(query, "out"), Some(Epoch::new(2))).unwrap();
     assert_eq!(manifest.last(), Some(Epoch::new(2)));
     manifest.append(&record(3)).unwrap();
     let content = Content::read(dir.path()).unwrap().unwrap();
@@ -39,8 +39,8 @@ fn any_flipped_bit_is_refused_or_changes_nothing() {
         for bit in 0..8 {
             let mut bad = good.clone();
             bad[at] ^= 1 << bit;
-            let what = parse(Path::new("m"), &bad).map(|content| (content.query, content.records));
-            let expected = (query.to_string(), (0..3).map(record).collect::<Vec<_>>());
+            let what = parse(Path::new("m"), &bad).map(|content| (content.owner, content.records));
+            let expected = (Owner::new(query, "out"), (0..3).map(record).collect::<Vec<_>>());
             assert!(what.is_err() || what.is_ok_and(|found| found == expected), "byte {at} bit {bit}");
         }
     }
@@ -54,7 +54,7 @@ fn a_line_cut_anywhere_is_dropped_or_complete() {
     let before_last = good[..good.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     for len in before_last..good.len() {
         std::fs::write(dir.path().join(MANIFEST), &good[..len]).unwrap();
-        let mut manifest = Manifest::open(dir.path(), query, Some(Epoch::new(1))).unwrap();
+        let mut manifest = Manifest::open(dir.path(), &Owner::new(query, "out"), Some(Epoch::new(1))).unwrap();
         if manifest.last() == Some(Epoch::new(1)) {
             manifest.append(&record(2)).unwrap();
         }
@@ -67,10 +67,10 @@ fn a_line_cut_anywhere_is_dropped_or_complete() {
 fn a_manifest_that_knows_less_than_the_checkpoint_is_refused() {
     let query = QueryId::random();
     let dir = written(query);
-    let error = Manifest::open(dir.path(), query, Some(Epoch::new(3))).unwrap_err().to_string();
+    let error = Manifest::open(dir.path(), &Owner::new(query, "out"), Some(Epoch::new(3))).unwrap_err().to_string();
     assert!(error.contains("committed epoch 3, but this manifest has epochs up to 2 only"), "{error}");
     let empty = tempfile::tempdir().unwrap();
-    let error = Manifest::open(empty.path(), query, Some(Epoch::new(3))).unwrap_err().to_string();
+    let error = Manifest::open(empty.path(), &Owner::new(query, "out"), Some(Epoch::new(3))).unwrap_err().to_string();
     assert!(error.contains("this manifest has nothing"), "{error}");
 }
 
@@ -82,7 +82,7 @@ fn gaps_and_repeats_are_refused_with_their_line() {
         let mut bad = bytes(dir.path());
         bad.extend(line(&record(epoch)).unwrap());
         std::fs::write(dir.path().join(MANIFEST), bad).unwrap();
-        let error = Manifest::open(dir.path(), query, None).unwrap_err().to_string();
+        let error = Manifest::open(dir.path(), &Owner::new(query, "out"), None).unwrap_err().to_string();
         assert!(error.contains(found) && error.contains(MANIFEST), "{error}");
     }
 }
@@ -91,10 +91,12 @@ fn gaps_and_repeats_are_refused_with_their_line() {
 fn another_query_and_a_newer_version_are_refused() {
     let (query, other) = (QueryId::random(), QueryId::random());
     let dir = written(query);
-    let error = Manifest::open(dir.path(), other, None).unwrap_err().to_string();
+    let error = Manifest::open(dir.path(), &Owner::new(query, "another"), None).unwrap_err().to_string();
+    assert!(error.contains("sink out of query") && error.contains("sink another"), "{error}");
+    let error = Manifest::open(dir.path(), &Owner::new(other, "out"), None).unwrap_err().to_string();
     assert!(error.contains(&query.to_string()) && error.contains("directory of its own"), "{error}");
     let header = serde_json::json!({ "format": FORMAT, "version": 2, "query": query.to_string(), "new": 1 });
     std::fs::write(dir.path().join(MANIFEST), line(&header).unwrap()).unwrap();
-    let error = Manifest::open(dir.path(), query, None).unwrap_err();
+    let error = Manifest::open(dir.path(), &Owner::new(query, "out"), None).unwrap_err();
     assert!(matches!(error, Error::CheckpointVersion { found: 2, supported: 1, .. }), "{error}");
 }

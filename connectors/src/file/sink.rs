@@ -7,7 +7,7 @@ use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, S
 
 use super::durable::sync_directory;
 use super::format::{CsvFormat, Format};
-use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Record};
+use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record};
 use super::part::{part_files, part_name};
 use super::sink_writer::{FileWriter, STAGING, StagedFile};
 
@@ -162,7 +162,7 @@ impl Sink for FileCommitter {
         let dir = &self.config.dir;
         std::fs::create_dir_all(dir).map_err(Error::io("create the output directory", dir))?;
         check_foreign_parts(dir)?;
-        let manifest = Manifest::open(dir, context.query, context.committed)?;
+        let manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
         sweep_staging(&self.staging())?;
         remove_uncommitted(dir, manifest.last())?;
         self.manifest = Some(manifest);

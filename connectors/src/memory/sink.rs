@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{
-    Epoch, EpochInfo, Error, LastCommitted, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged,
+    Epoch, EpochInfo, Error, LastCommitted, NodeId, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged,
 };
 use uuid::Uuid;
 
@@ -36,8 +36,8 @@ enum Mode {
 
 #[derive(Debug, Default)]
 struct Shared {
-    /// The query that writes to it.
-    query: Option<QueryId>,
+    /// The query, and the sink of it, that writes to it.
+    owner: Option<(QueryId, NodeId)>,
     last: Option<Epoch>,
     committed: BTreeMap<Epoch, Vec<RecordBatch>>,
     /// Rows that wait for their epoch's commit.
@@ -111,17 +111,18 @@ struct MemoryCommitter {
 impl Sink for MemoryCommitter {
     fn open(&mut self, context: SinkContext) -> Result<()> {
         let mut shared = self.sink.lock();
-        match shared.query {
-            Some(owner) if owner != context.query => {
-                return Err(Error::user(format!(
-                    "the memory sink holds the rows of query {owner}; give this query one of its own"
+        match &shared.owner {
+            Some((query, sink)) if *query != context.query || *sink != context.node => {
+                return Err(Error::InvalidArgument(format!(
+                    "the memory sink holds the rows of sink {sink} of query {query}; give sink {} of query {} one of its own",
+                    context.node, context.query
                 )));
             }
             Some(_) => {}
             // Earlier epochs went to the memory of an earlier process.
             None => shared.last = context.committed,
         }
-        shared.query = Some(context.query);
+        shared.owner = Some((context.query, context.node));
         shared.staged.clear();
         Ok(())
     }

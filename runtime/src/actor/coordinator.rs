@@ -96,6 +96,8 @@ struct Coordinator {
     /// Whether a notification is on its way already.
     notified: Arc<AtomicBool>,
     timer: Option<SpawnHandle>,
+    /// By when the run must have ended, if it is ending.
+    deadline: Option<SpawnHandle>,
 }
 
 /// The run that is under way.
@@ -143,6 +145,7 @@ impl Coordinator {
             over: false,
             notified: Arc::new(AtomicBool::new(false)),
             timer: None,
+            deadline: None,
         }
     }
 
@@ -197,8 +200,9 @@ impl Coordinator {
             while let Some(progress) = run.driver.commit_next()? {
                 self.restarts.after_commit();
                 self.shared.committed(progress);
+                self.due |= self.trigger.is_continual();
             }
-            if self.stop_requested || self.once_done {
+            if self.stop_requested || (self.once_done && !run.driver.is_replaying()) {
                 if run.driver.is_quiet() {
                     self.drain(ctx);
                 }
@@ -221,10 +225,13 @@ impl Coordinator {
         let Some(run) = self.run.as_mut() else { return Ok(false) };
         let (replaying, once) = (run.driver.is_replaying(), self.trigger == Trigger::Once);
         let limit = if once { ReadLimit::All } else { ReadLimit::Configured };
+        // Asked first: a source may get its last rows and finish while it is asked what it has.
+        let finished = run.driver.is_finished();
         match run.driver.begin(limit)? {
             Some(start) => {
                 run.send(start)?;
-                self.once_done = once && !replaying;
+                self.once_done |= once && !replaying;
+                self.due |= self.trigger.is_continual();
                 self.schedule(ctx);
                 Ok(true)
             }
@@ -233,7 +240,7 @@ impl Coordinator {
                     self.idle_waiters.clear();
                     let bounded = match self.trigger {
                         Trigger::AvailableNow | Trigger::Once => true,
-                        Trigger::ProcessingTime(_) => run.driver.is_finished(),
+                        Trigger::ProcessingTime(_) => finished,
                     };
                     if bounded {
                         self.drain(ctx);
@@ -255,10 +262,8 @@ impl Coordinator {
         let Some(run) = &self.run else { return };
         let wait = match self.trigger.next_tick(self.settings.clock.now_ms()) {
             Some(tick) => Some(tick),
-            None if !run.driver.is_quiet() => {
-                self.due = true;
-                None
-            }
+            // The commit of what is in flight comes first.
+            None if !run.driver.is_quiet() => None,
             None => run.driver.poll_interval(),
         };
         self.timer = wait.map(|wait| ctx.notify_later(Wake::Timer, wait));
@@ -286,22 +291,33 @@ impl Coordinator {
         self.finish_if_over(ctx);
     }
 
-    /// If the run does not end in time: a stop or drain turns into a cancel, a cancel gives up on the tasks.
+    /// If the run does not end in time: a stop or drain turns into a cancel, a cancel gives up on the tasks. Each has its full time.
     fn expect_end(&mut self, ctx: &mut Context<Self>) {
-        let Some(run) = self.run.as_ref().map(|run| run.id) else { return };
-        ctx.run_later(self.stop_timeout, move |this, ctx| match this.run.as_ref().filter(|current| current.id == run) {
-            Some(Run { ending: Ending::Cancelling(_), .. }) => this.give_up(ctx),
-            Some(Run { ending: Ending::No | Ending::Draining, .. }) => this.cancel(None, ctx),
-            None => {}
+        if let Some(earlier) = self.deadline.take() {
+            ctx.cancel_future(earlier);
+        }
+        let deadline = ctx.run_later(self.stop_timeout, |this, ctx| {
+            this.deadline = None;
+            let Some(run) = &this.run else { return };
+            match run.ending {
+                Ending::Cancelling(_) => this.give_up(ctx),
+                Ending::No | Ending::Draining if this.stop_requested => this.cancel(None, ctx),
+                // Nobody asked for this end: that it takes so long is a failure, named after the tasks that hold it up.
+                Ending::No | Ending::Draining => {
+                    let stuck = run.stuck(this.stop_timeout);
+                    this.cancel(Some(stuck), ctx);
+                }
+            }
         });
+        self.deadline = Some(deadline);
     }
 
     /// Tasks are stuck in code that is not ours. Their threads can't be killed; they are left behind, by name.
     fn give_up(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = &mut self.run else { return };
-        let tasks = std::mem::take(&mut run.running).iter().map(TaskId::to_string).collect();
-        let stuck = Error::StopTimeout { timeout: self.stop_timeout, tasks };
+        let stuck = run.stuck(self.stop_timeout);
         tracing::error!(error = %stuck, "gave up waiting");
+        run.running.clear();
         // The failure that set off the cancel says more than that a task is stuck, but a restart beside stuck threads is no option.
         let cause = match std::mem::replace(&mut run.ending, Ending::No) {
             Ending::Cancelling(known) => likelier(known, Some(stuck)),
@@ -313,9 +329,10 @@ impl Coordinator {
     }
 
     fn task_exited(&mut self, exit: TaskExit, ctx: &mut Context<Self>) {
-        let Some(run) = &mut self.run else { return };
+        // A task that was given up may end while a later run is under way.
+        let Some(run) = self.run.as_mut().filter(|run| run.id == exit.run) else { return };
         run.running.remove(&exit.task);
-        let TaskExit { task, epoch, result } = exit;
+        let TaskExit { run: _, task, epoch, result } = exit;
         match result {
             Ok(()) if matches!(run.ending, Ending::No) => {
                 let cause = Box::new(Error::Protocol("the task ended by itself".to_owned()));
@@ -328,6 +345,9 @@ impl Coordinator {
 
     fn finish_if_over(&mut self, ctx: &mut Context<Self>) {
         let Some(run) = self.run.take_if(|run| run.running.is_empty()) else { return };
+        if let Some(deadline) = self.deadline.take() {
+            ctx.cancel_future(deadline);
+        }
         let requested = self.stop_requested;
         let failure = run.finish(requested);
         match failure {
@@ -382,13 +402,18 @@ impl Run {
         coordinator: Addr<Coordinator>,
         span: &tracing::Span,
     ) {
-        let (task, is_source) = (plan.task.clone(), plan.commands.is_some());
+        let (run, task, is_source) = (self.id, plan.task.clone(), plan.commands.is_some());
         let span = span.clone();
-        let actor = TaskActor::start_in_arbiter(control, move |_| TaskActor::new(plan, coordinator.recipient(), span));
+        let actor = TaskActor::start_in_arbiter(control, move |_| TaskActor::new(run, plan, coordinator.recipient(), span));
         self.running.insert(task.clone());
         if is_source {
             self.sources.insert(task, actor);
         }
+    }
+
+    /// That its tasks did not end in time.
+    fn stuck(&self, timeout: Duration) -> Error {
+        Error::StopTimeout { timeout, tasks: self.running.iter().map(TaskId::to_string).collect() }
     }
 
     /// Sends an epoch's splits to all tasks of all sources.
@@ -434,6 +459,7 @@ impl Drop for Coordinator {
     fn drop(&mut self) {
         if !self.over {
             self.run = None;
+            Arbiter::current().stop();
             self.shared.ended(Some(Error::Protocol("the coordinator ended before the query".to_owned())));
         }
     }
@@ -469,9 +495,7 @@ impl Handler<Wake> for Coordinator {
             // Cleared before looking, so that what comes while looking is not missed.
             Wake::Notified => {
                 self.notified.store(false, Ordering::SeqCst);
-                if self.trigger.next_tick(0).is_none() {
-                    self.due = true;
-                }
+                self.due |= self.trigger.is_continual();
             }
             Wake::Timer => {
                 self.timer = None;
@@ -507,9 +531,14 @@ impl Handler<Command> for Coordinator {
 
     fn handle(&mut self, command: Command, ctx: &mut Self::Context) {
         match command {
+            Command::Stop | Command::Cancel if self.over => {}
+            // Between two runs: there is nothing to end but the wait.
+            Command::Stop | Command::Cancel if self.run.is_none() => self.end(None, ctx),
             Command::Stop => {
-                self.stop_requested = true;
-                self.expect_end(ctx);
+                // A repeated stop does not put off the deadline of the first.
+                if !std::mem::replace(&mut self.stop_requested, true) {
+                    self.expect_end(ctx);
+                }
                 self.advance(ctx);
             }
             Command::Cancel => {

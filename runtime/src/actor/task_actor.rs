@@ -8,9 +8,11 @@ use crossbeam_channel::Sender;
 use crate::coordinator::TaskPlan;
 use crate::error::{Error, catch_panic};
 use crate::task::{SourceCommand, TaskExit, thread};
+use crate::types::RunId;
 
 /// One task of a query. It starts the task's thread, passes control on to it, and reports its end.
 pub(super) struct TaskActor {
+    run: RunId,
     plan: Option<TaskPlan>,
     commands: Option<Sender<SourceCommand>>,
     coordinator: Recipient<TaskExit>,
@@ -20,8 +22,8 @@ pub(super) struct TaskActor {
 }
 
 impl TaskActor {
-    pub(super) fn new(plan: TaskPlan, coordinator: Recipient<TaskExit>, query: tracing::Span) -> Self {
-        TaskActor { commands: plan.commands.clone(), plan: Some(plan), coordinator, query, thread: None }
+    pub(super) fn new(run: RunId, plan: TaskPlan, coordinator: Recipient<TaskExit>, query: tracing::Span) -> Self {
+        TaskActor { run, commands: plan.commands.clone(), plan: Some(plan), coordinator, query, thread: None }
     }
 }
 
@@ -32,7 +34,7 @@ impl Actor for TaskActor {
         let Some(plan) = self.plan.take() else { return };
         let (me, parent) = (ctx.address(), self.query.clone());
         let TaskPlan { task, thread: name, body, open_epoch, commands: _, metrics: _ } = plan;
-        let id = task.clone();
+        let (run, id) = (self.run, task.clone());
         let spawned = thread::spawn(&name, move || {
             let result = {
                 let _task = tracing::info_span!(parent: &parent, "task", operator = %id.node, subtask = id.subtask).entered();
@@ -40,11 +42,11 @@ impl Actor for TaskActor {
                 // body of a user's task may panic once more: that is part of the same end.
                 catch_panic(body)
             };
-            me.do_send(TaskExit { task: id, epoch: open_epoch.get(), result });
+            me.do_send(TaskExit { run, task: id, epoch: open_epoch.get(), result });
         });
         match spawned {
             Ok(thread) => self.thread = Some(thread),
-            Err(error) => ctx.notify(TaskExit { task, epoch: None, result: Err(error) }),
+            Err(error) => ctx.notify(TaskExit { run: self.run, task, epoch: None, result: Err(error) }),
         }
     }
 }

@@ -25,11 +25,14 @@ use crate::task::{
     AckSender, OpenEpoch, OperatorTask, SinkTask, SnapshotJob, SnapshotThread, SourceCommand, SourceTask, TaskState,
 };
 use crate::time::Clock;
-use crate::topology::{Node, NodeKind, Topology, schema_text};
+use crate::topology::{Node, NodeKind, RESERVED_PREFIX, Topology, schema_text};
 use crate::types::{Epoch, NodeId, Port, RunId, TaskId};
 
 /// How many snapshots may wait to be written before tasks have to wait.
 const SNAPSHOT_QUEUE: usize = 64;
+
+/// The name that the snapshot thread goes by among the tasks.
+const SNAPSHOTS: &str = "tidegate:snapshots";
 
 /// What a run is made from, the same for every restart.
 #[derive(Clone)]
@@ -211,7 +214,7 @@ impl RunBuilder<'_> {
         }
         if stateful {
             let thread = SnapshotThread { jobs, writer: checkpoint.snapshot_writer(), acks: Arc::clone(&self.acks) };
-            let task = TaskId { node: NodeId::new("snapshots"), subtask: 0 };
+            let task = TaskId { node: NodeId::new(SNAPSHOTS), subtask: 0 };
             self.plan(task, None, TaskHandles::default(), Box::new(move || thread.run()));
         }
         Ok(())
@@ -274,20 +277,7 @@ impl RunBuilder<'_> {
             // The state is read on the task's own thread: all tasks restore at the same time.
             let body = move || {
                 let state = TaskState::restore(&id, parallelism, specs, &reader)?;
-                OperatorTask {
-                    task: id,
-                    operator,
-                    state,
-                    gate,
-                    output,
-                    cancel,
-                    metrics,
-                    acks,
-                    snapshots,
-                    open_epoch,
-                    reported_watermark: None,
-                }
-                .run()
+                OperatorTask { task: id, operator, state, gate, output, cancel, metrics, acks, snapshots, open_epoch }.run()
             };
             self.plan(task, None, handles, Box::new(body));
         }
@@ -367,7 +357,8 @@ impl RunBuilder<'_> {
         handles: TaskHandles,
         body: Box<dyn FnOnce() -> Result<()> + Send>,
     ) {
-        let thread = task_thread_name(task.node.as_str(), task.subtask);
+        let name = task.node.as_str();
+        let thread = task_thread_name(name.strip_prefix(RESERVED_PREFIX).unwrap_or(name), task.subtask);
         let TaskHandles { metrics, open_epoch } = handles;
         self.tasks.push(TaskPlan { task, thread, body, commands, metrics, open_epoch });
     }

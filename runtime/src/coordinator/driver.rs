@@ -56,10 +56,6 @@ pub(crate) struct EpochDriver {
     tracker: EpochTracker<TaskAck>,
     begun: BTreeMap<Epoch, BegunEpoch>,
     next: Epoch,
-    /// The watermark of the newest epoch begun: a later one is worth an epoch even without data.
-    used_watermark: Option<Watermark>,
-    /// The newest report of each task that ever reported a watermark.
-    reports: HashMap<TaskId, Watermark>,
     /// Each task's counters at its last acknowledgement.
     metrics: HashMap<TaskId, TaskMetricsSnapshot>,
 }
@@ -89,8 +85,6 @@ impl EpochDriver {
             tracker: EpochTracker::new(parts.tasks.iter().cloned()),
             begun: BTreeMap::new(),
             next,
-            used_watermark: parts.watermark,
-            reports: HashMap::new(),
             metrics: HashMap::new(),
             parts,
         }
@@ -157,7 +151,7 @@ impl EpochDriver {
         self.start(record, triggered, durations).map(Some)
     }
 
-    /// Asks every source how far its input reaches. `None`: nothing new, and no watermark to act on.
+    /// Asks every source how far its input reaches. `None`: nothing new.
     fn plan(&mut self, limit: ReadLimit) -> Result<Option<OffsetRecord>> {
         let mut sources = Vec::with_capacity(self.parts.sources.len());
         for source in &mut self.parts.sources {
@@ -168,8 +162,7 @@ impl EpochDriver {
             let end = end.or_else(|| start.clone());
             sources.push(SourceOffset { node: source.node.clone(), start, end });
         }
-        let new_input = sources.iter().any(|source| source.end != source.start);
-        if !new_input && self.parts.watermark == self.used_watermark {
+        if sources.iter().all(|source| source.end == source.start) {
             return Ok(None);
         }
         // The wall clock may be set back; the times of epochs never go back.
@@ -206,7 +199,6 @@ impl EpochDriver {
         }
         self.tracker.begin(epoch)?;
         self.next = epoch.next();
-        self.used_watermark = watermark;
         self.parts.last_trigger_time_ms = Some(trigger_time_ms);
         self.begun.insert(epoch, BegunEpoch { info, offsets, triggered, started: Instant::now(), durations });
         Ok(EpochStart { info, splits })
@@ -253,7 +245,6 @@ impl EpochDriver {
         begun.durations.sink_commit = committing.elapsed();
 
         let logging = Instant::now();
-        self.parts.watermark = self.parts.watermark.max(self.reports.values().min().copied());
         at("writing the commit log", Some(epoch), || self.parts.checkpoint.commit(epoch, self.parts.watermark, runs))?;
         begun.durations.commit_log = logging.elapsed();
         self.parts.committed = Some(epoch);
@@ -270,9 +261,6 @@ impl EpochDriver {
             let grown = ack.metrics.since(&before);
             if self.parts.sources.iter().any(|source| source.node == task.node) {
                 *collected.input_rows.entry(task.node.clone()).or_default() += grown.rows_in;
-            }
-            if let Some(watermark) = ack.watermark {
-                self.reports.insert(task.clone(), watermark);
             }
             collected.runs.extend(ack.runs);
             // The map is in task order, so a sink's parts come in the order of its subtasks.

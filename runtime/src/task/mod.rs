@@ -21,7 +21,7 @@ use crate::checkpoint::NewRun;
 use crate::error::Result;
 use crate::metrics::TaskMetricsSnapshot;
 use crate::sink::Staged;
-use crate::types::{Epoch, TaskId, Watermark};
+use crate::types::{Epoch, RunId, TaskId};
 
 /// A task has done its part of an epoch, durably.
 #[derive(Debug)]
@@ -32,8 +32,6 @@ pub(crate) struct TaskAck {
     pub(crate) runs: Vec<NewRun>,
     /// What a sink staged; `None` when the sink has the epoch already, and for other tasks.
     pub(crate) staged: Option<Staged>,
-    /// How far the operator reported event time.
-    pub(crate) watermark: Option<Watermark>,
     /// The task's counters at its barrier.
     pub(crate) metrics: TaskMetricsSnapshot,
 }
@@ -44,6 +42,7 @@ pub(crate) type AckSender = Arc<dyn Fn(TaskAck) + Send + Sync>;
 /// A task's thread has ended.
 #[derive(Debug)]
 pub(crate) struct TaskExit {
+    pub(crate) run: RunId,
     pub(crate) task: TaskId,
     /// The epoch that was open.
     pub(crate) epoch: Option<Epoch>,

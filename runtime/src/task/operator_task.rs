@@ -14,7 +14,7 @@ use crate::message::Barrier;
 use crate::metrics::TaskMetrics;
 use crate::operator::{Operator, OperatorContext};
 use crate::state::{KeyGroupRange, MemoryTable, StateStore, TableSpec};
-use crate::types::{EpochInfo, TaskId, Watermark};
+use crate::types::{EpochInfo, TaskId};
 
 /// One task of an operator.
 pub(crate) struct OperatorTask {
@@ -28,7 +28,6 @@ pub(crate) struct OperatorTask {
     pub(crate) acks: AckSender,
     pub(crate) snapshots: Sender<SnapshotJob>,
     pub(crate) open_epoch: Arc<OpenEpoch>,
-    pub(crate) reported_watermark: Option<Watermark>,
 }
 
 /// A task's part of its operator's state tables.
@@ -109,14 +108,8 @@ impl OperatorTask {
     }
 
     fn acknowledge(&mut self, epoch: EpochInfo, tables: Vec<(TableSpec, crate::state::Snapshot)>) -> Result<()> {
-        let ack = TaskAck {
-            task: self.task.clone(),
-            epoch: epoch.epoch,
-            runs: Vec::new(),
-            staged: None,
-            watermark: self.reported_watermark,
-            metrics: self.metrics.read(),
-        };
+        let ack =
+            TaskAck { task: self.task.clone(), epoch: epoch.epoch, runs: Vec::new(), staged: None, metrics: self.metrics.read() };
         if tables.is_empty() {
             (self.acks)(ack);
             return Ok(());
@@ -134,13 +127,7 @@ impl OperatorTask {
         call: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {
         let (started, blocked) = (Instant::now(), self.metrics.blocked_so_far());
-        let mut context = OperatorContext {
-            task: &self.task,
-            epoch,
-            tables: &mut self.state.tables,
-            output: &mut self.output,
-            reported_watermark: &mut self.reported_watermark,
-        };
+        let mut context = OperatorContext { task: &self.task, epoch, tables: &mut self.state.tables, output: &mut self.output };
         let result = call(self.operator.as_mut(), &mut context);
         self.metrics.busy(started.elapsed().saturating_sub(self.metrics.blocked_so_far() - blocked));
         result

@@ -73,14 +73,7 @@ impl SourceTask {
         metrics.busy(started.elapsed().saturating_sub(metrics.blocked_so_far() - blocked));
         output.barrier(Barrier { epoch })?;
         let metrics = metrics.read();
-        (self.acks)(TaskAck {
-            task: self.task.clone(),
-            epoch: epoch.epoch,
-            runs: Vec::new(),
-            staged: None,
-            watermark: None,
-            metrics,
-        });
+        (self.acks)(TaskAck { task: self.task.clone(), epoch: epoch.epoch, runs: Vec::new(), staged: None, metrics });
         Ok(())
     }
 }

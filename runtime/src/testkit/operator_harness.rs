@@ -11,7 +11,7 @@ use crate::message::{Barrier, Message};
 use crate::metrics::TaskMetrics;
 use crate::operator::{Operator, OperatorContext, OperatorSupplier};
 use crate::state::{KeyGroupRange, MemoryTable, StateStore, TableSpec};
-use crate::types::{Epoch, EpochInfo, NodeId, Port, TaskId, Watermark};
+use crate::types::{Epoch, EpochInfo, NodeId, Port, TaskId};
 
 /// One instance of an operator under test.
 ///
@@ -29,7 +29,6 @@ pub struct OperatorHarness {
     output: Output,
     emitted: EdgeReceiver,
     epoch: EpochInfo,
-    watermark: Option<Watermark>,
     _guard: CancelGuard,
 }
 
@@ -68,7 +67,6 @@ impl OperatorHarness {
             output: Output::new(edges, cancel, Arc::new(TaskMetrics::default())),
             emitted,
             epoch: EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None },
-            watermark: None,
             _guard: guard,
         };
         harness.with_context(None, |operator, context| operator.open(context))?;
@@ -121,23 +119,12 @@ impl OperatorHarness {
         self.tables.iter_mut().map(|t| Ok((t.spec().name().to_owned(), t.snapshot()?.into_batches()?))).collect()
     }
 
-    /// What the operator reported with `report_watermark` so far.
-    pub fn reported_watermark(&self) -> Option<Watermark> {
-        self.watermark
-    }
-
     fn with_context(
         &mut self,
         epoch: Option<EpochInfo>,
         call: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut context = OperatorContext {
-            task: &self.task,
-            epoch,
-            tables: &mut self.tables,
-            output: &mut self.output,
-            reported_watermark: &mut self.watermark,
-        };
+        let mut context = OperatorContext { task: &self.task, epoch, tables: &mut self.tables, output: &mut self.output };
         call(self.operator.as_mut(), &mut context)
     }
 }

@@ -12,11 +12,17 @@ pub enum Trigger {
     ProcessingTime(Duration),
     /// One epoch with everything that is there, then the query ends.
     Once,
-    /// Everything that is there at the start, in epochs of the sources' configured size, then the query ends.
+    /// Everything that is there at the start, in epochs of the sources' configured size, then the query ends. A restart after a
+    /// failure is a new start.
     AvailableNow,
 }
 
 impl Trigger {
+    /// Whether epochs follow one another without waiting for a point in time.
+    pub(crate) fn is_continual(self) -> bool {
+        self.next_tick(0).is_none()
+    }
+
     /// The time from `now_ms` (milliseconds since 1970-01-01 UTC) to the next multiple of the interval; `None` for triggers
     /// without one.
     pub(crate) fn next_tick(self, now_ms: i64) -> Option<Duration> {

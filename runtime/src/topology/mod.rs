@@ -11,4 +11,4 @@ mod validate;
 pub use builder::{Input, SinkHandle, Stream, TopologyBuilder};
 pub use graph::Topology;
 pub(crate) use graph::{Node, NodeKind};
-pub(crate) use validate::schema_text;
+pub(crate) use validate::{RESERVED_PREFIX, schema_text};

@@ -12,6 +12,9 @@ use crate::error::{Error, Result, catch_panic};
 use crate::state::{KEY_GROUPS, TableSpec};
 use crate::types::NodeId;
 
+/// Names that begin with this are the runtime's own.
+pub(crate) const RESERVED_PREFIX: &str = "tidegate:";
+
 /// Checks the drafts and puts them in topological order.
 pub(super) fn validate(name: &str, drafts: &[Draft]) -> Result<Topology> {
     let mut problems = Vec::new();
@@ -31,6 +34,13 @@ fn check_names<'a>(drafts: &'a [Draft], problems: &mut Vec<String>) -> HashMap<&
     for (index, draft) in drafts.iter().enumerate() {
         if draft.name.trim().is_empty() || draft.name.chars().any(char::is_control) {
             problems.push(format!("{} number {index} has the name {:?}: give it a visible one", draft.kind.role(), draft.name));
+        }
+        if draft.name.starts_with(RESERVED_PREFIX) {
+            problems.push(format!(
+                "{} {}: names that begin with {RESERVED_PREFIX} are the runtime's own",
+                draft.kind.role(),
+                draft.name
+            ));
         }
         if by_name.insert(draft.name.as_str(), index).is_some() {
             problems.push(format!("the name {} is given twice: names identify state in checkpoints", draft.name));
