@@ -7,7 +7,7 @@
 //! Sensors send readings; a second stream sets each sensor's limit. The operator keeps the newest limit of each sensor in its
 //! state, and passes on the readings above it. Both inputs are exchanged by sensor, so a sensor's readings and its limit meet in
 //! one task, whatever the parallelism. The alarms go to the console and to memory, from one pass.
-#![allow(clippy::print_stdout, reason = "a program may print")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program may print")]
 
 use std::sync::Arc;
 

@@ -7,10 +7,11 @@
 //! Each epoch reads some of the files and commits one CSV file with the header `epoch,word,count`: the words that the epoch
 //! touched, with their count so far. Kill it at any moment and start it again with the same arguments: it goes on where it was.
 //! Files that are added later are counted by the next run.
-#![allow(clippy::print_stdout, reason = "a program may print")]
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program may print")]
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
@@ -39,9 +40,18 @@ struct Arguments {
     max_files_per_trigger: usize,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse();
-    let query = Query::new(topology(&arguments)?).checkpoint(&arguments.checkpoint).trigger(Trigger::AvailableNow).start()?;
+fn main() -> ExitCode {
+    match run(&Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
+    let query = Query::new(topology(arguments)?).checkpoint(&arguments.checkpoint).trigger(Trigger::AvailableNow).start()?;
     let progress = progress_line();
     while !query.await_termination(Some(Duration::from_millis(100)))? {
         show(&progress, &query);

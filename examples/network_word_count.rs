@@ -7,12 +7,13 @@
 //! ```
 //!
 //! With `--checkpoint DIR` the counts go on at the next start. A socket can't be read again, so words that were received and not
-//! yet committed when the process is killed are lost: the query says so when it starts.
-#![allow(clippy::print_stdout, reason = "a program may print")]
+//! yet committed when the process is killed are lost.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program may print")]
 
 use std::io::Write;
 use std::net::TcpListener;
 use std::path::PathBuf;
+use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -38,13 +39,24 @@ struct Arguments {
     checkpoint: Option<PathBuf>,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let arguments = Arguments::parse();
+fn main() -> ExitCode {
+    match run(Arguments::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let (host, port) = match arguments.port {
         Some(port) => (arguments.host.unwrap_or_else(|| "127.0.0.1".to_owned()), port),
         None => ("127.0.0.1".to_owned(), serve_text()?),
     };
-    let mut query = Query::new(topology(&host, port)?);
+    let topology = topology(&host, port)?;
+    println!("{}", topology.describe());
+    let mut query = Query::new(topology);
     if let Some(checkpoint) = arguments.checkpoint {
         query = query.checkpoint(checkpoint);
     }

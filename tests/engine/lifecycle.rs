@@ -228,3 +228,25 @@ fn cpu_ticks() -> u64 {
     let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
+
+#[test]
+fn metrics_count_what_happened() {
+    let (source, sink) = (TestSource::new(word_schema(), script(&["a b a", "b c d"])), TestSink::new());
+    let query = Query::new(word_count("lx", &source, &sink, 2)).start().unwrap();
+    assert!(end_of(&query).is_none());
+    let totals = query.totals();
+    assert_eq!((totals.epochs, totals.input_rows, totals.output_rows), (2, 6, 5));
+    let epochs = query.recent_progress();
+    let rows: Vec<_> = epochs.iter().map(|p| (p.epoch.number(), p.input_rows, p.output_rows, p.sources[0].rows)).collect();
+    assert_eq!(rows, [(0, 3, 2, 3), (1, 3, 3, 3)]);
+    assert!(epochs.iter().all(|p| p.durations.total >= p.durations.run && !p.durations.commit_log.is_zero()));
+
+    let sum = |node: &str, of: fn(&tidegate::runtime::TaskMetricsSnapshot) -> u64| -> u64 {
+        query.metrics().iter().filter(|(task, _)| task.node.as_str() == node).map(|(_, metrics)| of(metrics)).sum()
+    };
+    assert_eq!((sum("lxs", |m| m.rows_out), sum("lxc", |m| m.rows_in)), (6, 6));
+    assert_eq!((sum("lxc", |m| m.rows_out), sum("lxk", |m| m.rows_in)), (5, 5));
+    assert_eq!((sum("lxc", |m| m.state_rows), sum("lxc", |m| m.snapshot_rows)), (4, 5));
+    assert!(sum("lxc", |m| m.snapshot_bytes) > 0 && sum("lxc", |m| m.bytes_in) > 0 && sum("lxc", |m| m.batches_in) > 0);
+    assert!(query.metrics().iter().all(|(_, metrics)| !metrics.idle.is_zero()));
+}

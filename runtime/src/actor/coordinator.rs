@@ -13,16 +13,15 @@ use actix::{Actor, ActorContext, Addr, Arbiter, AsyncContext, Context, Handler, 
 use crossbeam_channel::{Sender, bounded};
 
 use super::messages::{Command, Wake};
+use super::run::{Ending, Run, likelier};
 use super::system;
-use super::task_actor::TaskActor;
-use crate::coordinator::{Assembly, EpochDriver, EpochStart, RestartStrategy, Restarts, RunSettings, TaskPlan, assemble};
-use crate::edge::CancelGuard;
+use crate::coordinator::{Assembly, RestartStrategy, Restarts, RunSettings, assemble};
 use crate::error::{Error, Result, catch_panic};
 use crate::query::{QueryShared, QueryState};
 use crate::source::{Notifier, ReadLimit};
 use crate::task::{AckSender, SourceCommand, TaskAck, TaskExit};
 use crate::time::Trigger;
-use crate::types::{RunId, TaskId};
+use crate::types::RunId;
 
 /// What a query is started with.
 pub(crate) struct Launch {
@@ -74,7 +73,7 @@ fn join(arbiter: Arbiter) {
 }
 
 /// The actor.
-struct Coordinator {
+pub(super) struct Coordinator {
     settings: RunSettings,
     trigger: Trigger,
     restarts: Restarts,
@@ -98,27 +97,6 @@ struct Coordinator {
     timer: Option<SpawnHandle>,
     /// By when the run must have ended, if it is ending.
     deadline: Option<SpawnHandle>,
-}
-
-/// The run that is under way.
-struct Run {
-    id: RunId,
-    driver: EpochDriver,
-    /// Taken, and dropped, to cancel.
-    guard: Option<CancelGuard>,
-    sources: BTreeMap<TaskId, Addr<TaskActor>>,
-    running: BTreeSet<TaskId>,
-    ending: Ending,
-}
-
-/// How a run comes to its end.
-enum Ending {
-    /// It does not.
-    No,
-    /// Its sources were told that no epoch follows.
-    Draining,
-    /// Its tasks were cancelled, because of this failure or, without one, on request.
-    Cancelling(Option<Error>),
 }
 
 /// An acknowledgement, with the run that it is of.
@@ -162,7 +140,9 @@ impl Coordinator {
         if self.trigger == Trigger::AvailableNow {
             driver.freeze()?;
         }
-        self.shared.run_started(driver.query_id(), id, tasks.iter().map(|t| (t.task.clone(), Arc::clone(&t.metrics))).collect());
+        let measured = tasks.iter().filter(|plan| plan.is_of_topology());
+        let metrics = measured.map(|plan| (plan.task.clone(), Arc::clone(&plan.metrics))).collect();
+        self.shared.run_started(driver.query_id(), id, metrics);
         let mut run =
             Run { id, driver, guard: Some(guard), sources: BTreeMap::new(), running: BTreeSet::new(), ending: Ending::No };
         let control = system::control()?;
@@ -391,66 +371,6 @@ impl Coordinator {
         self.idle_waiters.clear();
         ctx.stop();
         Arbiter::current().stop();
-    }
-}
-
-impl Run {
-    fn start_task(
-        &mut self,
-        plan: TaskPlan,
-        control: &actix::ArbiterHandle,
-        coordinator: Addr<Coordinator>,
-        span: &tracing::Span,
-    ) {
-        let (run, task, is_source) = (self.id, plan.task.clone(), plan.commands.is_some());
-        let span = span.clone();
-        let actor = TaskActor::start_in_arbiter(control, move |_| TaskActor::new(run, plan, coordinator.recipient(), span));
-        self.running.insert(task.clone());
-        if is_source {
-            self.sources.insert(task, actor);
-        }
-    }
-
-    /// That its tasks did not end in time.
-    fn stuck(&self, timeout: Duration) -> Error {
-        Error::StopTimeout { timeout, tasks: self.running.iter().map(TaskId::to_string).collect() }
-    }
-
-    /// Sends an epoch's splits to all tasks of all sources.
-    fn send(&self, start: EpochStart) -> Result<()> {
-        let EpochStart { info, splits } = start;
-        for (task, splits) in splits {
-            match self.sources.get(&task) {
-                Some(source) => source.do_send(SourceCommand::RunEpoch { epoch: info, splits }),
-                None => return Err(Error::Protocol(format!("there is no source task {task}"))),
-            }
-        }
-        Ok(())
-    }
-
-    /// All tasks have ended: closes what the run held, and gives the failure, if it ended by one.
-    fn finish(self, requested: bool) -> Option<Error> {
-        let Run { mut driver, ending, .. } = self;
-        let failure = match ending {
-            Ending::Draining => driver.close().err(),
-            // Of a cancel on request, tasks report that they were cancelled or that their neighbours are gone: no failures.
-            Ending::Cancelling(failure) => failure.filter(|error| !(requested && error.rank() <= Error::PeerGone.rank())),
-            Ending::No => None,
-        };
-        // Sources and sinks are users' code, to their last breath.
-        let dropped = catch_panic(move || {
-            drop(driver);
-            Ok(())
-        });
-        likelier(failure, dropped.err())
-    }
-}
-
-/// The likelier root cause of two.
-fn likelier(first: Option<Error>, second: Option<Error>) -> Option<Error> {
-    match (first, second) {
-        (Some(first), Some(second)) => Some(if second.rank() > first.rank() { second } else { first }),
-        (first, second) => first.or(second),
     }
 }
 

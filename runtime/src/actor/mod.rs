@@ -2,6 +2,7 @@
 //!
 //! - [`system`]: the process's control thread, on which an actix `System` runs, whatever the embedding program's `main` is.
 //! - [`task_actor`]: the shell around a task's thread. Its mailbox takes control messages only; rows never go by mailbox.
+//! - [`run`]: the tasks of one run, and how it ends.
 //! - [`coordinator`]: one per query, on an arbiter of its own, so that it may fsync in a handler without delaying any task. It
 //!   carries out what `coordinator::EpochDriver` decides.
 //!
@@ -10,6 +11,7 @@
 
 mod coordinator;
 mod messages;
+mod run;
 mod system;
 mod task_actor;
 

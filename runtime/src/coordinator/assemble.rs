@@ -63,6 +63,13 @@ pub(crate) struct TaskPlan {
     pub(crate) open_epoch: Arc<OpenEpoch>,
 }
 
+impl TaskPlan {
+    /// Whether it is a task of the topology, and not of the runtime itself.
+    pub(crate) fn is_of_topology(&self) -> bool {
+        self.task.node.as_str() != SNAPSHOTS
+    }
+}
+
 /// Opens the checkpoint, the sources and the sinks, and makes the tasks with the channels between them.
 pub(crate) fn assemble(settings: &RunSettings, run: RunId, acks: AckSender, notifier: &Notifier) -> Result<Assembly> {
     let topology = &settings.topology;
