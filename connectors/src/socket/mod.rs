@@ -81,7 +81,7 @@ impl SourceSupplier for SocketSource {
     }
 
     fn describe(&self) -> String {
-        format!("socket {}:{} (not replayable: for tests)", self.host, self.port)
+        format!("socket {}:{}, for tests", self.host, self.port)
     }
 }
 

@@ -73,7 +73,7 @@ fn join(arbiter: Arbiter) {
 }
 
 /// The actor.
-pub(super) struct Coordinator {
+struct Coordinator {
     settings: RunSettings,
     trigger: Trigger,
     restarts: Restarts,
@@ -148,7 +148,7 @@ impl Coordinator {
         let control = system::control()?;
         let span = self.shared.span(id);
         for plan in tasks {
-            run.start_task(plan, &control, coordinator.clone(), &span);
+            run.start_task(plan, &control, coordinator.clone().recipient(), &span);
         }
         tracing::info!(parent: &span, tasks = run.running.len(), "run started");
         self.run = Some(run);

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use actix::{Actor, Addr};
+use actix::{Actor, Addr, Recipient};
 
-use super::coordinator::Coordinator;
 use super::task_actor::TaskActor;
 use crate::coordinator::{EpochDriver, EpochStart, TaskPlan};
 use crate::edge::CancelGuard;
 use crate::error::{Error, Result, catch_panic};
-use crate::task::SourceCommand;
+use crate::task::{SourceCommand, TaskExit};
 use crate::types::{RunId, TaskId};
 
 /// The run that is under way.
@@ -35,16 +34,17 @@ pub(super) enum Ending {
 }
 
 impl Run {
+    /// Starts a task on the control arbiter; its end goes to `coordinator`.
     pub(super) fn start_task(
         &mut self,
         plan: TaskPlan,
         control: &actix::ArbiterHandle,
-        coordinator: Addr<Coordinator>,
+        coordinator: Recipient<TaskExit>,
         span: &tracing::Span,
     ) {
         let (run, task, is_source) = (self.id, plan.task.clone(), plan.commands.is_some());
         let span = span.clone();
-        let actor = TaskActor::start_in_arbiter(control, move |_| TaskActor::new(run, plan, coordinator.recipient(), span));
+        let actor = TaskActor::start_in_arbiter(control, move |_| TaskActor::new(run, plan, coordinator, span));
         self.running.insert(task.clone());
         if is_source {
             self.sources.insert(task, actor);

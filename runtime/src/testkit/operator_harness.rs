@@ -15,11 +15,38 @@ use crate::types::{Epoch, EpochInfo, NodeId, Port, TaskId};
 
 /// One instance of an operator under test.
 ///
-/// ```ignore
-/// let mut count = OperatorHarness::new(&supplier, &[schema])?;
-/// count.process(0, batch)?;
-/// let rows = count.end_epoch()?;          // what it emitted in the epoch
-/// let state = count.snapshot()?;          // the epoch's changes, by table
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int64Array};
+/// use arrow::datatypes::SchemaRef;
+/// use arrow::record_batch::RecordBatch;
+/// use tidegate_runtime::testkit::OperatorHarness;
+/// use tidegate_runtime::{Operator, OperatorContext, OperatorSupplier, Port, Result};
+///
+/// struct Pass;
+/// impl Operator for Pass {
+///     fn process(&mut self, _port: Port, batch: RecordBatch, context: &mut OperatorContext<'_>) -> Result<()> {
+///         context.emit(batch)
+///     }
+/// }
+/// impl OperatorSupplier for Pass {
+///     fn output_schema(&self, inputs: &[SchemaRef]) -> Result<SchemaRef> {
+///         Ok(inputs[0].clone())
+///     }
+///     fn supply(&self) -> Result<Box<dyn Operator>> {
+///         Ok(Box::new(Pass))
+///     }
+///     fn describe(&self) -> String {
+///         "pass".to_owned()
+///     }
+/// }
+///
+/// let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2])) as ArrayRef)])?;
+/// let mut pass = OperatorHarness::new(&Pass, &[batch.schema()])?;
+/// pass.process(0, batch.clone())?;
+/// assert_eq!(pass.end_epoch()?, [batch]); // what it emitted in the epoch
+/// assert!(pass.snapshot()?.is_empty()); // it has no state
+/// # Ok::<(), tidegate_runtime::Error>(())
 /// ```
 pub struct OperatorHarness {
     operator: Box<dyn Operator>,
