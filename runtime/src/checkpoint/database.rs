@@ -6,6 +6,7 @@
 //! | --- | --- |
 //! | its `flush` does not sync the disk | after each flush the file is synced by a handle of our own; an error ends the run |
 //! | a crash during open leaves `snap.*.generating`, which no later open survives | removed before opening |
+//! | a crash while `conf` is written leaves a part of it, which no later open survives | removed before opening: it holds constants |
 //! | damage makes it panic, hang, or drop the rest of the log | opened on a thread, with a deadline; nothing is read after that; the rest is `recovery`'s |
 //! | large values become files that are never synced nor reclaimed | values up to [`INLINE_LIMIT`] only, and segments that hold 68 of them |
 //! | an old segment lives on while a page of it is not written again | few records live long: [`journal`](super::journal) packs them |
@@ -68,7 +69,7 @@ impl Database {
     /// # Errors
     /// [`Error::CheckpointDamaged`] when it can't be read, or not within `deadline`: then the thread that tries is left behind.
     pub(super) fn open(dir: &Path, deadline: Duration) -> Result<(Self, Vec<RawRecord>)> {
-        remove_unfinished_snapshots(dir)?;
+        remove_untrusted_files(dir)?;
         let path = dir.to_path_buf();
         let (sled, records) = within(deadline, "tg-catalog-open", &path.clone(), move || {
             let sled = open_sled(&path)?;
@@ -193,13 +194,16 @@ fn sled_error(path: &Path, error: sled::Error) -> Error {
     }
 }
 
-/// A crash during open leaves such a file, and every later open takes it for a damaged snapshot. It is only a cache of the log.
-fn remove_unfinished_snapshots(dir: &Path) -> Result<()> {
+/// Removes what a crash during an earlier open may have left half written, so that every later open would fail.
+///
+/// `snap.*.generating` is only a cache of the log. `conf` is written in place, unsynced, and holds nothing but our own constants:
+/// sled writes it anew. A release that changes one of the constants must look at the catalogue's format version instead.
+fn remove_untrusted_files(dir: &Path) -> Result<()> {
     let Ok(entries) = fs::read_dir(dir) else { return Ok(()) };
     for entry in entries {
         let path = entry.map_err(Error::io("list", dir))?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        if name.starts_with("snap.") && name.ends_with(".generating") {
+        if name == "conf" || (name.starts_with("snap.") && name.ends_with(".generating")) {
             fs::remove_file(&path).map_err(Error::io("remove", &path))?;
         }
     }
@@ -271,6 +275,18 @@ mod tests {
         fs::write(dir.path().join("snap.0000000000000ABC.generating"), [0; 10]).unwrap();
         let (_database, records) = Database::open(dir.path(), DEADLINE).unwrap();
         assert_eq!(records.len(), 1);
+    }
+
+    #[test]
+    fn a_settings_file_cut_anywhere_does_not_brick_it() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(Database::open(dir.path(), DEADLINE).unwrap());
+        let whole = fs::read(dir.path().join("conf")).unwrap();
+        for length in 0..=whole.len() {
+            fs::write(dir.path().join("conf"), &whole[..length]).unwrap();
+            drop(Database::open(dir.path(), DEADLINE).unwrap_or_else(|error| panic!("cut to {length} bytes: {error}")));
+            assert_eq!(fs::read(dir.path().join("conf")).unwrap(), whole);
+        }
     }
 
     #[test]

@@ -324,6 +324,8 @@ impl Opening {
         if !self.checked.fell_back {
             self.repair()?;
         }
+        // A HEAD without a catalogue is damage: the catalogue's name comes first.
+        sync_dir(&self.dir.join("catalog"))?;
         let mut file = HeadFile::open(&self.dir)?;
         let is_current = matches!(&self.head, HeadState::Known(head) if *head == self.checked.catalogue.head(head.sequence));
         let writes = if self.checked.fell_back { 2 } else { usize::from(!is_current) };
@@ -332,6 +334,7 @@ impl Opening {
             file.write(&self.checked.catalogue.head(sequence))?;
         }
         sync_dir(&self.dir)?;
+        sync_ancestors(&self.dir)?;
         self.repair()?;
         self.sweep()?;
         self.lock.sign(Some(recovered.query))?;
@@ -409,6 +412,22 @@ fn small_changes(new: &[NewSegment], small: &mut SmallSegments) -> Result<Vec<Ch
 
 fn logged_otherwise(epoch: u64) -> Error {
     Error::Protocol(format!("epoch {epoch} is already logged, with other offsets"))
+}
+
+/// Makes the checkpoint's own name durable, and those of the directories that were made for it. Also when it is there already: a
+/// crash may have come between the making and this. Directories that may not be read were not made by us.
+fn sync_ancestors(dir: &Path) -> Result<()> {
+    if !cfg!(unix) {
+        return Ok(());
+    }
+    let path = dir.canonicalize().map_err(Error::io("resolve", dir))?;
+    for ancestor in path.ancestors().skip(1) {
+        match fs::File::open(ancestor) {
+            Ok(directory) => directory.sync_all().map_err(Error::io("sync", ancestor))?,
+            Err(_) => break,
+        }
+    }
+    Ok(())
 }
 
 /// Makes a directory that only its owner can look into. One that is there stays as it is.
