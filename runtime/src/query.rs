@@ -411,9 +411,10 @@ impl QueryShared {
         self.lock().thread == Some(std::thread::current().id())
     }
 
-    /// The span of a run.
-    pub(crate) fn span(&self, run: RunId) -> tracing::Span {
-        tracing::info_span!("query", id = %self.lock().id, run = %run, name = %self.name)
+    /// The span of the current run, or the last one.
+    pub(crate) fn span(&self) -> tracing::Span {
+        let inner = self.lock();
+        tracing::info_span!("query", id = %inner.id, run = %inner.run, name = %self.name)
     }
 
     pub(crate) fn set_state(&self, state: QueryState) {

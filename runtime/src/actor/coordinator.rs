@@ -13,7 +13,7 @@ use actix::{Actor, ActorContext, Addr, Arbiter, AsyncContext, Context, Handler, 
 use crossbeam_channel::{Sender, bounded};
 
 use super::messages::{Command, Wake};
-use super::run::{Ending, Run, likelier};
+use super::run::{Ending, Run};
 use super::system;
 use crate::coordinator::{Assembly, RestartStrategy, Restarts, RunSettings, assemble};
 use crate::error::{Error, Result, catch_panic};
@@ -146,7 +146,7 @@ impl Coordinator {
         let mut run =
             Run { id, driver, guard: Some(guard), sources: BTreeMap::new(), running: BTreeSet::new(), ending: Ending::No };
         let control = system::control()?;
-        let span = self.shared.span(id);
+        let span = self.shared.span();
         for plan in tasks {
             run.start_task(plan, &control, coordinator.clone().recipient(), &span);
         }
@@ -260,11 +260,7 @@ impl Coordinator {
     /// Ends the run now, because of `failure` or on request. Of several failures the likeliest root cause is kept.
     fn cancel(&mut self, failure: Option<Error>, ctx: &mut Context<Self>) {
         let Some(run) = &mut self.run else { return };
-        let cause = match std::mem::replace(&mut run.ending, Ending::No) {
-            Ending::Cancelling(known) => likelier(known, failure),
-            Ending::No | Ending::Draining => failure,
-        };
-        run.ending = Ending::Cancelling(cause);
+        run.fail(failure);
         if run.guard.take().is_some() {
             self.expect_end(ctx);
         }
@@ -299,11 +295,7 @@ impl Coordinator {
         tracing::error!(error = %stuck, "gave up waiting");
         run.running.clear();
         // The failure that set off the cancel says more than that a task is stuck, but a restart beside stuck threads is no option.
-        let cause = match std::mem::replace(&mut run.ending, Ending::No) {
-            Ending::Cancelling(known) => likelier(known, Some(stuck)),
-            Ending::No | Ending::Draining => Some(stuck),
-        };
-        run.ending = Ending::Cancelling(cause);
+        run.fail(Some(stuck));
         self.stop_requested = true;
         self.finish_if_over(ctx);
     }
@@ -328,34 +320,28 @@ impl Coordinator {
         if let Some(deadline) = self.deadline.take() {
             ctx.cancel_future(deadline);
         }
-        let requested = self.stop_requested;
-        let failure = run.finish(requested);
-        match failure {
+        match run.finish(self.stop_requested) {
             None => self.end(None, ctx),
-            Some(error) => {
-                let delay = if requested || !error.is_retryable() { None } else { self.restarts.after_failure() };
-                match delay {
-                    Some(delay) => self.restart_later(error, delay, ctx),
-                    None => self.end(Some(error), ctx),
-                }
-            }
+            Some(error) => self.restart_or_end(error, ctx),
         }
     }
 
-    fn restart_later(&mut self, error: Error, delay: Duration, ctx: &mut Context<Self>) {
-        tracing::warn!(parent: &self.shared.span(RunId::random()), %error, ?delay, "run failed; it will be restarted");
+    /// A run has failed, or could not be started again.
+    fn restart_or_end(&mut self, error: Error, ctx: &mut Context<Self>) {
+        let delay = if self.stop_requested || !error.is_retryable() { None } else { self.restarts.after_failure() };
+        match delay {
+            Some(delay) => self.restart_later(&error, delay, ctx),
+            None => self.end(Some(error), ctx),
+        }
+    }
+
+    /// A stop meanwhile ends the actor, and this wait with it.
+    fn restart_later(&mut self, error: &Error, delay: Duration, ctx: &mut Context<Self>) {
+        tracing::warn!(parent: &self.shared.span(), %error, ?delay, "run failed; it will be restarted");
         self.shared.set_state(QueryState::Restarting);
-        ctx.run_later(delay, |this, ctx| {
-            if this.stop_requested {
-                return this.end(None, ctx);
-            }
-            match catch_panic(|| this.start_run(ctx)) {
-                Ok(()) => this.begin_running(ctx),
-                Err(error) => match this.restarts.after_failure().filter(|_| error.is_retryable()) {
-                    Some(delay) => this.restart_later(error, delay, ctx),
-                    None => this.end(Some(error), ctx),
-                },
-            }
+        ctx.run_later(delay, |this, ctx| match catch_panic(|| this.start_run(ctx)) {
+            Ok(()) => this.begin_running(ctx),
+            Err(error) => this.restart_or_end(error, ctx),
         });
     }
 

@@ -32,9 +32,8 @@ impl Message for Command {
     type Result = ();
 }
 
-/// A source has new input, or a timer says that it is time to look. A timer carries the run that it belongs to.
+/// A source has new input, or a timer says that it is time to look.
 #[derive(Debug, Clone, Copy)]
-
 pub(super) enum Wake {
     Notified,
     Timer,

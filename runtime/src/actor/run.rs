@@ -51,6 +51,15 @@ impl Run {
         }
     }
 
+    /// It is to be cancelled, because of `failure` or on request. Of several failures the likeliest root cause is kept.
+    pub(super) fn fail(&mut self, failure: Option<Error>) {
+        let cause = match std::mem::replace(&mut self.ending, Ending::No) {
+            Ending::Cancelling(known) => likelier(known, failure),
+            Ending::No | Ending::Draining => failure,
+        };
+        self.ending = Ending::Cancelling(cause);
+    }
+
     /// That its tasks did not end in time.
     pub(super) fn stuck(&self, timeout: Duration) -> Error {
         Error::StopTimeout { timeout, tasks: self.running.iter().map(TaskId::to_string).collect() }
@@ -87,7 +96,7 @@ impl Run {
 }
 
 /// The likelier root cause of two.
-pub(super) fn likelier(first: Option<Error>, second: Option<Error>) -> Option<Error> {
+fn likelier(first: Option<Error>, second: Option<Error>) -> Option<Error> {
     match (first, second) {
         (Some(first), Some(second)) => Some(if second.rank() > first.rank() { second } else { first }),
         (first, second) => first.or(second),

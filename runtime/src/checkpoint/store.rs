@@ -324,8 +324,11 @@ impl Opening {
         if !self.checked.fell_back {
             self.repair()?;
         }
-        // A HEAD without a catalogue is damage: the catalogue's name comes first.
-        sync_dir(&self.dir.join("catalog"))?;
+        // A HEAD without a catalogue is damage: the catalogue's name comes first. One that is there came after it.
+        if !matches!(self.head, HeadState::Known(_)) {
+            sync_dir(&self.dir.join("catalog"))?;
+            sync_ancestors(&self.dir)?;
+        }
         let mut file = HeadFile::open(&self.dir)?;
         let is_current = matches!(&self.head, HeadState::Known(head) if *head == self.checked.catalogue.head(head.sequence));
         let writes = if self.checked.fell_back { 2 } else { usize::from(!is_current) };
@@ -334,7 +337,6 @@ impl Opening {
             file.write(&self.checked.catalogue.head(sequence))?;
         }
         sync_dir(&self.dir)?;
-        sync_ancestors(&self.dir)?;
         self.repair()?;
         self.sweep()?;
         self.lock.sign(Some(recovered.query))?;
@@ -414,8 +416,8 @@ fn logged_otherwise(epoch: u64) -> Error {
     Error::Protocol(format!("epoch {epoch} is already logged, with other offsets"))
 }
 
-/// Makes the checkpoint's own name durable, and those of the directories that were made for it. Also when it is there already: a
-/// crash may have come between the making and this. Directories that may not be read were not made by us.
+/// Makes the checkpoint's own name durable, and those of the directories that were made for it, before its first HEAD is written.
+/// Directories that may not be read were not made by us.
 fn sync_ancestors(dir: &Path) -> Result<()> {
     if !cfg!(unix) {
         return Ok(());

@@ -147,7 +147,7 @@ impl EpochDriver {
                 planned
             }
         };
-        failpoint::hit("run.start").map_err(in_step("starting the epoch", Some(record.epoch)))?;
+        at("starting the epoch", Some(record.epoch), || failpoint::hit("run.start"))?;
         self.start(record, triggered, durations).map(Some)
     }
 
@@ -237,7 +237,7 @@ impl EpochDriver {
             return Err(Error::Protocol(format!("epoch {epoch} is complete and was never begun")));
         };
         begun.durations.run = begun.started.elapsed();
-        failpoint::hit("state.after").map_err(in_step("committing the epoch", Some(epoch)))?;
+        at("committing the epoch", Some(epoch), || failpoint::hit("state.after"))?;
         let EpochAcks { runs, mut staged, tasks, input_rows } = self.collect(acks);
 
         let committing = Instant::now();
@@ -283,7 +283,7 @@ impl EpochDriver {
                 failpoint::hit("sink.partial")
             })?;
         }
-        failpoint::hit("sink.all").map_err(in_step("committing the sinks", Some(epoch)))?;
+        at("committing the sinks", Some(epoch), || failpoint::hit("sink.all"))?;
         Ok(rows)
     }
 
@@ -340,9 +340,5 @@ struct EpochAcks {
 
 /// Runs one step, which may be a user's code: a panic becomes an error, and an error says what was being done.
 pub(crate) fn at<T>(step: impl Into<String>, epoch: Option<Epoch>, call: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_panic(call).map_err(in_step(step, epoch))
-}
-
-fn in_step(step: impl Into<String>, epoch: Option<Epoch>) -> impl FnOnce(Error) -> Error {
-    move |cause| Error::Epoch { step: step.into(), epoch, cause: Box::new(cause) }
+    catch_panic(call).map_err(|cause| Error::Epoch { step: step.into(), epoch, cause: Box::new(cause) })
 }
