@@ -1,0 +1,6 @@
+//! Functions that choose between their arguments.
+
+use crate::function::Function;
+
+/// The functions of this family.
+pub(crate) const FUNCTIONS: &[Function] = &[];

@@ -1,0 +1,6 @@
+//! Dates, timestamps and intervals.
+
+use crate::function::Function;
+
+/// The functions of this family.
+pub(crate) const FUNCTIONS: &[Function] = &[];

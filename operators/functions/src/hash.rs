@@ -1,0 +1,6 @@
+//! Hashes and checksums.
+
+use crate::function::Function;
+
+/// The functions of this family.
+pub(crate) const FUNCTIONS: &[Function] = &[];

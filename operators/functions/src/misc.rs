@@ -1,0 +1,6 @@
+//! What belongs to no family.
+
+use crate::function::Function;
+
+/// The functions of this family.
+pub(crate) const FUNCTIONS: &[Function] = &[];

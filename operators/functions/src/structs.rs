@@ -1,0 +1,6 @@
+//! Functions of structs.
+
+use crate::function::Function;
+
+/// The functions of this family.
+pub(crate) const FUNCTIONS: &[Function] = &[];
