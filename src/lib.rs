@@ -8,6 +8,12 @@
 //! - [`connectors`]: sources and sinks.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
+mod analysis;
+mod error;
+mod expr;
+mod sql;
+
+pub use error::{Error, Result};
 pub use tidegate_connectors as connectors;
 pub use tidegate_operators as operators;
 pub use tidegate_runtime as runtime;

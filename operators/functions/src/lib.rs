@@ -34,9 +34,10 @@ pub mod misc;
 pub mod regex;
 pub mod string;
 pub mod structs;
+pub mod time_window;
 
 mod registry;
 
 pub use error::{SparkError, spark_error};
 pub use function::{Arg, Arity, Call, Function, Invocation, Kernel, Resolved, Settings};
-pub use registry::{aggregate, higher_order, names, scalar};
+pub use registry::{aggregate, generator, higher_order, names, scalar};

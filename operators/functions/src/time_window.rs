@@ -1,0 +1,158 @@
+//! Windows of event time: which windows a timestamp is in.
+//!
+//! Source of the rules: the Structured Streaming guide, "Window operations on event time"; windows are half-open, aligned to
+//! 1970-01-01T00:00:00Z plus the start offset.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, PrimitiveArray, StructArray, TimestampMicrosecondArray};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::datatypes::{DataType, Field, Fields, TimestampMicrosecondType};
+use datafusion::error::Result;
+
+use crate::error::spark_error;
+use crate::function::Resolved;
+use crate::types::{element, list};
+
+/// The length, slide and offset of windows, in microseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct WindowSpec {
+    /// How long a window is.
+    pub length: i64,
+    /// How far one starts after the other: the length, for tumbling windows.
+    pub slide: i64,
+    /// Where the first starts after 1970-01-01T00:00:00Z.
+    pub offset: i64,
+}
+
+impl WindowSpec {
+    /// Checks the parameters.
+    ///
+    /// # Errors
+    /// `DATATYPE_MISMATCH.PARAMETER_CONSTRAINT_VIOLATION` and `DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE`, as in Spark.
+    pub fn new(length: i64, slide: i64, offset: i64) -> Result<Self> {
+        let range = |name: &str, value: i64| {
+            let text = format!("The {name} must be between (0, 9223372036854775807] (current value = {value}L).");
+            spark_error("DATATYPE_MISMATCH.VALUE_OUT_OF_RANGE", text)
+        };
+        let order = |left: &str, value: i64, right: &str, bound: i64, sign: &str| {
+            let text = format!("The `{left}`({value}L) must be {sign} the `{right}`({bound}L).");
+            spark_error("DATATYPE_MISMATCH.PARAMETER_CONSTRAINT_VIOLATION", text)
+        };
+        match () {
+            () if length <= 0 => Err(range("`window_duration`", length)),
+            () if slide <= 0 => Err(range("`slide_duration`", slide)),
+            () if slide > length => Err(order("slide_duration", slide, "window_duration", length, "<=")),
+            () if offset.unsigned_abs() >= slide.unsigned_abs() => {
+                Err(order("abs(start_time)", offset.abs(), "slide_duration", slide, "<"))
+            }
+            () => Ok(WindowSpec { length, slide, offset }),
+        }
+    }
+
+    /// Whether a time is in exactly one window.
+    pub fn is_tumbling(self) -> bool {
+        self.length == self.slide
+    }
+
+    /// The start of the newest window that holds `time`.
+    fn newest_start(self, time: i64) -> i64 {
+        time - (time - self.offset).rem_euclid(self.slide)
+    }
+
+    /// The windows of each time: a struct of start and end for tumbling windows, an array of such structs, the newest first, for
+    /// sliding ones. Null for null.
+    pub fn resolve(self, time: &DataType) -> Resolved {
+        let window = window_type(time);
+        if self.is_tumbling() {
+            let fields = window_fields(time);
+            let kernel = move |call: &crate::Invocation<'_>| {
+                let times = call.array(0)?;
+                let times = times.as_primitive::<TimestampMicrosecondType>();
+                let starts: TimestampMicrosecondArray = times.unary(|time| self.newest_start(time));
+                Ok(self.windows(&fields, starts, times.data_type(), times.nulls().cloned()))
+            };
+            return Resolved::new(vec![time.clone()], window, kernel);
+        }
+        let (fields, list_type) = (window_fields(time), list(window));
+        let kernel = move |call: &crate::Invocation<'_>| {
+            let times = call.array(0)?;
+            Ok(self.sliding(&fields, times.as_primitive::<TimestampMicrosecondType>()))
+        };
+        Resolved::new(vec![time.clone()], list_type, kernel)
+    }
+
+    fn windows(
+        self,
+        fields: &Fields,
+        starts: PrimitiveArray<TimestampMicrosecondType>,
+        time: &DataType,
+        nulls: Option<NullBuffer>,
+    ) -> ArrayRef {
+        let ends: TimestampMicrosecondArray = starts.unary(|start| start.saturating_add(self.length));
+        let columns: Vec<ArrayRef> =
+            [starts, ends].into_iter().map(|column| Arc::new(column.with_data_type(time.clone())) as ArrayRef).collect();
+        Arc::new(StructArray::new(fields.clone(), columns, nulls))
+    }
+
+    fn sliding(self, fields: &Fields, times: &TimestampMicrosecondArray) -> ArrayRef {
+        let mut starts = Vec::with_capacity(times.len() * 2);
+        let mut offsets = vec![0i32];
+        for time in times {
+            if let Some(time) = time {
+                let newest = self.newest_start(time);
+                // Only windows that reach beyond the time hold it: with a slide that does not divide the length, one fewer.
+                starts.extend((0..).map(|n| newest - n * self.slide).take_while(|start| start + self.length > time));
+            }
+            offsets.push(starts.len() as i32);
+        }
+        let windows = self.windows(fields, starts.into(), times.data_type(), None);
+        let field = element(windows.data_type().clone());
+        Arc::new(ListArray::new(field, OffsetBuffer::new(offsets.into()), windows, times.nulls().cloned()))
+    }
+}
+
+fn window_fields(time: &DataType) -> Fields {
+    vec![Field::new("start", time.clone(), true), Field::new("end", time.clone(), true)].into()
+}
+
+/// The type of a window over times of this type: `struct<start,end>`.
+pub fn window_type(time: &DataType) -> DataType {
+    DataType::Struct(window_fields(time))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::function::Invocation;
+    use crate::types::timestamp;
+    use datafusion::logical_expr::ColumnarValue;
+
+    fn windows(spec: WindowSpec, time: i64) -> Vec<(i64, i64)> {
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![time]).with_timezone("UTC"));
+        let resolved = spec.resolve(&timestamp());
+        let given = (resolved.kernel)(&Invocation { args: &[ColumnarValue::Array(times)], rows: 1 }).unwrap();
+        assert_eq!(given.data_type(), &resolved.returns);
+        let windows = given.as_list_opt::<i32>().map_or(given.clone(), |list| list.values().clone());
+        let column = |n: usize| windows.as_struct().column(n).as_primitive::<TimestampMicrosecondType>().values().to_vec();
+        column(0).into_iter().zip(column(1)).collect()
+    }
+
+    #[test]
+    fn windows_are_half_open_and_aligned() {
+        let tumbling = WindowSpec::new(10, 10, 0).unwrap();
+        assert_eq!(windows(tumbling, 9), [(0, 10)]);
+        assert_eq!(windows(tumbling, 10), [(10, 20)]);
+        assert_eq!(windows(tumbling, -1), [(-10, 0)]);
+        assert_eq!(windows(WindowSpec::new(10, 10, 3).unwrap(), 2), [(-7, 3)]);
+        assert_eq!(windows(WindowSpec::new(10, 5, 0).unwrap(), 12), [(10, 20), (5, 15)]);
+        assert_eq!(windows(WindowSpec::new(10, 4, 0).unwrap(), 11), [(8, 18), (4, 14)]);
+    }
+
+    #[test]
+    fn bad_windows_are_refused() {
+        for (length, slide, offset) in [(0, 1, 0), (1, 0, 0), (5, 10, 0), (10, 5, 5), (10, 10, -10)] {
+            assert!(WindowSpec::new(length, slide, offset).is_err(), "{length} {slide} {offset}");
+        }
+    }
+}

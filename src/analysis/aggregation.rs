@@ -1,0 +1,37 @@
+//! What an aggregation computes: its keys, and the aggregate calls that the expressions above it need.
+
+use datafusion::logical_expr::Expr as DfExpr;
+
+use super::relation::Attribute;
+
+/// The keys and calls of one aggregation, while the expressions above it are resolved.
+#[derive(Debug, Default)]
+pub(crate) struct Aggregation {
+    /// Each key as it was resolved below the aggregation, and the column that it is above.
+    pub(crate) keys: Vec<(DfExpr, Attribute)>,
+    /// Each call, and the column that it is above.
+    pub(crate) calls: Vec<(DfExpr, Attribute)>,
+    /// With grouping sets: the column of `grouping_id()`. It is the last key.
+    pub(crate) grouping_id: Option<Attribute>,
+}
+
+impl Aggregation {
+    /// The column of the key with this expression.
+    pub(crate) fn key(&self, expr: &DfExpr) -> Option<&Attribute> {
+        self.key_index(expr).map(|index| &self.keys[index].1)
+    }
+
+    pub(crate) fn key_index(&self, expr: &DfExpr) -> Option<usize> {
+        self.keys.iter().position(|(own, _)| own == expr)
+    }
+
+    /// The column of this call; the same call is computed once.
+    pub(crate) fn call(&mut self, call: DfExpr, attribute: impl FnOnce() -> Attribute) -> Attribute {
+        if let Some((_, attribute)) = self.calls.iter().find(|(own, _)| *own == call) {
+            return attribute.clone();
+        }
+        let attribute = attribute();
+        self.calls.push((call, attribute.clone()));
+        attribute
+    }
+}
