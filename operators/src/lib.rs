@@ -8,17 +8,20 @@
 //! | [`Filter`] | keeps the rows that a predicate is true for | none |
 //! | [`FlatMap`] | any number of batches from one; [`FlatMap::strings`] splits text | none |
 //! | [`Union`] | the rows of several inputs | none |
+//! | [`Pipeline`] | a chain of filters, projections and explodes | none |
 //! | [`KeyedAggregate`] | counts and sums by key, over all epochs | one row for each key |
 //!
 //! All of them gather small outputs into batches of about [`TARGET_BATCH_ROWS`](tidegate_runtime::TARGET_BATCH_ROWS) rows, and give
 //! what they have gathered at the end of the epoch.
 
+mod expressions;
 mod filter;
 mod flat_map;
 mod flat_map_strings;
 mod keyed_aggregate;
 mod map_batches;
 mod output;
+mod pipeline;
 mod union;
 
 pub use filter::Filter;
@@ -26,4 +29,5 @@ pub use flat_map::FlatMap;
 pub use flat_map_strings::{FlatMapStrings, Strings};
 pub use keyed_aggregate::{Emit, KeyedAggregate};
 pub use map_batches::MapBatches;
+pub use pipeline::{Pipeline, Step, Steps};
 pub use union::Union;
