@@ -9,7 +9,7 @@ use tidegate_runtime::{
 };
 
 pub(crate) fn info(epoch: u64) -> EpochInfo {
-    EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None }
+    EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None, late_watermark: None }
 }
 
 pub(crate) fn source_context(offset: Option<Offset>, journal: Vec<JournalEntry>) -> SourceContext {

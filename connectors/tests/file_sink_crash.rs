@@ -35,7 +35,7 @@ fn open(dir: &Path, query: QueryId, parallelism: usize, committed: Option<u64>) 
 
 /// Runs an epoch as a query does: rows dealt to the tasks, staged, committed.
 fn run(sink: &mut dyn Sink, epoch: u64, tasks: usize) -> Result<()> {
-    let epoch = EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None };
+    let epoch = EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None, late_watermark: None };
     let stage = |subtask: usize| {
         let mut writer = sink.writer(subtask)?;
         for row in ROWS.iter().skip(subtask).step_by(tasks) {

@@ -8,22 +8,35 @@
 //! | [`Filter`] | keeps the rows that a predicate is true for | none |
 //! | [`FlatMap`] | any number of batches from one; [`FlatMap::strings`] splits text | none |
 //! | [`Union`] | the rows of several inputs | none |
+//! | [`Pipeline`] | a chain of filters, projections and explodes | none |
+//! | [`PartialAggregate`] | makes one row of states for each key of an epoch | none |
+//! | [`StatefulAggregate`] | any aggregate by any key, over all epochs | one row for each key |
 //! | [`KeyedAggregate`] | counts and sums by key, over all epochs | one row for each key |
 //!
 //! All of them gather small outputs into batches of about [`TARGET_BATCH_ROWS`](tidegate_runtime::TARGET_BATCH_ROWS) rows, and give
 //! what they have gathered at the end of the epoch.
 
+mod aggregate;
+mod expressions;
 mod filter;
 mod flat_map;
 mod flat_map_strings;
+mod groups;
 mod keyed_aggregate;
 mod map_batches;
 mod output;
+mod pipeline;
+#[cfg(test)]
+mod testing;
 mod union;
 
+pub use aggregate::{
+    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EventTime, EventTimeKind, PartialAggregate, StatefulAggregate,
+};
 pub use filter::Filter;
 pub use flat_map::FlatMap;
 pub use flat_map_strings::{FlatMapStrings, Strings};
 pub use keyed_aggregate::{Emit, KeyedAggregate};
 pub use map_batches::MapBatches;
+pub use pipeline::{Pipeline, Step, Steps};
 pub use union::Union;

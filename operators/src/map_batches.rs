@@ -147,7 +147,7 @@ mod tests {
         });
         let mut task = OperatorHarness::new(&map, &[ints(1).schema()]).unwrap();
         let watermark = Some(Watermark::from_micros(1));
-        task.set_epoch(EpochInfo { epoch: Epoch::new(3), trigger_time_ms: 77, watermark });
+        task.set_epoch(EpochInfo { epoch: Epoch::new(3), trigger_time_ms: 77, watermark, late_watermark: None });
         task.process(0, ints(1)).unwrap();
         let batch = task.end_epoch().unwrap().remove(0);
         assert_eq!(batch.column(0).as_ref(), &Int64Array::from(vec![77]));

@@ -14,6 +14,7 @@ pub(crate) struct TaskMetrics {
     rows_out: AtomicU64,
     batches_out: AtomicU64,
     bytes_out: AtomicU64,
+    late_rows: AtomicU64,
     busy_ns: AtomicU64,
     blocked_ns: AtomicU64,
     idle_ns: AtomicU64,
@@ -36,6 +37,10 @@ impl TaskMetrics {
         self.rows_out.fetch_add(batch.num_rows() as u64, Relaxed);
         self.batches_out.fetch_add(1, Relaxed);
         self.bytes_out.fetch_add(batch_bytes(batch), Relaxed);
+    }
+
+    pub(crate) fn late(&self, rows: u64) {
+        self.late_rows.fetch_add(rows, Relaxed);
     }
 
     pub(crate) fn busy(&self, time: Duration) {
@@ -80,6 +85,7 @@ impl TaskMetrics {
             rows_out: self.rows_out.load(Relaxed),
             batches_out: self.batches_out.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
+            late_rows: self.late_rows.load(Relaxed),
             busy: time(&self.busy_ns),
             blocked: time(&self.blocked_ns),
             idle: time(&self.idle_ns),
@@ -109,6 +115,8 @@ pub struct TaskMetricsSnapshot {
     pub batches_out: u64,
     /// Bytes of the sent batches.
     pub bytes_out: u64,
+    /// Rows dropped because they came after the watermark had passed them.
+    pub late_rows: u64,
     /// Time spent in the source's, operator's or sink's own code.
     pub busy: Duration,
     /// Time spent waiting for room downstream.
@@ -149,6 +157,7 @@ impl TaskMetricsSnapshot {
             rows_out: self.rows_out - before.rows_out,
             batches_out: self.batches_out - before.batches_out,
             bytes_out: self.bytes_out - before.bytes_out,
+            late_rows: self.late_rows - before.late_rows,
             busy: self.busy.saturating_sub(before.busy),
             blocked: self.blocked.saturating_sub(before.blocked),
             idle: self.idle.saturating_sub(before.idle),

@@ -101,6 +101,11 @@ impl OperatorContext<'_> {
         self.output.batch(epoch, batch)
     }
 
+    /// Counts rows that are dropped because they came after the watermark had passed them.
+    pub fn count_late(&self, rows: usize) {
+        self.output.metrics().late(rows as u64);
+    }
+
     /// The state table that the operator declared under this name.
     ///
     /// # Errors

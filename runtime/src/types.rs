@@ -72,6 +72,8 @@ pub struct EpochInfo {
     pub trigger_time_ms: i64,
     /// The event-time watermark of this epoch, which evicts state at its end; `None` until one is known.
     pub watermark: Option<Watermark>,
+    /// The watermark of the epoch before, by which rows are judged to be late; `None` until one is known.
+    pub late_watermark: Option<Watermark>,
 }
 
 /// The stable name of a source, operator or sink in its topology. State and offsets are addressed by it, never by

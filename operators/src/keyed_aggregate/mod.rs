@@ -5,8 +5,6 @@
 //! once. So the state is asked once for each key and epoch, not once for each row.
 
 mod accumulator;
-mod groups;
-mod int_groups;
 mod task;
 
 use std::collections::HashSet;
@@ -17,8 +15,8 @@ use tidegate_runtime::state::TableSpec;
 use tidegate_runtime::{Error, Operator, OperatorSupplier, Result};
 
 use self::accumulator::{Accumulator, Accumulators, Sum, sum_type};
-use self::groups::Groups;
 use self::task::AggregateTask;
+use crate::groups::Groups;
 use crate::output::{column_index, single_input};
 
 /// The name of the state table.

@@ -192,7 +192,7 @@ impl EpochDriver {
 
     fn start(&mut self, record: OffsetRecord, triggered: Instant, durations: EpochDurations) -> Result<EpochStart> {
         let OffsetRecord { epoch, trigger_time_ms, watermark, sources: offsets, settings: _ } = record;
-        let info = EpochInfo { epoch, trigger_time_ms, watermark };
+        let info = EpochInfo { epoch, trigger_time_ms, watermark, late_watermark: None };
         let mut splits = Vec::new();
         for logged in &offsets {
             splits.extend(self.splits(epoch, logged)?);

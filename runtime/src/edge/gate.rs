@@ -188,7 +188,7 @@ mod tests {
     use std::time::Duration;
 
     fn info(epoch: u64) -> EpochInfo {
-        EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None }
+        EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None, late_watermark: None }
     }
 
     fn row(value: i64) -> RecordBatch {

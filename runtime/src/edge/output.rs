@@ -49,6 +49,11 @@ impl Output {
         Output { edges, sending: Sending { cancel, metrics } }
     }
 
+    /// What its task has done.
+    pub(crate) fn metrics(&self) -> &TaskMetrics {
+        &self.sending.metrics
+    }
+
     /// Sends rows of an epoch to every edge.
     ///
     /// # Errors

@@ -5,9 +5,9 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayData, ArrayRef, AsArray, make_array};
-use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float16Type, Float32Type, Float64Type};
+use arrow::datatypes::{ArrowPrimitiveType, DataType, Field, Float16Type, Float32Type, Float64Type, Schema};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 type Half = <Float16Type as ArrowPrimitiveType>::Native;
 
@@ -29,6 +29,29 @@ type Half = <Float16Type as ArrowPrimitiveType>::Native;
 /// ```
 pub fn canonical_keys(columns: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
     columns.iter().map(fold_floats).collect()
+}
+
+/// Columns with exactly the types of `schema`, whose nested fields may be named otherwise or say otherwise whether they can be null.
+/// Nothing is copied.
+///
+/// # Errors
+/// When the number of columns differs, or a column holds other values than the schema's.
+pub fn relabel_columns(schema: &Schema, columns: Vec<ArrayRef>) -> Result<Vec<ArrayRef>> {
+    if columns.len() != schema.fields().len() {
+        let (expected, given) = (schema.fields().len(), columns.len());
+        return Err(Error::InvalidArgument(format!("{expected} columns were expected and {given} given")));
+    }
+    let fit = |(column, field): (ArrayRef, &Arc<Field>)| {
+        if column.data_type() == field.data_type() {
+            return Ok(column);
+        }
+        if same_values(column.data_type(), field.data_type()) {
+            return relabel(&column, field.data_type());
+        }
+        let (name, expected, given) = (field.name(), field.data_type(), column.data_type());
+        Err(Error::InvalidArgument(format!("column {name} is {given} and should be {expected}")))
+    };
+    columns.into_iter().zip(schema.fields()).map(fit).collect()
 }
 
 /// One column of [`canonical_keys`].

@@ -13,7 +13,7 @@ mod memory;
 mod spec;
 mod store;
 
-pub use canonical::canonical_keys;
+pub use canonical::{canonical_keys, relabel_columns};
 pub use hash::{HASH_NAME, hash_columns};
 pub use key_group::{KEY_GROUPS, KeyGroup, KeyGroupRange};
 pub use memory::MemoryTable;

@@ -93,7 +93,7 @@ impl OperatorHarness {
             tables,
             output: Output::new(edges, cancel, Arc::new(TaskMetrics::default())),
             emitted,
-            epoch: EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None },
+            epoch: EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None },
             _guard: guard,
         };
         harness.with_context(None, |operator, context| operator.open(context))?;

@@ -1,8 +1,11 @@
 //! Which group each row of an epoch belongs to: the distinct keys of the epoch, numbered in the order in which they came.
 
+mod int_groups;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayBuilder, ArrayRef, AsArray, StringBuilder};
+use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema};
 use arrow_row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
@@ -10,21 +13,26 @@ use hashbrown::hash_table::Entry;
 use tidegate_runtime::state::{canonical_keys, hash_columns};
 use tidegate_runtime::{Error, Result};
 
-use super::int_groups::IntGroups;
+use self::int_groups::IntGroups;
 
 /// A table with this many times the room that was needed is given back rather than kept for the next epoch.
-pub(super) const MAX_SLACK: usize = 16;
+pub(crate) const MAX_SLACK: usize = 16;
 
 /// The distinct keys of an epoch.
 #[derive(Debug)]
-pub(super) enum Groups {
+pub(crate) enum Groups {
     /// No key columns: all rows are one group.
     Global {
         /// Whether there was a row.
         seen: bool,
     },
-    /// One integer column.
-    Int64(IntGroups),
+    /// One column of integers, or of a type that is one in disguise.
+    Int {
+        /// The groups by the integers.
+        groups: IntGroups,
+        /// The column's own type.
+        data_type: DataType,
+    },
     /// One string column.
     Utf8(StringGroups),
     /// Anything else, as row bytes.
@@ -33,35 +41,35 @@ pub(super) enum Groups {
 
 impl Groups {
     /// No groups yet, for keys with these columns.
-    pub(super) fn new(keys: &Schema) -> Result<Self> {
+    pub(crate) fn new(keys: &Schema) -> Result<Self> {
         let types: Vec<&DataType> = keys.fields().iter().map(|field| field.data_type()).collect();
         Ok(match types.as_slice() {
             [] => Groups::Global { seen: false },
-            [DataType::Int64] => Groups::Int64(IntGroups::default()),
+            [data_type] if is_integer(data_type) => Groups::Int { groups: IntGroups::default(), data_type: (*data_type).clone() },
             [DataType::Utf8] => Groups::Utf8(StringGroups::default()),
             _ => Groups::Rows(Box::new(RowGroups::new(keys)?)),
         })
     }
 
     /// Adds the group of no key columns, if these groups are such.
-    pub(super) fn touch_global(&mut self) {
+    pub(crate) fn touch_global(&mut self) {
         if let Groups::Global { seen } = self {
             *seen = true;
         }
     }
 
     /// How many groups there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Groups::Global { seen } => usize::from(*seen),
-            Groups::Int64(groups) => groups.len(),
+            Groups::Int { groups, .. } => groups.len(),
             Groups::Utf8(groups) => groups.keys.len(),
             Groups::Rows(groups) => groups.rows.num_rows(),
         }
     }
 
     /// Gives the group of each row, a new one for a key that has not been seen in the epoch.
-    pub(super) fn assign(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
+    pub(crate) fn assign(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
         groups.clear();
         match self {
             Groups::Global { seen } => {
@@ -69,23 +77,37 @@ impl Groups {
                 groups.resize(rows, 0);
                 Ok(())
             }
-            Groups::Int64(own) => own.assign(column(keys)?, groups),
+            Groups::Int { groups: own, data_type } => own.assign(&to_integers(column(keys)?, data_type)?, groups),
             Groups::Utf8(own) => own.assign(column(keys)?, groups),
             Groups::Rows(own) => own.assign(keys, rows, groups),
         }
     }
 
     /// The key columns, one row for each group in order, and no groups any more.
-    pub(super) fn take(&mut self) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn take(&mut self) -> Result<Vec<ArrayRef>> {
         match self {
             Groups::Global { seen } => {
                 *seen = false;
                 Ok(Vec::new())
             }
-            Groups::Int64(groups) => Ok(vec![groups.take()]),
+            Groups::Int { groups, data_type: DataType::Int64 } => Ok(vec![groups.take()]),
+            Groups::Int { groups, data_type } => Ok(vec![cast(&groups.take(), data_type)?]),
             Groups::Utf8(groups) => Ok(vec![groups.take()]),
             Groups::Rows(groups) => groups.take(),
         }
+    }
+}
+
+/// Whether the type's values are integers that [`cast`] takes to 64 bits and back without a loss.
+fn is_integer(data_type: &DataType) -> bool {
+    data_type.is_signed_integer() || matches!(data_type, DataType::Date32 | DataType::Timestamp(_, _))
+}
+
+fn to_integers(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    match column.data_type() {
+        DataType::Int64 if *data_type == DataType::Int64 => Ok(Arc::clone(column)),
+        given if given == data_type => Ok(cast(column, &DataType::Int64)?),
+        _ => Err(wrong_type(column, data_type)),
     }
 }
 
@@ -94,7 +116,7 @@ fn column(keys: &[ArrayRef]) -> Result<&ArrayRef> {
 }
 
 /// The error of a key column whose type is not the one that the state has.
-pub(super) fn wrong_type(column: &ArrayRef, expected: &DataType) -> Error {
+pub(crate) fn wrong_type(column: &ArrayRef, expected: &DataType) -> Error {
     Error::InvalidArgument(format!("a key column is {}, its operator was made for {expected}", column.data_type()))
 }
 
@@ -110,7 +132,7 @@ fn recycle<T>(table: &mut HashTable<T>) {
 /// Groups of one `Utf8` column. The hash table holds hashes, so that strings are compared only where they are almost certainly
 /// equal; the strings lie one after the other as the key column that is given at the end.
 #[derive(Debug, Default)]
-pub(super) struct StringGroups {
+pub(crate) struct StringGroups {
     table: HashTable<(u64, u32)>,
     keys: StringBuilder,
     null: Option<u32>,
@@ -118,7 +140,7 @@ pub(super) struct StringGroups {
 }
 
 impl StringGroups {
-    fn assign(&mut self, column: &ArrayRef, groups: &mut Vec<u32>) -> Result<()> {
+    fn assign(&mut self, column: &ArrayRef, groups: &mut Vec<usize>) -> Result<()> {
         let strings = column.as_string_opt::<i32>().ok_or_else(|| wrong_type(column, &DataType::Utf8))?;
         // Above 2 GiB the key column could not be built.
         if self.keys.values_slice().len() + strings.value_data().len() > i32::MAX as usize {
@@ -128,8 +150,8 @@ impl StringGroups {
         hash_columns(std::slice::from_ref(column), strings.len(), &mut hashes)?;
         let rows = strings.iter().zip(&hashes);
         groups.extend(rows.map(|(key, &hash)| match key {
-            Some(key) => self.group(hash, key),
-            None => self.null_group(),
+            Some(key) => self.group(hash, key) as usize,
+            None => self.null_group() as usize,
         }));
         self.hashes = hashes;
         Ok(())
@@ -173,7 +195,7 @@ fn string(keys: &StringBuilder, group: u32) -> &[u8] {
 
 /// Groups of any key columns, as row bytes.
 #[derive(Debug)]
-pub(super) struct RowGroups {
+pub(crate) struct RowGroups {
     table: HashTable<(u64, u32)>,
     converter: RowConverter,
     /// The distinct keys.
@@ -191,7 +213,7 @@ impl RowGroups {
         Ok(RowGroups { table: HashTable::new(), converter, rows, batch, hashes: Vec::new() })
     }
 
-    fn assign(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<u32>) -> Result<()> {
+    fn assign(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
         let keys = canonical_keys(keys)?;
         hash_columns(&keys, rows, &mut self.hashes)?;
         self.batch.clear();
@@ -200,10 +222,10 @@ impl RowGroups {
         groups.extend(hashes.iter().zip(batch.iter()).map(|(&hash, key)| {
             let is_key = |&(other, group): &(u64, u32)| other == hash && rows.row(group as usize) == key;
             match table.entry(hash, is_key, |&(hash, _)| hash) {
-                Entry::Occupied(entry) => entry.get().1,
+                Entry::Occupied(entry) => entry.get().1 as usize,
                 Entry::Vacant(entry) => {
-                    let group = rows.num_rows() as u32;
-                    entry.insert((hash, group));
+                    let group = rows.num_rows();
+                    entry.insert((hash, group as u32));
                     rows.push(key);
                     group
                 }

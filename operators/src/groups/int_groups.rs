@@ -11,7 +11,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Int64Type};
 use tidegate_runtime::Result;
 
-use super::groups::{MAX_SLACK, wrong_type};
+use super::{MAX_SLACK, wrong_type};
 
 const MIN_ENTRIES: usize = 1 << 10;
 /// Up to this size a table is kept emptier, as memory is not what takes its time, but wrong guesses of the processor are.
@@ -28,7 +28,7 @@ struct Entry {
 
 /// The distinct keys of an epoch, numbered in the order in which they came.
 #[derive(Debug, Default)]
-pub(super) struct IntGroups {
+pub(crate) struct IntGroups {
     /// A power of two of them, or none at all before the first key.
     entries: Vec<Entry>,
     /// The key of each group.
@@ -50,28 +50,28 @@ fn hash(key: i64) -> usize {
 
 impl IntGroups {
     /// How many groups there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.keys.len()
     }
 
     /// Adds the group of each row.
-    pub(super) fn assign(&mut self, column: &ArrayRef, groups: &mut Vec<u32>) -> Result<()> {
+    pub(crate) fn assign(&mut self, column: &ArrayRef, groups: &mut Vec<usize>) -> Result<()> {
         let column = column.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong_type(column, &DataType::Int64))?;
         if self.entries.is_empty() {
             self.grow();
         }
         match column.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => groups.extend(column.values().iter().map(|&key| self.group(key))),
+            None => groups.extend(column.values().iter().map(|&key| self.group(key) as usize)),
             Some(_) => groups.extend(column.iter().map(|key| match key {
-                Some(key) => self.group(key),
-                None => self.null_group(),
+                Some(key) => self.group(key) as usize,
+                None => self.null_group() as usize,
             })),
         }
         Ok(())
     }
 
     /// The key column, one row for each group in order, and no groups any more.
-    pub(super) fn take(&mut self) -> ArrayRef {
+    pub(crate) fn take(&mut self) -> ArrayRef {
         if self.entries.len() / MAX_SLACK > self.keys.len().max(MIN_ENTRIES) {
             self.entries = Vec::new();
         } else {
@@ -158,7 +158,7 @@ mod tests {
                 for (key, group) in batch.iter().zip(&given) {
                     let expected = *twin.entry(*key).or_insert_with(|| {
                         order.push(*key);
-                        order.len() as u32 - 1
+                        order.len() - 1
                     });
                     assert_eq!(*group, expected, "{key:?}");
                 }

@@ -1,0 +1,323 @@
+//! The part of an aggregation that remembers: one row of states for each key.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BooleanArray};
+use arrow::compute::{filter, filter_record_batch, not};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::record_batch::RecordBatch;
+use tidegate_runtime::state::{KeyGroup, StateStore, TableSpec, hash_columns, relabel_columns};
+use tidegate_runtime::{EpochInfo, Error, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
+
+use super::accumulators::{Accumulators, Calls};
+use super::closing::{Closing, EventTime};
+use super::{AggregateSpec, not_open};
+use crate::expressions::{batch_of, evaluate_all};
+use crate::groups::Groups;
+use crate::output::single_input;
+
+/// The name of the state table.
+const TABLE: &str = "groups";
+const NAME: &str = "aggregate";
+
+/// What the rows are that a [`StatefulAggregate`] is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateInput {
+    /// Rows as they are: the expressions of the keys and arguments are computed from them.
+    Rows,
+    /// What a [`PartialAggregate`](super::PartialAggregate) of the same aggregation gives.
+    States,
+}
+
+/// Which keys an epoch gives, and which are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateEmit {
+    /// The keys that had rows in the epoch, with their new values: Spark's update mode. With an event time, final keys are removed.
+    Changed(Option<EventTime>),
+    /// All keys, in every epoch: Spark's complete mode. Nothing is ever removed.
+    All,
+    /// Each key once, when it is final, and removed then: Spark's append mode.
+    Closed(EventTime),
+}
+
+impl AggregateEmit {
+    fn event_time(self) -> Option<EventTime> {
+        match self {
+            AggregateEmit::Changed(event_time) => event_time,
+            AggregateEmit::Closed(event_time) => Some(event_time),
+            AggregateEmit::All => None,
+        }
+    }
+}
+
+/// Aggregates by key over all epochs.
+///
+/// The input has to be exchanged by the key columns, in their order. Null is a key like any other; so is NaN, and `-0.0` is `0.0`.
+/// Without keys there is one group, which is given in every epoch, also when it never had a row.
+///
+/// With an event time among the keys, a row whose key was final in the epoch before is late: it is dropped and counted.
+#[derive(Clone)]
+pub struct StatefulAggregate {
+    spec: AggregateSpec,
+    input: AggregateInput,
+    emit: AggregateEmit,
+    name: String,
+}
+
+impl StatefulAggregate {
+    /// This aggregation of such an input.
+    pub fn new(spec: AggregateSpec, input: AggregateInput, emit: AggregateEmit) -> Self {
+        StatefulAggregate { spec, input, emit, name: NAME.to_owned() }
+    }
+
+    /// Calls it by this name in descriptions and errors.
+    #[must_use]
+    pub fn named(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Key columns and state columns as the table has them: the keys by number, so that it does not matter how a query calls them.
+    fn table(&self) -> Result<TableSpec> {
+        let column = |field: Field| (field.name().clone(), field.data_type().clone());
+        let keys = self.spec.keys.iter().enumerate().map(|(number, (_, key))| (format!("key.{number}"), key.data_type().clone()));
+        TableSpec::new(TABLE, keys, self.spec.state_fields()?.into_iter().flatten().map(column))
+    }
+}
+
+impl OperatorSupplier for StatefulAggregate {
+    fn output_schema(&self, inputs: &[SchemaRef]) -> Result<SchemaRef> {
+        let input = single_input(&self.name, inputs)?;
+        let expected = self.spec.partial_schema()?.fields().len();
+        if self.input == AggregateInput::States && input.fields().len() != expected {
+            let given = input.fields().len();
+            return Err(Error::InvalidArgument(format!("{}: partial states have {expected} columns, not {given}", self.name)));
+        }
+        if let Some(event_time) = self.emit.event_time() {
+            event_time.check(&Arc::new(Schema::new(self.spec.key_fields().collect::<Vec<_>>())))?;
+        }
+        Ok(self.spec.output_schema())
+    }
+
+    fn state(&self, _inputs: &[SchemaRef]) -> Result<Vec<TableSpec>> {
+        Ok(vec![self.table()?])
+    }
+
+    fn supply(&self) -> Result<Box<dyn Operator>> {
+        Ok(Box::new(StatefulTask { aggregate: self.clone(), open: None, rows: Vec::new() }))
+    }
+
+    fn describe(&self) -> String {
+        format!("{}: {}", self.name, self.spec.describe())
+    }
+}
+
+impl fmt::Debug for StatefulAggregate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { spec, input, emit, name } = self;
+        f.debug_struct("StatefulAggregate")
+            .field("name", name)
+            .field("spec", spec)
+            .field("input", input)
+            .field("emit", emit)
+            .finish()
+    }
+}
+
+struct StatefulTask {
+    aggregate: StatefulAggregate,
+    open: Option<Open>,
+    /// The group of each row of the batch at hand.
+    rows: Vec<usize>,
+}
+
+/// What is known once the state is open.
+struct Open {
+    calls: Calls,
+    groups: Groups,
+    accumulators: Accumulators,
+    keys: SchemaRef,
+    values: SchemaRef,
+    output: SchemaRef,
+    /// The keys that will be final, unless they are kept for ever.
+    closing: Option<Closing>,
+    /// Whether the group of no keys belongs to this task, which has to give it even when it never had a row.
+    owns_global_group: bool,
+}
+
+impl Open {
+    fn new(aggregate: &StatefulAggregate, store: &dyn StateStore) -> Result<Self> {
+        let (keys, values) = (Arc::clone(store.spec().keys()), Arc::clone(store.spec().values()));
+        let calls = Calls::new(&aggregate.spec)?;
+        let mut closing = aggregate.emit.event_time().map(|time| Closing::new(time, &keys)).transpose()?;
+        if let Some(closing) = &mut closing {
+            for rows in store.scan(TARGET_BATCH_ROWS) {
+                closing.add(&rows?.columns()[..keys.fields().len()])?;
+            }
+        }
+        Ok(Open {
+            groups: Groups::new(&keys)?,
+            accumulators: calls.accumulators()?,
+            output: aggregate.spec.output_schema(),
+            closing,
+            owns_global_group: keys.fields().is_empty() && store.groups().contains(global_group()?),
+            calls,
+            keys,
+            values,
+        })
+    }
+
+    /// Aggregates a batch.
+    fn update(
+        &mut self,
+        aggregate: &StatefulAggregate,
+        batch: RecordBatch,
+        rows: &mut Vec<usize>,
+        context: &OperatorContext<'_>,
+    ) -> Result<()> {
+        let keys = match aggregate.input {
+            AggregateInput::Rows => evaluate_all(aggregate.spec.key_exprs(), &batch)?,
+            AggregateInput::States => batch.columns().iter().take(self.keys.fields().len()).map(Arc::clone).collect(),
+        };
+        let Some((batch, keys)) = in_time(aggregate.emit, batch, keys, context)? else { return Ok(()) };
+        self.groups.assign(&keys, batch.num_rows(), rows)?;
+        match aggregate.input {
+            AggregateInput::Rows => self.accumulators.update(&self.calls, &batch, rows, self.groups.len()),
+            AggregateInput::States => {
+                self.accumulators.merge(&self.calls, &batch.columns()[keys.len()..], rows, self.groups.len())
+            }
+        }
+    }
+
+    /// Merges the epoch into the state, in pieces of the usual size, and gives each piece to `emit`.
+    fn merge(
+        &mut self,
+        context: &mut OperatorContext<'_>,
+        mut emit: impl FnMut(&Open, &RecordBatch, &RecordBatch, &mut OperatorContext<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let states = self.take_states()?;
+        let groups = self.groups.len();
+        let keys = batch_of(NAME, &self.keys, self.groups.take()?, groups)?;
+        for start in (0..groups).step_by(TARGET_BATCH_ROWS) {
+            let rows = TARGET_BATCH_ROWS.min(groups - start);
+            let keys = keys.slice(start, rows);
+            let store = context.state(TABLE)?;
+            let stored = store.get(&keys)?;
+            let new: Vec<ArrayRef> = states.iter().map(|state| state.slice(start, rows)).collect();
+            let merged = self.calls.merge(stored.values.columns(), &stored.found, &new)?;
+            let merged = batch_of(NAME, &self.values, merged, rows)?;
+            store.put(&keys, &merged)?;
+            if let Some(closing) = &mut self.closing
+                && stored.found.true_count() < rows
+            {
+                let added = not(&stored.found)?;
+                let added = keys.columns().iter().map(|key| filter(key, &added)).collect::<Result<Vec<_>, _>>()?;
+                closing.add(&added)?;
+            }
+            emit(self, &keys, &merged, context)?;
+        }
+        self.accumulators = self.calls.accumulators()?;
+        Ok(())
+    }
+
+    /// The states of the epoch's groups, of the owner's global group in any case.
+    fn take_states(&mut self) -> Result<Vec<ArrayRef>> {
+        if self.owns_global_group && self.groups.len() == 0 {
+            self.groups.touch_global();
+            return relabel_columns(&self.values, self.calls.empty_states()?);
+        }
+        if self.groups.len() == 0 {
+            return Ok(Vec::new());
+        }
+        relabel_columns(&self.values, self.accumulators.take_states(&self.calls)?)
+    }
+
+    /// Gives rows with the values that these states stand for.
+    fn emit(&self, keys: &[ArrayRef], states: &[ArrayRef], rows: usize, context: &mut OperatorContext<'_>) -> Result<()> {
+        let values = self.calls.evaluate(states)?;
+        let columns = keys.iter().map(Arc::clone).chain(values).collect();
+        context.emit(batch_of(NAME, &self.output, columns, rows)?)
+    }
+
+    /// Removes the keys that are final, and gives them if `emit`.
+    fn close(&mut self, emit: bool, context: &mut OperatorContext<'_>) -> Result<()> {
+        let Some(watermark) = context.epoch()?.watermark else { return Ok(()) };
+        let Some(closing) = &mut self.closing else { return Ok(()) };
+        for keys in closing.close(watermark)? {
+            let store = context.state(TABLE)?;
+            let stored = if emit { Some(store.get(&keys)?) } else { None };
+            store.remove(&keys)?;
+            if let Some(stored) = stored {
+                self.emit(keys.columns(), stored.values.columns(), keys.num_rows(), context)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn emit_all(&self, context: &mut OperatorContext<'_>) -> Result<()> {
+        // Collected first: the state can't be read while rows are sent.
+        let batches = context.state(TABLE)?.scan(TARGET_BATCH_ROWS).collect::<Result<Vec<_>>>()?;
+        batches.iter().try_for_each(|rows| {
+            let (keys, states) = rows.columns().split_at(self.keys.fields().len());
+            self.emit(keys, states, rows.num_rows(), context)
+        })
+    }
+}
+
+impl Operator for StatefulTask {
+    fn open(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
+        self.open = Some(Open::new(&self.aggregate, context.state(TABLE)?)?);
+        Ok(())
+    }
+
+    fn process(&mut self, _port: Port, batch: RecordBatch, context: &mut OperatorContext<'_>) -> Result<()> {
+        let StatefulTask { aggregate, open, rows } = self;
+        open.as_mut().ok_or_else(not_open)?.update(aggregate, batch, rows, context)
+    }
+
+    fn end_epoch(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
+        let open = self.open.as_mut().ok_or_else(not_open)?;
+        match self.aggregate.emit {
+            AggregateEmit::Changed(_) => {
+                open.merge(context, |open, keys, states, context| {
+                    open.emit(keys.columns(), states.columns(), keys.num_rows(), context)
+                })?;
+                open.close(false, context)
+            }
+            AggregateEmit::All => {
+                open.merge(context, |_, _, _, _| Ok(()))?;
+                open.emit_all(context)
+            }
+            AggregateEmit::Closed(_) => {
+                open.merge(context, |_, _, _, _| Ok(()))?;
+                open.close(true, context)
+            }
+        }
+    }
+}
+
+/// The rows that are not late, with their keys.
+fn in_time(
+    emit: AggregateEmit,
+    batch: RecordBatch,
+    keys: Vec<ArrayRef>,
+    context: &OperatorContext<'_>,
+) -> Result<Option<(RecordBatch, Vec<ArrayRef>)>> {
+    let EpochInfo { late_watermark, .. } = context.epoch()?;
+    let (Some(event_time), Some(watermark)) = (emit.event_time(), late_watermark) else { return Ok(Some((batch, keys))) };
+    let Some(keep): Option<BooleanArray> = event_time.open_keys(&keys, watermark)? else { return Ok(Some((batch, keys))) };
+    context.count_late(batch.num_rows() - keep.true_count());
+    if keep.true_count() == 0 {
+        return Ok(None);
+    }
+    let keys = keys.iter().map(|key| filter(key, &keep)).collect::<Result<Vec<_>, _>>()?;
+    Ok(Some((filter_record_batch(&batch, &keep)?, keys)))
+}
+
+/// The key group of the only group that there is without keys.
+fn global_group() -> Result<KeyGroup> {
+    let mut hashes = Vec::new();
+    hash_columns(&[], 1, &mut hashes)?;
+    Ok(KeyGroup::of_hash(hashes.iter().copied().sum()))
+}
