@@ -11,21 +11,29 @@
 //! | [`Pipeline`] | a chain of filters, projections and explodes | none |
 //! | [`PartialAggregate`] | makes one row of states for each key of an epoch | none |
 //! | [`StatefulAggregate`] | any aggregate by any key, over all epochs | one row for each key |
+//! | [`StaticJoin`] | pairs of a stream's rows with rows that are all there | none |
+//! | [`Sort`] | the rows of an epoch in order | none |
+//! | [`EpochLimit`], [`Limit`] | the first rows of each epoch, of all epochs | none, a count |
+//! | [`Deduplicate`] | the first row of each key | one row for each key |
 //! | [`KeyedAggregate`] | counts and sums by key, over all epochs | one row for each key |
 //!
 //! All of them gather small outputs into batches of about [`TARGET_BATCH_ROWS`](tidegate_runtime::TARGET_BATCH_ROWS) rows, and give
 //! what they have gathered at the end of the epoch.
 
 mod aggregate;
+mod deduplicate;
 mod expressions;
 mod filter;
 mod flat_map;
 mod flat_map_strings;
 mod groups;
 mod keyed_aggregate;
+mod limit;
 mod map_batches;
 mod output;
 mod pipeline;
+mod sort;
+mod static_join;
 #[cfg(test)]
 mod testing;
 mod union;
@@ -33,10 +41,14 @@ mod union;
 pub use aggregate::{
     AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EventTime, EventTimeKind, PartialAggregate, StatefulAggregate,
 };
+pub use deduplicate::Deduplicate;
 pub use filter::Filter;
 pub use flat_map::FlatMap;
 pub use flat_map_strings::{FlatMapStrings, Strings};
 pub use keyed_aggregate::{Emit, KeyedAggregate};
+pub use limit::{EpochLimit, Limit};
 pub use map_batches::MapBatches;
 pub use pipeline::{Pipeline, Step, Steps};
+pub use sort::{Sort, SortKey};
+pub use static_join::{BuildRows, StaticJoin, StaticJoinKind};
 pub use union::Union;

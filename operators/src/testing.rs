@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, StructArray, TimestampMicrosecondArray, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -135,9 +135,4 @@ pub(crate) fn run_once(supplier: &dyn OperatorSupplier, batches: &[RecordBatch])
 pub(crate) fn pieces(batch: &RecordBatch, rows: usize) -> Vec<RecordBatch> {
     let starts = (0..batch.num_rows()).step_by(rows.max(1));
     starts.map(|start| batch.slice(start, rows.max(1).min(batch.num_rows() - start))).collect()
-}
-
-/// One batch of them all.
-pub(crate) fn together(schema: &SchemaRef, batches: &[RecordBatch]) -> RecordBatch {
-    concat_batches(schema, batches).unwrap()
 }

@@ -11,7 +11,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Int64Type};
 use tidegate_runtime::Result;
 
-use super::{MAX_SLACK, wrong_type};
+use super::{MAX_SLACK, UNKNOWN, wrong_type};
 
 const MIN_ENTRIES: usize = 1 << 10;
 /// Up to this size a table is kept emptier, as memory is not what takes its time, but wrong guesses of the processor are.
@@ -68,6 +68,26 @@ impl IntGroups {
             })),
         }
         Ok(())
+    }
+
+    /// Adds the group of each row, or [`UNKNOWN`].
+    pub(crate) fn find(&self, column: &ArrayRef, groups: &mut Vec<usize>) -> Result<()> {
+        let column = column.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong_type(column, &DataType::Int64))?;
+        let known = |key| self.known(key).map_or(UNKNOWN, |group| group as usize);
+        groups.extend(column.iter().map(|key| key.map_or_else(|| self.null.map_or(UNKNOWN, |null| null as usize), known)));
+        Ok(())
+    }
+
+    fn known(&self, key: i64) -> Option<u32> {
+        let mask = self.entries.len().checked_sub(1)?;
+        let mut at = hash(key) & mask;
+        loop {
+            let entry = self.entries.get(at).filter(|entry| entry.group != EMPTY)?;
+            if entry.key == halves(key) {
+                return Some(entry.group);
+            }
+            at = (at + 1) & mask;
+        }
     }
 
     /// The key column, one row for each group in order, and no groups any more.

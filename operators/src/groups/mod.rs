@@ -10,13 +10,16 @@ use arrow::datatypes::{DataType, Schema};
 use arrow_row::{RowConverter, Rows, SortField};
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
-use tidegate_runtime::state::{canonical_keys, hash_columns};
+use tidegate_runtime::state::{canonical_keys, hash_columns, relabel_columns};
 use tidegate_runtime::{Error, Result};
 
 use self::int_groups::IntGroups;
 
 /// A table with this many times the room that was needed is given back rather than kept for the next epoch.
 pub(crate) const MAX_SLACK: usize = 16;
+
+/// The group of a row whose key is none of the groups'.
+pub(crate) const UNKNOWN: usize = usize::MAX;
 
 /// The distinct keys of an epoch.
 #[derive(Debug)]
@@ -80,6 +83,20 @@ impl Groups {
             Groups::Int { groups: own, data_type } => own.assign(&to_integers(column(keys)?, data_type)?, groups),
             Groups::Utf8(own) => own.assign(column(keys)?, groups),
             Groups::Rows(own) => own.assign(keys, rows, groups),
+        }
+    }
+
+    /// Gives the group of each row; [`UNKNOWN`] for a key that is none of the groups'.
+    pub(crate) fn find(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
+        groups.clear();
+        match self {
+            Groups::Global { seen } => {
+                groups.resize(rows, if *seen { 0 } else { UNKNOWN });
+                Ok(())
+            }
+            Groups::Int { groups: own, data_type } => own.find(&to_integers(column(keys)?, data_type)?, groups),
+            Groups::Utf8(own) => own.find(column(keys)?, groups),
+            Groups::Rows(own) => own.find(keys, rows, groups),
         }
     }
 
@@ -157,6 +174,18 @@ impl StringGroups {
         Ok(())
     }
 
+    fn find(&mut self, column: &ArrayRef, groups: &mut Vec<usize>) -> Result<()> {
+        let strings = column.as_string_opt::<i32>().ok_or_else(|| wrong_type(column, &DataType::Utf8))?;
+        hash_columns(std::slice::from_ref(column), strings.len(), &mut self.hashes)?;
+        let StringGroups { table, keys, null, hashes } = self;
+        groups.extend(strings.iter().zip(hashes.iter()).map(|(key, &hash)| {
+            let Some(key) = key else { return null.map_or(UNKNOWN, |null| null as usize) };
+            let is_key = |&(other, group): &(u64, u32)| other == hash && string(keys, group) == key.as_bytes();
+            table.find(hash, is_key).map_or(UNKNOWN, |&(_, group)| group as usize)
+        }));
+        Ok(())
+    }
+
     #[inline]
     fn group(&mut self, hash: u64, key: &str) -> u32 {
         let StringGroups { table, keys, .. } = self;
@@ -197,6 +226,7 @@ fn string(keys: &StringBuilder, group: u32) -> &[u8] {
 #[derive(Debug)]
 pub(crate) struct RowGroups {
     table: HashTable<(u64, u32)>,
+    schema: Schema,
     converter: RowConverter,
     /// The distinct keys.
     rows: Rows,
@@ -210,14 +240,29 @@ impl RowGroups {
         let fields = keys.fields().iter().map(|field| SortField::new(field.data_type().clone())).collect();
         let converter = RowConverter::new(fields)?;
         let (rows, batch) = (converter.empty_rows(0, 0), converter.empty_rows(0, 0));
-        Ok(RowGroups { table: HashTable::new(), converter, rows, batch, hashes: Vec::new() })
+        Ok(RowGroups { table: HashTable::new(), schema: keys.clone(), converter, rows, batch, hashes: Vec::new() })
+    }
+
+    /// Encodes and hashes the keys of the batch at hand.
+    fn encode(&mut self, keys: &[ArrayRef], rows: usize) -> Result<()> {
+        let keys = canonical_keys(&relabel_columns(&self.schema, keys.to_vec())?)?;
+        hash_columns(&keys, rows, &mut self.hashes)?;
+        self.batch.clear();
+        Ok(self.converter.append(&mut self.batch, &keys)?)
+    }
+
+    fn find(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
+        self.encode(keys, rows)?;
+        let RowGroups { table, rows, batch, hashes, .. } = self;
+        groups.extend(hashes.iter().zip(batch.iter()).map(|(&hash, key)| {
+            let is_key = |&(other, group): &(u64, u32)| other == hash && rows.row(group as usize) == key;
+            table.find(hash, is_key).map_or(UNKNOWN, |&(_, group)| group as usize)
+        }));
+        Ok(())
     }
 
     fn assign(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
-        let keys = canonical_keys(keys)?;
-        hash_columns(&keys, rows, &mut self.hashes)?;
-        self.batch.clear();
-        self.converter.append(&mut self.batch, &keys)?;
+        self.encode(keys, rows)?;
         let RowGroups { table, rows, batch, hashes, .. } = self;
         groups.extend(hashes.iter().zip(batch.iter()).map(|(&hash, key)| {
             let is_key = |&(other, group): &(u64, u32)| other == hash && rows.row(group as usize) == key;
