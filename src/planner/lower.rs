@@ -1,0 +1,569 @@
+//! Lowers an optimised plan to a topology.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, NullEquality, ScalarValue};
+use datafusion::execution::context::{ExecutionProps, SessionContext};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
+use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Join, LogicalPlan, Operator};
+use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use tidegate_operators::{
+    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, Limit, PartialAggregate,
+    Pipeline, Sort, SortKey, StatefulAggregate, StaticJoin, StaticJoinKind, Union,
+};
+use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SourceSupplier, Topology, TopologyBuilder};
+
+use super::event_time::event_time_of;
+use super::rules::event_times;
+use super::steps::{PlannedStep, physical, schema_of};
+use super::{OutputMode, optimize};
+use crate::analysis::nodes::{self, Deduplicate, Expand, Generate, Watermark};
+use crate::analysis::stream::{StreamFactory, is_streaming, stream_of};
+use crate::analysis::{EventTimeKind, Relation};
+use crate::batch;
+use crate::error::{Error, Result};
+
+/// What a plan is lowered with.
+pub(crate) struct Lowering {
+    pub(crate) mode: OutputMode,
+    /// How many tasks an operator has after an exchange.
+    pub(crate) parallelism: usize,
+    /// For the static tables.
+    pub(crate) context: SessionContext,
+}
+
+/// A topology that lacks only its sink.
+pub(crate) struct Lowered {
+    pub(crate) builder: TopologyBuilder,
+    /// The rows for the sink.
+    pub(crate) input: Input,
+    /// Their columns, under the names that the user sees.
+    pub(crate) schema: SchemaRef,
+    pub(crate) parallelism: usize,
+}
+
+/// Lowers a relation that the rules allow.
+pub(crate) fn lower(name: &str, relation: &Relation, lowering: Lowering) -> Result<Lowered> {
+    let plan = relation.plan.clone().transform_up(|node| evaluate_subqueries(node, &lowering.context))?.data;
+    let plan = optimize::optimize(plan)?;
+    let builder = Topology::builder(name).default_parallelism(lowering.parallelism);
+    let mut planner = Planner { lowering, builder, counts: HashMap::new(), sources: Vec::new() };
+    planner.plan_sources(&plan)?;
+    let mut flow = planner.flow(&plan)?;
+    // The result's columns, in the user's order and under the user's names.
+    let exprs: Vec<Expr> = relation.columns.iter().map(|column| column.expr()).collect();
+    let fields: Vec<Field> = relation.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    if exprs != columns_of(&flow.columns) || *flow.schema != *schema {
+        flow.push(PlannedStep::project(exprs, &flow.columns.clone(), Arc::clone(&schema)));
+    }
+    let flow = planner.materialised(flow)?;
+    Ok(Lowered { builder: planner.builder, input: Input::named(&flow.node), schema, parallelism: flow.parallelism })
+}
+
+fn columns_of(schema: &DFSchema) -> Vec<Expr> {
+    schema.columns().into_iter().map(|column| Expr::Column(Column::new_unqualified(column.name))).collect()
+}
+
+/// Scalar subqueries are over static tables: their value is computed once, when the query starts.
+fn evaluate_subqueries(plan: LogicalPlan, context: &SessionContext) -> datafusion::error::Result<Transformed<LogicalPlan>> {
+    if !is_streaming(&plan) {
+        return Ok(Transformed::no(plan));
+    }
+    plan.map_expressions(|expr| {
+        expr.transform_up(|part| match part {
+            Expr::ScalarSubquery(subquery) if subquery.outer_ref_columns.is_empty() => {
+                let value = scalar_of(subquery.subquery.as_ref().clone(), context);
+                let value = value.map_err(|error| datafusion::error::DataFusionError::External(Box::new(error)))?;
+                Ok(Transformed::yes(Expr::Literal(value, None)))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+    })
+}
+
+fn scalar_of(plan: LogicalPlan, context: &SessionContext) -> Result<ScalarValue> {
+    let data_type = plan.schema().field(0).data_type().clone();
+    let rows: Vec<RecordBatch> = batch::block_on(batch::collect(context.clone(), plan, now_ms()))?;
+    let rows: Vec<RecordBatch> = rows.into_iter().filter(|batch| batch.num_rows() > 0).collect();
+    match rows.as_slice() {
+        [] => Ok(ScalarValue::try_from(&data_type)?),
+        [batch] if batch.num_rows() == 1 => Ok(ScalarValue::try_from_array(batch.column(0), 0)?),
+        _ => Err(Error::analysis("SCALAR_SUBQUERY_TOO_MANY_ROWS", "More than one row returned by a subquery used as an expression.")),
+    }
+}
+
+fn now_ms() -> i64 {
+    let elapsed = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Rows on their way: a node of the topology, and the steps after it that are not yet an operator.
+struct Flow {
+    node: String,
+    /// The columns that the node gives.
+    given: SchemaRef,
+    steps: Vec<PlannedStep>,
+    /// The columns after the steps, by identity.
+    columns: DFSchemaRef,
+    /// The same as tasks pass them on.
+    schema: SchemaRef,
+    parallelism: usize,
+}
+
+impl Flow {
+    fn push(&mut self, step: PlannedStep) {
+        if let Some(schema) = step.schema() {
+            self.schema = Arc::clone(schema);
+        }
+        self.steps.push(step);
+    }
+
+    /// Takes a step that gives the columns of this node.
+    fn with(mut self, step: PlannedStep, columns: &DFSchemaRef) -> Self {
+        self.push(step);
+        self.columns = Arc::clone(columns);
+        self
+    }
+}
+
+/// A source that is read once, whatever the number of scans of it.
+struct PlannedSource {
+    factory: Arc<dyn StreamFactory>,
+    /// The numbers of the columns that some scan needs.
+    projection: Vec<usize>,
+    node: String,
+    schema: SchemaRef,
+}
+
+struct Planner {
+    lowering: Lowering,
+    builder: TopologyBuilder,
+    /// How many nodes of a name there are.
+    counts: HashMap<String, usize>,
+    sources: Vec<PlannedSource>,
+}
+
+impl Planner {
+    /// A name that no other node has: the first one of a kind has its plain name.
+    fn name(&mut self, kind: &str) -> String {
+        let count = self.counts.entry(kind.to_owned()).or_default();
+        *count += 1;
+        if *count == 1 { kind.to_owned() } else { format!("{kind}-{count}") }
+    }
+
+    fn operator(&mut self, kind: &str, inputs: Vec<Input>, supplier: impl OperatorSupplier + 'static, parallelism: usize) -> String {
+        let name = self.name(kind);
+        let _stream = self.builder.operator(name.clone(), inputs, supplier).parallelism(parallelism);
+        name
+    }
+
+    // ---- sources
+
+    /// Declares the sources, each with the columns that its scans need together.
+    fn plan_sources(&mut self, plan: &LogicalPlan) -> Result<()> {
+        let mut found: Vec<(Arc<dyn StreamFactory>, Vec<usize>)> = Vec::new();
+        plan.apply(|node| {
+            if let (Some(stream), LogicalPlan::TableScan(scan)) = (stream_of(node), node) {
+                let all = || (0..stream.factory.schema().fields().len()).collect();
+                let needed: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
+                match found.iter_mut().find(|(own, _)| Arc::ptr_eq(own, &stream.factory)) {
+                    Some((_, columns)) => columns.extend(needed),
+                    None => found.push((stream.factory, needed)),
+                }
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        for (factory, mut projection) in found {
+            projection.sort_unstable();
+            projection.dedup();
+            let kind = factory.name().map_or_else(|| factory.describe(), str::to_owned);
+            let node = self.name(&kind);
+            let supplier = factory.source(&projection)?;
+            let schema = supplier.schema()?;
+            let _stream = self.builder.source(node.clone(), SharedSource(supplier)).parallelism(self.lowering.parallelism);
+            self.sources.push(PlannedSource { factory, projection, node, schema });
+        }
+        Ok(())
+    }
+
+    // ---- nodes
+
+    fn flow(&mut self, plan: &LogicalPlan) -> Result<Flow> {
+        match plan {
+            LogicalPlan::TableScan(_) => self.scan(plan),
+            LogicalPlan::Projection(projection) => {
+                let flow = self.flow(&projection.input)?;
+                let step = PlannedStep::project(projection.expr.clone(), projection.input.schema(), schema_of(&projection.schema));
+                Ok(flow.with(step, &projection.schema))
+            }
+            LogicalPlan::Filter(filter) => {
+                let mut flow = self.flow(&filter.input)?;
+                PlannedStep::filters(&filter.predicate, filter.input.schema()).into_iter().for_each(|step| flow.push(step));
+                Ok(flow)
+            }
+            LogicalPlan::SubqueryAlias(alias) => {
+                let flow = self.flow(&alias.input)?;
+                Ok(Flow { columns: Arc::clone(&alias.schema), ..flow })
+            }
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Join(join) => self.join(join),
+            LogicalPlan::Union(union) => {
+                let nodes = union.inputs.iter().map(|input| self.union_input(input)).collect::<Result<Vec<_>>>()?;
+                let parallelism = nodes.iter().map(|flow| flow.parallelism).max().unwrap_or(1);
+                let inputs = nodes.iter().map(|flow| Input::named(&flow.node)).collect();
+                let node = self.operator("union", inputs, Union, parallelism);
+                Ok(self.node(node, &union.schema, parallelism))
+            }
+            LogicalPlan::Sort(sort) => {
+                let flow = self.flow(&sort.input)?;
+                let key = |key: &datafusion::logical_expr::SortExpr| -> Result<SortKey> {
+                    let expr = physical(&key.expr, sort.input.schema(), 0)?;
+                    Ok(SortKey { expr, descending: !key.asc, nulls_first: key.nulls_first })
+                };
+                let keys = sort.expr.iter().map(key).collect::<Result<Vec<_>>>()?;
+                self.single(flow, "sort", Sort::new(keys).slice(0, sort.fetch), sort.input.schema())
+            }
+            LogicalPlan::Limit(limit) => {
+                let flow = self.flow(&limit.input)?;
+                let (skip, fetch) = (literal_count(limit.skip.as_deref())?.unwrap_or(0), literal_count(limit.fetch.as_deref())?);
+                match (self.lowering.mode, fetch) {
+                    (OutputMode::Complete, _) => self.single(flow, "limit", EpochLimit::new(skip, fetch), limit.input.schema()),
+                    (_, Some(rows)) => self.single(flow, "limit", Limit::new(rows), limit.input.schema()),
+                    (_, None) => Ok(flow),
+                }
+            }
+            LogicalPlan::Extension(_) => self.extension(plan),
+            other => Err(Error::unsupported(format!("{} is not supported in streaming queries", other.display()))),
+        }
+    }
+
+    fn extension(&mut self, plan: &LogicalPlan) -> Result<Flow> {
+        if let Some(generate) = nodes::node::<Generate>(plan) {
+            let flow = self.flow(&generate.input)?;
+            return Ok(flow.with(PlannedStep::generate(generate)?, &generate.schema));
+        }
+        if let Some(expand) = nodes::node::<Expand>(plan) {
+            let flow = self.flow(&expand.input)?;
+            return Ok(flow.with(PlannedStep::expand(expand)?, &expand.schema));
+        }
+        if let Some(watermark) = nodes::node::<Watermark>(plan) {
+            return self.watermark(watermark);
+        }
+        if let Some(node) = nodes::node::<Deduplicate>(plan) {
+            return self.deduplicate(node);
+        }
+        Err(Error::unsupported(format!("{} is not supported in streaming queries", plan.display())))
+    }
+
+    fn scan(&mut self, plan: &LogicalPlan) -> Result<Flow> {
+        let (Some(stream), LogicalPlan::TableScan(scan)) = (stream_of(plan), plan) else {
+            return Err(Error::unsupported("a static table where a stream is needed"));
+        };
+        let source = self.sources.iter().find(|source| Arc::ptr_eq(&source.factory, &stream.factory));
+        let source = source.ok_or_else(|| Error::unsupported("a stream that is no source"))?;
+        let all = || (0..stream.factory.schema().fields().len()).collect();
+        let wanted: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
+        let (node, given) = (source.node.clone(), Arc::clone(&source.schema));
+        let mut flow = Flow {
+            node,
+            schema: Arc::clone(&given),
+            columns: Arc::clone(&scan.projected_schema),
+            steps: Vec::new(),
+            given: Arc::clone(&given),
+            parallelism: self.lowering.parallelism,
+        };
+        if wanted != source.projection {
+            // Another scan needs more columns, or in another order.
+            let input = Arc::new(DFSchema::try_from(Arc::clone(&given))?);
+            let position = |column: &usize| source.projection.iter().position(|own| own == column);
+            let columns = wanted.iter().filter_map(position).map(|at| Expr::Column(Column::new_unqualified(given.field(at).name())));
+            let columns: Vec<Expr> = columns.collect();
+            let schema = schema_of(&scan.projected_schema);
+            flow.push(PlannedStep::project(columns, &input, schema));
+        }
+        Ok(flow)
+    }
+
+    /// A node of the topology that gives the columns of a plan node.
+    fn node(&self, node: String, columns: &DFSchemaRef, parallelism: usize) -> Flow {
+        let schema = schema_of(columns);
+        Flow { node, given: Arc::clone(&schema), steps: Vec::new(), columns: Arc::clone(columns), schema, parallelism }
+    }
+
+    /// An operator of one task that gives the rows that it is given.
+    fn single(&mut self, flow: Flow, kind: &str, supplier: impl OperatorSupplier + 'static, columns: &DFSchemaRef) -> Result<Flow> {
+        let flow = self.materialised(flow)?;
+        let input = self.to_one(&flow);
+        let node = self.operator(kind, vec![input], supplier, 1);
+        Ok(Flow { schema: Arc::clone(&flow.schema), given: flow.schema, ..self.node(node, columns, 1) })
+    }
+
+    /// All rows to one task.
+    fn to_one(&self, flow: &Flow) -> Input {
+        let input = Input::named(&flow.node);
+        if flow.parallelism == 1 { input } else { input.hash(Vec::<String>::new()) }
+    }
+
+    fn union_input(&mut self, input: &LogicalPlan) -> Result<Flow> {
+        let mut flow = self.flow(input)?;
+        let schema = schema_of(input.schema());
+        if flow.steps.is_empty() || *flow.schema != *schema {
+            flow.push(PlannedStep::project(columns_of(input.schema()), input.schema(), schema));
+        }
+        self.materialised(flow)
+    }
+
+    /// Makes an operator of the steps that are not yet one.
+    fn materialised(&mut self, flow: Flow) -> Result<Flow> {
+        if flow.steps.is_empty() {
+            return Ok(flow);
+        }
+        let Flow { node, given, steps, columns, schema, parallelism } = flow;
+        let pipeline = if steps.iter().any(PlannedStep::depends_on_time) {
+            // Built once now, so that what can't be built is refused before the query runs.
+            build_steps(&steps, 0)?;
+            let factory = move |info: EpochInfo| {
+                build_steps(&steps, info.trigger_time_ms).map_err(tidegate_runtime::Error::user)
+            };
+            Pipeline::per_epoch(given, Arc::clone(&schema), Arc::new(factory))
+        } else {
+            Pipeline::new(given, build_steps(&steps, 0)?)
+        };
+        let node = self.operator("pipeline", vec![Input::named(&node)], pipeline, parallelism);
+        Ok(Flow { node, given: Arc::clone(&schema), steps: Vec::new(), columns, schema, parallelism })
+    }
+
+    fn watermark(&mut self, node: &Watermark) -> Result<Flow> {
+        let flow = self.flow(&node.input)?;
+        let flow = self.materialised(flow)?;
+        let column = flow.columns.fields().iter().position(|field| *field.name() == node.column);
+        let column = column.ok_or_else(|| Error::unsupported("a watermark of a column that is not there"))?;
+        let operator = tidegate_operators::Watermark::new(column, node.delay);
+        let name = self.operator("watermark", vec![Input::named(&flow.node)], operator, flow.parallelism);
+        Ok(Flow { node: name, given: Arc::clone(&flow.schema), ..flow })
+    }
+
+    fn deduplicate(&mut self, node: &Deduplicate) -> Result<Flow> {
+        let flow = self.flow(&node.input)?;
+        let flow = self.materialised(flow)?;
+        let keys: Vec<usize> = node.keys.iter().filter_map(|key| flow.columns.fields().iter().position(|field| field.name() == key)).collect();
+        let names: Vec<String> = keys.iter().map(|key| flow.schema.field(*key).name().clone()).collect();
+        let parallelism = self.lowering.parallelism;
+        let operator = tidegate_operators::Deduplicate::new(keys);
+        let name = self.operator("deduplicate", vec![Input::named(&flow.node).hash(names)], operator, parallelism);
+        Ok(Flow { node: name, given: Arc::clone(&flow.schema), parallelism, ..flow })
+    }
+
+    // ---- aggregation
+
+    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Flow> {
+        let flow = self.flow(&aggregate.input)?;
+        let flow = self.materialised(flow)?;
+        let input = aggregate.input.schema();
+        let output = schema_of(&aggregate.schema);
+        let keys = aggregate.group_expr.len();
+        let key = |(expr, field): (&Expr, &Arc<Field>)| Ok((physical(expr, input, 0)?, field.as_ref().clone()));
+        let spec = AggregateSpec {
+            keys: aggregate.group_expr.iter().zip(output.fields()).map(key).collect::<Result<_>>()?,
+            aggregates: aggregate
+                .aggr_expr
+                .iter()
+                .zip(output.fields().iter().skip(keys))
+                .map(|(expr, field)| aggregate_call(expr, input, &flow.schema, field.name()))
+                .collect::<Result<_>>()?,
+        };
+        let emit = self.emit(aggregate)?;
+        let parallelism = if keys == 0 { 1 } else { self.lowering.parallelism };
+        let (node, input) = if flow.parallelism > 1 || parallelism > 1 {
+            let partial = PartialAggregate::new(spec.clone());
+            let node = self.operator("partial", vec![Input::named(&flow.node)], partial, flow.parallelism);
+            (node, AggregateInput::States)
+        } else {
+            (flow.node.clone(), AggregateInput::Rows)
+        };
+        let names: Vec<String> = spec.keys.iter().map(|(_, field)| field.name().clone()).collect();
+        let edge = match input {
+            AggregateInput::States => Input::named(&node).hash(names),
+            AggregateInput::Rows => Input::named(&node),
+        };
+        let node = self.operator("aggregate", vec![edge], StatefulAggregate::new(spec, input, emit), parallelism);
+        Ok(self.node(node, &aggregate.schema, parallelism))
+    }
+
+    /// Which groups an epoch gives, by the output mode and the event time among the keys.
+    fn emit(&self, aggregate: &Aggregate) -> Result<AggregateEmit> {
+        let known = event_times(&aggregate.input);
+        let closing = |(column, key): (usize, &Expr)| {
+            let kind = match event_time_of(key, &known)?.kind {
+                EventTimeKind::Instant => ClosingKind::Instant,
+                EventTimeKind::Window => ClosingKind::WindowEnd,
+            };
+            Some(tidegate_operators::EventTime { column, kind })
+        };
+        let event_time = aggregate.group_expr.iter().enumerate().find_map(closing);
+        match (self.lowering.mode, event_time) {
+            (OutputMode::Complete, _) => Ok(AggregateEmit::All),
+            (OutputMode::Update, event_time) => Ok(AggregateEmit::Changed(event_time)),
+            (OutputMode::Append, Some(event_time)) => Ok(AggregateEmit::Closed(event_time)),
+            (OutputMode::Append, None) => Err(Error::unsupported("an aggregation without event time in append mode")),
+        }
+    }
+
+    // ---- joins
+
+    fn join(&mut self, join: &Join) -> Result<Flow> {
+        let (left_streams, right_streams) = (is_streaming(&join.left), is_streaming(&join.right));
+        if left_streams && right_streams {
+            return Err(Error::unsupported("joins of two streams are not supported yet"));
+        }
+        let kind = match (join.join_type, left_streams) {
+            (JoinType::Inner, _) => StaticJoinKind::Inner,
+            (JoinType::Left, true) | (JoinType::Right, false) => StaticJoinKind::StreamOuter,
+            (JoinType::LeftSemi, true) | (JoinType::RightSemi, false) => StaticJoinKind::StreamSemi,
+            (JoinType::LeftAnti, true) if join.null_aware => StaticJoinKind::NullAwareAnti,
+            (JoinType::LeftAnti, true) | (JoinType::RightAnti, false) => StaticJoinKind::StreamAnti,
+            (other, _) => return Err(Error::unsupported(format!("a {other} join of a stream and a static table"))),
+        };
+        let (stream, table) = if left_streams { (&join.left, &join.right) } else { (&join.right, &join.left) };
+        let flow = self.flow(stream)?;
+        let flow = self.materialised(flow)?;
+        let keys = JoinKeys::of(join, left_streams)?;
+        let both = Arc::new(stream.schema().join(table.schema())?);
+        let build_schema = schema_of(table.schema());
+        let supplier = StaticJoin {
+            build: build_rows(&self.lowering.context, table.as_ref().clone(), &build_schema),
+            build_schema,
+            stream_keys: keys.stream.iter().map(|key| physical(key, stream.schema(), 0)).collect::<Result<_>>()?,
+            build_keys: keys.table.iter().map(|key| physical(key, table.schema(), 0)).collect::<Result<_>>()?,
+            null_equal: keys.null_equal,
+            residual: keys.residual.map(|residual| physical(&residual, &both, 0)).transpose()?,
+            join: kind,
+            build_first: !left_streams,
+        };
+        let node = self.operator("static-join", vec![Input::named(&flow.node)], supplier, flow.parallelism);
+        // Both sides may have columns of the same name: a projection gives each its own.
+        let mut joined = self.node(node, &join.schema, flow.parallelism);
+        let exprs = columns_of(&join.schema);
+        let schema = Arc::clone(&joined.schema);
+        joined.push(PlannedStep::project(exprs, &join.schema, schema));
+        Ok(joined)
+    }
+}
+
+fn build_steps(steps: &[PlannedStep], time_ms: i64) -> Result<Vec<tidegate_operators::Step>> {
+    steps.iter().map(|step| step.build(time_ms)).collect()
+}
+
+fn literal_count(expr: Option<&Expr>) -> Result<Option<usize>> {
+    match expr {
+        None => Ok(None),
+        Some(Expr::Literal(ScalarValue::Int64(Some(count)), _)) => Ok(usize::try_from(*count).ok()),
+        Some(other) => Err(Error::unsupported(format!("the limit {other} is no number"))),
+    }
+}
+
+fn aggregate_call(expr: &Expr, input: &DFSchema, physical_input: &Schema, output: &str) -> Result<AggregateCall> {
+    let props = ExecutionProps::new();
+    let planning = PhysicalPlanningContext::default();
+    let physical_schema = Schema::new(
+        input.fields().iter().zip(physical_input.fields()).map(|(field, _)| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+    );
+    let lowered = LoweredAggregateBuilder::new(expr, input, &physical_schema, &props, &planning).with_name(output).build()?;
+    Ok(AggregateCall { expr: lowered.aggregate, filter: lowered.filter, output: output.to_owned() })
+}
+
+/// The static side of a join, read when a task opens.
+fn build_rows(context: &SessionContext, plan: LogicalPlan, schema: &SchemaRef) -> Arc<tidegate_operators::BuildRows> {
+    let (context, schema) = (context.clone(), Arc::clone(schema));
+    Arc::new(move || {
+        let rows = batch::block_on(batch::collect(context.clone(), plan.clone(), now_ms()));
+        let rows = rows.and_then(|rows| batch::relabel(rows, &schema));
+        rows.map_err(tidegate_runtime::Error::user)
+    })
+}
+
+/// The condition of a join, taken apart.
+struct JoinKeys {
+    stream: Vec<Expr>,
+    table: Vec<Expr>,
+    null_equal: Vec<bool>,
+    residual: Option<Expr>,
+}
+
+impl JoinKeys {
+    fn of(join: &Join, left_streams: bool) -> Result<Self> {
+        let mut keys = JoinKeys { stream: Vec::new(), table: Vec::new(), null_equal: Vec::new(), residual: None };
+        let null_equal = join.null_equality == NullEquality::NullEqualsNull;
+        for (left, right) in &join.on {
+            keys.add(left.clone(), right.clone(), null_equal, left_streams);
+        }
+        let mut rest = Vec::new();
+        for part in join.filter.iter().flat_map(split_conjunction) {
+            match equality(part) {
+                Some((a, b, null_equal)) if is_of(a, join.left.schema()) && is_of(b, join.right.schema()) => {
+                    keys.add(a.clone(), b.clone(), null_equal, left_streams);
+                }
+                Some((a, b, null_equal)) if is_of(b, join.left.schema()) && is_of(a, join.right.schema()) => {
+                    keys.add(b.clone(), a.clone(), null_equal, left_streams);
+                }
+                _ => rest.push(optimize::guard(part.clone())?),
+            }
+        }
+        keys.residual = conjunction(rest);
+        Ok(keys)
+    }
+
+    fn add(&mut self, left: Expr, right: Expr, null_equal: bool, left_streams: bool) {
+        let (stream, table) = if left_streams { (left, right) } else { (right, left) };
+        self.stream.push(stream);
+        self.table.push(table);
+        self.null_equal.push(null_equal);
+    }
+}
+
+/// The sides of an equality, and whether null equals null.
+fn equality(expr: &Expr) -> Option<(&Expr, &Expr, bool)> {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left, right, false)),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::IsNotDistinctFrom, right }) => Some((left, right, true)),
+        Expr::ScalarFunction(function) => match (function.func.name(), function.args.as_slice()) {
+            ("=", [left, right]) => Some((left, right, false)),
+            ("<=>", [left, right]) => Some((left, right, true)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Whether an expression is one of a side: it has columns, and all are of this side.
+fn is_of(expr: &Expr, side: &DFSchema) -> bool {
+    let columns = expr.column_refs();
+    !columns.is_empty() && columns.into_iter().all(|column| side.has_column(column))
+}
+
+/// A source that several plans may share.
+struct SharedSource(Arc<dyn SourceSupplier>);
+
+impl SourceSupplier for SharedSource {
+    fn schema(&self) -> tidegate_runtime::Result<SchemaRef> {
+        self.0.schema()
+    }
+
+    fn supply(&self) -> tidegate_runtime::Result<Box<dyn tidegate_runtime::Source>> {
+        self.0.supply()
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.0.is_replayable()
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
