@@ -1,6 +1,0 @@
-//! Dates, timestamps and intervals.
-
-use crate::function::Function;
-
-/// The functions of this family.
-pub(crate) const FUNCTIONS: &[Function] = &[];
