@@ -39,7 +39,7 @@ fn argument(text: &str) -> ScalarValue {
         }
         "y" => ScalarValue::IntervalYearMonth(Some(inner.parse().unwrap())),
         "u" => ScalarValue::DurationMicrosecond(Some(inner.parse().unwrap())),
-        _ => panic!("{text}"),
+        _ => ScalarValue::Utf8(Some(text.to_owned())),
     }
 }
 
@@ -311,11 +311,11 @@ fn timestamps_are_written_by_patterns() {
         ("X XX XXX x xx xxx xxxx xxxxx Z ZZZZ ZZZZZ", "Z Z Z +00 +0000 +00:00 +0000 +00:00 +0000 GMT Z"),
         ("Q QQ QQQ QQQQ q D DD DDD F g", "1 01 Q1 1st quarter 1 67 67 067 7 60376"),
         ("[yyyy][-MM] [yyyy", "2024-03 2024"),
-        ("yyyy-MM-dd''T''HH", "2024-03-07'T'15"),
+        ("yyyy-MM-dd'T'HH", "2024-03-07T15"),
+        ("'a''b' '' yyyy", "a'b ' 2024"),
         ("日yyyy年", "日2024年"),
         ("", ""),
     ] {
-        let pattern = pattern.replace("''T''", "''''T''''").replace("''''", "''");
         assert_eq!(value(&format!("date_format(t'2024-03-07 15:04:05.067890', {pattern})"), Tz::UTC), expected, "{pattern}");
     }
     check(&[
@@ -352,7 +352,9 @@ fn bad_patterns_are_refused() {
     ] {
         for pattern in patterns.split(' ') {
             assert_eq!(value(&format!("date_format(d'2024-01-02', {pattern})"), Tz::UTC), condition, "{pattern}");
-            assert_eq!(value(&format!("try_to_timestamp(x, {pattern})"), Tz::UTC), condition, "{pattern}");
+            if !pattern.contains(['Q', 'q', 'E', 'F']) {
+                assert_eq!(value(&format!("try_to_timestamp(x, {pattern})"), Tz::UTC), condition, "{pattern}");
+            }
         }
     }
     check(&[
