@@ -1,0 +1,232 @@
+//! Time zones as Java names and applies them.
+
+use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
+use chrono_tz::Tz;
+use datafusion::error::Result;
+
+use super::calendar::MICROS_PER_SECOND;
+use crate::error::spark_error;
+
+/// The ids of three letters that Java knows by convention.
+const SHORT_IDS: [(&str, &str); 28] = [
+    ("ACT", "Australia/Darwin"),
+    ("AET", "Australia/Sydney"),
+    ("AGT", "America/Argentina/Buenos_Aires"),
+    ("ART", "Africa/Cairo"),
+    ("AST", "America/Anchorage"),
+    ("BET", "America/Sao_Paulo"),
+    ("BST", "Asia/Dhaka"),
+    ("CAT", "Africa/Harare"),
+    ("CNT", "America/St_Johns"),
+    ("CST", "America/Chicago"),
+    ("CTT", "Asia/Shanghai"),
+    ("EAT", "Africa/Addis_Ababa"),
+    ("ECT", "Europe/Paris"),
+    ("EST", "-05:00"),
+    ("HST", "-10:00"),
+    ("IET", "America/Indiana/Indianapolis"),
+    ("IST", "Asia/Kolkata"),
+    ("JST", "Asia/Tokyo"),
+    ("MIT", "Pacific/Apia"),
+    ("MST", "-07:00"),
+    ("NET", "Asia/Yerevan"),
+    ("NST", "Pacific/Auckland"),
+    ("PLT", "Asia/Karachi"),
+    ("PNT", "America/Phoenix"),
+    ("PRT", "America/Puerto_Rico"),
+    ("PST", "America/Los_Angeles"),
+    ("SST", "Pacific/Guadalcanal"),
+    ("VST", "Asia/Ho_Chi_Minh"),
+];
+
+/// A time zone: a fixed offset, or the rules of a region.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zone {
+    /// Seconds east of UTC.
+    Fixed(i64),
+    /// A region of the tz database.
+    Region(Tz),
+}
+
+impl From<Tz> for Zone {
+    fn from(tz: Tz) -> Self {
+        match tz {
+            Tz::UTC | Tz::Etc__UTC | Tz::GMT => Zone::Fixed(0),
+            other => Zone::Region(other),
+        }
+    }
+}
+
+impl Zone {
+    pub(crate) const UTC: Zone = Zone::Fixed(0);
+
+    /// The zone of this id: a region, an offset, `UTC+1`, or one of Java's short ids.
+    ///
+    /// # Errors
+    /// `INVALID_TIMEZONE`.
+    pub(crate) fn parse(id: &str) -> Result<Zone> {
+        Zone::find(id).ok_or_else(|| {
+            spark_error(
+                "INVALID_TIMEZONE",
+                format!(
+                    "The timezone: {id} is invalid. The timezone must be either a region-based zone ID or a zone offset. Region IDs \
+                     must have the form 'area/city', such as 'America/Los_Angeles'. Zone offsets must be in the format '(+|-)HH', \
+                     '(+|-)HH:mm’ or '(+|-)HH:mm:ss', e.g '-08' , '+01:00' or '-13:33:33', and must be in the range from -18:00 to \
+                     +18:00. 'Z' and 'UTC' are accepted as synonyms for '+00:00'."
+                ),
+            )
+        })
+    }
+
+    pub(crate) fn find(id: &str) -> Option<Zone> {
+        let id = SHORT_IDS.iter().find(|(short, _)| *short == id).map_or(id, |(_, long)| long);
+        if id == "Z" {
+            return Some(Zone::UTC);
+        }
+        if id.starts_with(['+', '-']) {
+            return parse_offset(id).map(Zone::Fixed);
+        }
+        for prefix in ["UTC", "GMT", "UT"] {
+            match id.strip_prefix(prefix) {
+                Some("") => return Some(Zone::UTC),
+                Some(offset) if offset.starts_with(['+', '-']) => return parse_offset(offset).map(Zone::Fixed),
+                _ => (),
+            }
+        }
+        id.parse::<Tz>().ok().map(Zone::from)
+    }
+
+    /// The offset at an instant, in seconds.
+    pub(crate) fn offset_at(self, instant: i64) -> i64 {
+        match self {
+            Zone::Fixed(seconds) => seconds,
+            Zone::Region(tz) => i64::from(tz.offset_from_utc_datetime(&naive(instant)).fix().local_minus_utc()),
+        }
+    }
+
+    /// The wall clock at an instant.
+    pub(crate) fn to_local(self, instant: i64) -> i64 {
+        instant.saturating_add(self.offset_at(instant) * MICROS_PER_SECOND)
+    }
+
+    /// The instant at which a clock shows this: where it shows it twice, the first; where it skips it, as if it hadn't been put
+    /// forward yet.
+    pub(crate) fn to_instant(self, local: i64) -> i64 {
+        local.saturating_sub(self.offset_of_local(local) * MICROS_PER_SECOND)
+    }
+
+    fn offset_of_local(self, local: i64) -> i64 {
+        let tz = match self {
+            Zone::Fixed(seconds) => return seconds,
+            Zone::Region(tz) => tz,
+        };
+        let mut clock = naive(local);
+        // The longest gap is a whole day (Samoa skipped 2011-12-30).
+        for _ in 0..=26 * 4 {
+            match tz.offset_from_local_datetime(&clock) {
+                MappedLocalTime::Single(offset) | MappedLocalTime::Ambiguous(offset, _) => {
+                    return i64::from(offset.fix().local_minus_utc());
+                }
+                MappedLocalTime::None => clock = clock.checked_sub_signed(TimeDelta::minutes(15)).unwrap_or(clock),
+            }
+        }
+        i64::from(tz.offset_from_utc_datetime(&clock).fix().local_minus_utc())
+    }
+
+    /// The instant `local` in the offset that holds at `near`, if the clock shows it there, else as [`Zone::to_instant`].
+    pub(crate) fn to_instant_near(self, local: i64, near: i64) -> i64 {
+        let offset = self.offset_at(near);
+        let instant = local.saturating_sub(offset * MICROS_PER_SECOND);
+        if self.offset_at(instant) == offset { instant } else { self.to_instant(local) }
+    }
+}
+
+/// As chrono counts; what it can't count lies outside of all rules, so the nearest it can count has the same offset.
+fn naive(micros: i64) -> NaiveDateTime {
+    // About the years -260000 to 260000: a margin for the offset.
+    const LIMIT: i64 = 8_200_000_000_000 * MICROS_PER_SECOND;
+    DateTime::from_timestamp_micros(micros.clamp(-LIMIT, LIMIT)).unwrap_or_default().naive_utc()
+}
+
+/// `+h`, `+hh`, `+hh:mm`, `+hhmm`, `+hh:mm:ss`, `+hhmmss`, or (as Spark allows) `+h:m`, as seconds.
+fn parse_offset(text: &str) -> Option<i64> {
+    let sign = if text.starts_with('-') { -1 } else { 1 };
+    let digits = text.get(1..)?;
+    let parts: Vec<&str> = if digits.contains(':') {
+        digits.split(':').collect()
+    } else {
+        match digits.len() {
+            1 | 2 => vec![digits],
+            4 => vec![digits.get(..2)?, digits.get(2..)?],
+            6 => vec![digits.get(..2)?, digits.get(2..4)?, digits.get(4..)?],
+            _ => return None,
+        }
+    };
+    let number = |part: &&str| {
+        let sound = (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
+        sound.then(|| part.parse::<i64>().ok()).flatten()
+    };
+    let numbers = parts.iter().map(number).collect::<Option<Vec<i64>>>()?;
+    let seconds = match numbers.as_slice() {
+        [hours] => hours * 3600,
+        [hours, minutes] if *minutes < 60 => hours * 3600 + minutes * 60,
+        [hours, minutes, seconds] if *minutes < 60 && *seconds < 60 => hours * 3600 + minutes * 60 + seconds,
+        _ => return None,
+    };
+    (seconds <= 18 * 3600).then_some(sign * seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::datetime::calendar::{Date, MICROS_PER_HOUR, MICROS_PER_MINUTE, local_micros};
+
+    fn at(year: i64, month: i64, day: i64, hour: i64, minute: i64) -> i64 {
+        local_micros(Date { year, month, day }.days(), hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE).unwrap()
+    }
+
+    #[test]
+    fn ids_are_those_of_java() {
+        let summer = at(2021, 7, 1, 0, 0);
+        for (id, minutes) in [
+            ("CST", -300),
+            ("IST", 330),
+            ("HST", -600),
+            ("MST", -420),
+            ("BST", 360),
+            ("ACT", 570),
+            ("CET", 120),
+            ("UT", 0),
+            ("Zulu", 0),
+            ("GMT0", 0),
+            ("Etc/GMT+3", -180),
+            ("+05", 300),
+            ("-08:30", -510),
+            ("+0530", 330),
+            ("UTC+5", 300),
+            ("UT+5", 300),
+            ("+2", 120),
+            ("+1:5", 65),
+            ("UTC+01:30", 90),
+            ("Z", 0),
+            ("EST5EDT", -240),
+        ] {
+            assert_eq!(Zone::parse(id).unwrap().offset_at(summer), minutes * 60, "{id}");
+        }
+        for id in ["foo", "", "+19:00", "america/new_york", "utc", "EDT", "+530", "+05:60", "z"] {
+            assert!(Zone::parse(id).is_err(), "{id}");
+        }
+    }
+
+    #[test]
+    fn gaps_move_forward_and_overlaps_take_the_first() {
+        let zone = Zone::parse("America/New_York").unwrap();
+        assert_eq!(zone.to_instant(at(2021, 3, 14, 2, 30)), at(2021, 3, 14, 7, 30));
+        assert_eq!(zone.to_instant(at(2021, 11, 7, 1, 30)), at(2021, 11, 7, 5, 30));
+        let samoa = Zone::parse("Pacific/Apia").unwrap();
+        assert_eq!(samoa.to_local(samoa.to_instant(at(2011, 12, 30, 12, 0))), at(2011, 12, 31, 12, 0));
+        for zone in [zone, samoa] {
+            assert_eq!(zone.to_instant(zone.to_local(i64::MAX / 2)), i64::MAX / 2);
+        }
+    }
+}
