@@ -7,7 +7,7 @@
 //! - [`text`]: everything to text; `java_float`: digits of floating-point numbers.
 
 mod java_float;
-mod number;
+pub(crate) mod number;
 pub mod parse;
 pub mod text;
 pub mod time;

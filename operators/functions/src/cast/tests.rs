@@ -144,7 +144,7 @@ fn only_casts_that_can_fail_are_fallible() {
         ("bigint", "decimal(19,0)", false),
         ("int", "decimal(10,2)", true),
         ("decimal(5,2)", "decimal(5,1)", false),
-        ("decimal(5,2)", "decimal(4,1)", false),
+        ("decimal(5,2)", "decimal(4,1)", true),
         ("decimal(5,2)", "decimal(3,1)", true),
         ("decimal(5,2)", "int", false),
         ("decimal(5,2)", "tinyint", true),
@@ -329,6 +329,10 @@ fn floating_point_numbers_are_written_as_in_java() {
         ("123.456", "123.456"),
         ("0.05", "0.05"),
         ("1152921504606846976", "1.15292150460684698E18"),
+        ("4611686018427387904", "4.6116860184273879E18"),
+        ("144115188075855872", "1.44115188075855872E17"),
+        ("123456789012345680", "1.2345678901234568E17"),
+        ("1e18", "1.0E18"),
     ] {
         assert_eq!(through(text, "double", CastMode::Ansi), expected, "{text}");
     }
@@ -341,6 +345,9 @@ fn floating_point_numbers_are_written_as_in_java() {
         ("9.999999E-4", "9.999999E-4"),
         ("1.17549435E-38", "1.17549435E-38"),
         ("33554432", "3.3554432E7"),
+        ("1e15", "9.9999999E14"),
+        ("4.0E18", "3.99999994E18"),
+        ("1.1e12", "1.1E12"),
         ("0.1", "0.1"),
         ("1e10", "1.0E10"),
     ] {

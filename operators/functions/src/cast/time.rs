@@ -142,6 +142,17 @@ pub fn local_to_utc(local: i64, zone: Tz) -> Option<i64> {
     local.checked_sub(i64::from(offset.local_minus_utc()) * SECOND)
 }
 
+/// As [`local_to_utc`]; where clocks show `local` twice, the instant whose offset is the one at `near`.
+pub fn local_to_utc_near(local: i64, zone: Tz, near: i64) -> Option<i64> {
+    if zone != Tz::UTC
+        && let MappedLocalTime::Ambiguous(_, later) = zone.offset_from_local_datetime(&naive(local))
+        && later.fix() == zone.offset_from_utc_datetime(&naive(near)).fix()
+    {
+        return local.checked_sub(i64::from(later.fix().local_minus_utc()) * SECOND);
+    }
+    local_to_utc(local, zone)
+}
+
 /// Days since 1970 of a date of the Gregorian calendar; `None` if there is no such date.
 pub fn days_from_civil(year: i64, month: u32, day: u32) -> Option<i64> {
     if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) {
