@@ -14,14 +14,8 @@ use crate::types::structure;
 /// An aggregate over distinct rows. A cell keeps them, in the order in which they came.
 pub(super) struct Distinct<A> {
     inner: Arc<A>,
-    codec: Arc<Codec>,
+    codec: Codec,
     row_type: DataType,
-}
-
-impl<A> Clone for Distinct<A> {
-    fn clone(&self) -> Self {
-        Distinct { inner: Arc::clone(&self.inner), codec: Arc::clone(&self.codec), row_type: self.row_type.clone() }
-    }
 }
 
 fn row_type(args: &[DataType]) -> DataType {
@@ -36,7 +30,7 @@ pub(super) fn state_type(args: &[DataType]) -> DataType {
 impl<A> Distinct<A> {
     pub(super) fn new(inner: Arc<A>, args: &[DataType]) -> Result<Self> {
         let row_type = row_type(args);
-        Ok(Distinct { inner, codec: Arc::new(Codec::new(&row_type)?), row_type })
+        Ok(Distinct { inner, codec: Codec::new(&row_type)?, row_type })
     }
 }
 

@@ -108,44 +108,42 @@ trait Maker: Send + Sync {
 
 struct Shared<A>(Arc<A>);
 
+fn one<A: Aggregate>(aggregate: &Arc<A>) -> Box<dyn Accumulator> {
+    Box::new(One { aggregate: Arc::clone(aggregate), cell: [A::Cell::default()], zeros: Vec::new(), kept: 0 })
+}
+
+fn many<A: Aggregate>(aggregate: &Arc<A>) -> Box<dyn GroupsAccumulator> {
+    Box::new(Many { aggregate: Arc::clone(aggregate), cells: Vec::new(), kept: 0 })
+}
+
 impl<A: Aggregate> Maker for Shared<A> {
     fn one(&self) -> Box<dyn Accumulator> {
-        Box::new(One { aggregate: Arc::clone(&self.0), cell: [A::Cell::default()], zeros: Vec::new(), kept: 0 })
+        one(&self.0)
     }
 
     fn many(&self) -> Box<dyn GroupsAccumulator> {
-        Box::new(Many { aggregate: Arc::clone(&self.0), cells: Vec::new(), kept: 0 })
+        many(&self.0)
     }
 
     fn distinct(&self, args: &[DataType]) -> Result<Arc<dyn Maker>> {
-        Ok(Arc::new(Erased(Distinct::new(Arc::clone(&self.0), args)?)))
+        Ok(Arc::new(SharedDistinct(Arc::new(Distinct::new(Arc::clone(&self.0), args)?))))
     }
 }
 
 /// `Distinct` under [`Maker`]: a type of its own, or `distinct` would nest types without end.
-struct Erased<A>(Distinct<A>);
+struct SharedDistinct<A>(Arc<Distinct<A>>);
 
-impl<A: Aggregate> Maker for Erased<A> {
+impl<A: Aggregate> Maker for SharedDistinct<A> {
     fn one(&self) -> Box<dyn Accumulator> {
-        Shared(Arc::new(self.0.clone())).one_of()
+        one(&self.0)
     }
 
     fn many(&self) -> Box<dyn GroupsAccumulator> {
-        Shared(Arc::new(self.0.clone())).many_of()
+        many(&self.0)
     }
 
     fn distinct(&self, _args: &[DataType]) -> Result<Arc<dyn Maker>> {
-        Ok(Arc::new(Erased(self.0.clone())))
-    }
-}
-
-impl<A: Aggregate> Shared<A> {
-    fn one_of(&self) -> Box<dyn Accumulator> {
-        Box::new(One { aggregate: Arc::clone(&self.0), cell: [A::Cell::default()], zeros: Vec::new(), kept: 0 })
-    }
-
-    fn many_of(&self) -> Box<dyn GroupsAccumulator> {
-        Box::new(Many { aggregate: Arc::clone(&self.0), cells: Vec::new(), kept: 0 })
+        Ok(Arc::new(SharedDistinct(Arc::clone(&self.0))))
     }
 }
 
@@ -172,26 +170,23 @@ impl<A: Aggregate> fmt::Debug for One<A> {
 }
 
 impl<A: Aggregate> One<A> {
-    fn groups(&mut self, rows: usize) -> &[usize] {
-        if self.zeros.len() < rows {
-            self.zeros.resize(rows, 0);
-        }
-        &self.zeros[..rows]
+    /// Makes `zeros` cover the rows of a batch; gives their number.
+    fn begin(&mut self, columns: &[ArrayRef]) -> usize {
+        let rows = columns.first().map_or(0, |array| array.len());
+        self.kept += kept_bytes::<A>(columns);
+        self.zeros.resize(self.zeros.len().max(rows), 0);
+        rows
     }
 }
 
 impl<A: Aggregate> Accumulator for One<A> {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.kept += kept_bytes::<A>(values);
-        self.groups(values.first().map_or(0, |array| array.len()));
-        let rows = values.first().map_or(0, |array| array.len());
+        let rows = self.begin(values);
         self.aggregate.update(&mut self.cell, values, &self.zeros[..rows])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.kept += kept_bytes::<A>(states);
-        let rows = states.first().map_or(0, |array| array.len());
-        self.groups(rows);
+        let rows = self.begin(states);
         self.aggregate.merge(&mut self.cell, states, &self.zeros[..rows])
     }
 

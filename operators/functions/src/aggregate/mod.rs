@@ -8,6 +8,10 @@ mod distinct;
 mod extremes;
 mod fold;
 mod groups;
+mod keep;
+mod moments;
+mod percentiles;
+mod sketch;
 mod sums;
 mod values;
 
@@ -65,6 +69,36 @@ pub(crate) const FUNCTIONS: &[AggregateFunction] = &[
     function(&["bit_and"], Arity::exactly(1), extremes::bit_and),
     function(&["bit_or"], Arity::exactly(1), extremes::bit_or),
     function(&["bit_xor"], Arity::exactly(1), extremes::bit_xor),
+    function(&["first", "first_value", "any_value"], Arity::between(1, 2), keep::first),
+    function(&["last", "last_value"], Arity::between(1, 2), keep::last),
+    function(&["collect_list", "array_agg"], Arity::exactly(1), keep::collect_list),
+    function(&["collect_set"], Arity::exactly(1), keep::collect_set),
+    function(&["mode"], Arity::between(1, 3), keep::mode),
+    function(&["listagg", "string_agg"], Arity::between(1, 2), keep::listagg),
+    function(&["approx_count_distinct"], Arity::between(1, 2), sketch::approx_count_distinct),
+    function(&["percentile"], Arity::between(2, 3), percentiles::percentile),
+    function(&["median"], Arity::exactly(1), percentiles::median),
+    function(&["percentile_cont"], Arity::between(2, 3), percentiles::percentile_cont),
+    function(&["percentile_disc"], Arity::between(2, 3), percentiles::percentile_disc),
+    function(&["percentile_approx", "approx_percentile"], Arity::between(2, 3), percentiles::percentile_approx),
+    function(&["stddev", "stddev_samp", "std"], Arity::exactly(1), moments::stddev_samp),
+    function(&["stddev_pop"], Arity::exactly(1), moments::stddev_pop),
+    function(&["variance", "var_samp"], Arity::exactly(1), moments::var_samp),
+    function(&["var_pop"], Arity::exactly(1), moments::var_pop),
+    function(&["skewness"], Arity::exactly(1), moments::skewness),
+    function(&["kurtosis"], Arity::exactly(1), moments::kurtosis),
+    function(&["corr"], Arity::exactly(2), moments::corr),
+    function(&["covar_pop"], Arity::exactly(2), moments::covar_pop),
+    function(&["covar_samp"], Arity::exactly(2), moments::covar_samp),
+    function(&["regr_count"], Arity::exactly(2), moments::regr_count),
+    function(&["regr_slope"], Arity::exactly(2), moments::regr_slope),
+    function(&["regr_intercept"], Arity::exactly(2), moments::regr_intercept),
+    function(&["regr_r2"], Arity::exactly(2), moments::regr_r2),
+    function(&["regr_avgx"], Arity::exactly(2), moments::regr_avgx),
+    function(&["regr_avgy"], Arity::exactly(2), moments::regr_avgy),
+    function(&["regr_sxx"], Arity::exactly(2), moments::regr_sxx),
+    function(&["regr_sxy"], Arity::exactly(2), moments::regr_sxy),
+    function(&["regr_syy"], Arity::exactly(2), moments::regr_syy),
 ];
 
 const fn function(
