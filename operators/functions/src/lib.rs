@@ -7,6 +7,7 @@
 //! - [`coercion`]: which casts Spark inserts by itself;
 //! - [`function`]: the contract of a scalar function: what it takes, what it gives, and its kernel;
 //! - [`cast`], and one module for each family of functions;
+//! - [`generator`]: functions that give several rows for one;
 //! - [`aggregate`]: aggregate functions, whose state can be stored and merged;
 //! - [`error`]: Spark's error conditions.
 //!
@@ -25,6 +26,7 @@ pub mod cast;
 pub mod comparison;
 pub mod conditional;
 pub mod datetime;
+pub mod generator;
 pub mod hash;
 pub mod higher_order;
 pub mod json;

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use crate::aggregate::{self, AggregateFunction};
 use crate::function::Function;
+use crate::generator::{self};
 use crate::higher_order::{self, HigherOrder};
 use crate::{arithmetic, array, comparison, conditional, datetime, hash, json, map, math, misc, regex, string, structs};
 
@@ -27,6 +28,10 @@ static SCALAR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
     families.into_iter().flatten().flat_map(|function| function.names.iter().map(|name| (*name, *function))).collect()
 });
 
+static GENERATOR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
+    generator::FUNCTIONS.iter().flat_map(|function| function.names.iter().map(|name| (*name, *function))).collect()
+});
+
 static HIGHER_ORDER: LazyLock<HashMap<&'static str, HigherOrder>> = LazyLock::new(|| {
     higher_order::FUNCTIONS.iter().flat_map(|function| function.names.iter().map(|name| (*name, *function))).collect()
 });
@@ -40,6 +45,11 @@ pub fn scalar(name: &str) -> Option<Function> {
     SCALAR.get(name).copied()
 }
 
+/// The function of this name (in lower case) that gives an array of rows: see [`crate::generator`].
+pub fn generator(name: &str) -> Option<Function> {
+    GENERATOR.get(name).copied()
+}
+
 /// The function of this name that takes lambdas.
 pub fn higher_order(name: &str) -> Option<HigherOrder> {
     HIGHER_ORDER.get(name).copied()
@@ -50,9 +60,10 @@ pub fn aggregate(name: &str) -> Option<AggregateFunction> {
     AGGREGATE.get(name).copied()
 }
 
-/// The names of all functions, sorted: scalar ones, those with lambdas, aggregates.
+/// The names of all functions, sorted: scalar ones, generators, those with lambdas, aggregates.
 pub fn names() -> Vec<&'static str> {
-    let mut names: Vec<&str> = SCALAR.keys().chain(HIGHER_ORDER.keys()).chain(AGGREGATE.keys()).copied().collect();
+    let mut names: Vec<&str> =
+        SCALAR.keys().chain(GENERATOR.keys()).chain(HIGHER_ORDER.keys()).chain(AGGREGATE.keys()).copied().collect();
     names.sort_unstable();
     names.dedup();
     names

@@ -1,6 +1,0 @@
-//! JSON text and values.
-
-use crate::function::Function;
-
-/// The functions of this family.
-pub(crate) const FUNCTIONS: &[Function] = &[];
