@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use indicatif::{ProgressBar, ProgressStyle};
-use tidegate::connectors::{FileSink, TextFileSource};
+use tidegate::connectors::{FileSink, FileSource};
 use tidegate::operators::{FlatMap, KeyedAggregate};
 use tidegate::prelude::*;
 
@@ -62,7 +62,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn topology(arguments: &Arguments) -> Result<Topology> {
-    let files = TextFileSource::new(&arguments.input).max_files_per_trigger(arguments.max_files_per_trigger);
+    let files = FileSource::text(&arguments.input).max_files_per_trigger(arguments.max_files_per_trigger);
     let mut t = Topology::builder("file-word-count").default_parallelism(arguments.parallelism);
     let lines = t.source("lines", files);
     let words =

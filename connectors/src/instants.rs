@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::array::ArrayRef;
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema};
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::Result;
 
 /// The batch with every instant, also in nested columns, moved to the offset `+00:00`.
@@ -16,7 +16,8 @@ pub(crate) fn in_utc(batch: &RecordBatch) -> Result<RecordBatch> {
     let fields: Vec<FieldRef> = batch.schema_ref().fields().iter().map(utc_field).collect();
     let columns = batch.columns().iter().zip(&fields).map(|(column, field)| in_utc_column(column, field.data_type()));
     let columns = columns.collect::<Result<Vec<ArrayRef>>>()?;
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
 }
 
 fn in_utc_column(column: &ArrayRef, target: &DataType) -> Result<ArrayRef> {

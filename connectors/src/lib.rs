@@ -5,7 +5,7 @@
 //!
 //! | connector | after a failure |
 //! | --- | --- |
-//! | [`TextFileSource`]: the lines of a directory's files | the same files are read again, or the query fails |
+//! | [`FileSource`]: text, JSON, CSV and Parquet files | the same files are read again, or the query fails |
 //! | [`SocketSource`]: lines from a TCP server | lines may be lost: for trying things out |
 //! | [`RateSource`]: numbers by the clock | the same numbers again |
 //! | [`MemoryStream`]: rows that the program adds | the same rows again, within the process |
@@ -29,7 +29,7 @@ mod socket;
 mod testing;
 
 pub use console::ConsoleSink;
-pub use file::{FileSink, TextFileSource};
+pub use file::{FileSink, FileSource, ParseMode};
 pub use memory::{MemorySink, MemoryStream};
 pub use rate::RateSource;
 pub use socket::SocketSource;

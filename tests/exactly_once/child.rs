@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use tidegate::connectors::{FileSink, TextFileSource};
+use tidegate::connectors::{FileSink, FileSource};
 use tidegate::operators::{FlatMap, KeyedAggregate};
 use tidegate::prelude::*;
 use tidegate::runtime::{CheckpointOptions, failpoint};
@@ -83,7 +83,7 @@ fn run_as_child() {
 /// Files → words → count, parallelism as told → files. One file in each epoch.
 fn topology(input: PathBuf, output: PathBuf, parallelism: usize) -> Result<Topology> {
     let mut t = Topology::builder("exactly-once").default_parallelism(parallelism);
-    let lines = t.source("lines", TextFileSource::new(input).max_files_per_trigger(1).split_bytes(512));
+    let lines = t.source("lines", FileSource::text(input).max_files_per_trigger(1).split_bytes(512));
     let words =
         t.operator("split", [lines], FlatMap::strings("value", "word", |line, words| words.extend(line.split_whitespace())));
     let count = KeyedAggregate::new(["word"]).count("count").epoch_column("epoch");

@@ -1,7 +1,7 @@
-//! Cuts blocks of bytes into lines: the pure part of the text reader.
+//! Cuts blocks of bytes into lines: the pure part of the readers of line formats.
 //!
 //! Text goes from the block straight into the buffer of the batch that is being built, a line that spans blocks too; nothing is
-//! copied twice, and UTF-8 is checked once for a whole batch.
+//! copied twice, and where lines become a column of text, UTF-8 is checked once for a whole batch.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -60,7 +60,7 @@ impl LineCutter {
     pub(crate) fn take<E: From<LineError>>(
         &mut self,
         block: &[u8],
-        full: &mut impl FnMut(ArrayRef) -> Result<(), E>,
+        full: &mut impl FnMut(Lines) -> Result<(), E>,
     ) -> Result<(), E> {
         let mut rest = block;
         while !rest.is_empty() && !self.is_done() {
@@ -79,7 +79,7 @@ impl LineCutter {
     }
 
     /// The file ends here: a last line without a newline counts if it is not empty.
-    pub(crate) fn finish<E: From<LineError>>(&mut self, full: &mut impl FnMut(ArrayRef) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn finish<E: From<LineError>>(&mut self, full: &mut impl FnMut(Lines) -> Result<(), E>) -> Result<(), E> {
         if !self.skipping && !self.is_done() && self.batch.open_line_len() > 0 {
             self.drop_byte_order_mark();
             // As in Spark, a file of nothing but a byte order mark has no line.
@@ -100,7 +100,7 @@ impl LineCutter {
         if self.batch.open_line_len() > self.max_line_bytes.saturating_add(slack) { Err(self.too_long()) } else { Ok(()) }
     }
 
-    fn end_line<E: From<LineError>>(&mut self, full: &mut impl FnMut(ArrayRef) -> Result<(), E>) -> Result<(), E> {
+    fn end_line<E: From<LineError>>(&mut self, full: &mut impl FnMut(Lines) -> Result<(), E>) -> Result<(), E> {
         if self.skipping {
             self.skipping = false;
         } else {
@@ -130,9 +130,9 @@ impl LineCutter {
         }
     }
 
-    fn flush<E: From<LineError>>(&mut self, full: &mut impl FnMut(ArrayRef) -> Result<(), E>) -> Result<(), E> {
-        match self.batch.take()? {
-            Some(column) => full(column),
+    fn flush<E: From<LineError>>(&mut self, full: &mut impl FnMut(Lines) -> Result<(), E>) -> Result<(), E> {
+        match self.batch.take() {
+            Some(lines) => full(lines),
             None => Ok(()),
         }
     }
@@ -176,22 +176,48 @@ impl LineBatch {
         self.ends.len() >= TARGET_BATCH_ROWS || self.text.len() >= TARGET_BATCH_BYTES
     }
 
-    /// The closed lines as a column. There must be no open line.
-    fn take(&mut self) -> Result<Option<ArrayRef>, LineError> {
+    /// The closed lines. There must be no open line.
+    fn take(&mut self) -> Option<Lines> {
         if self.ends.is_empty() {
-            return Ok(None);
+            return None;
         }
+        // The next batch is likely as large as this one.
+        let next = LineBatch {
+            text: Vec::with_capacity(self.text.len()),
+            ends: Vec::with_capacity(self.ends.len()),
+            starts_in_file: Vec::with_capacity(self.ends.len()),
+        };
+        let LineBatch { text, ends, starts_in_file } = std::mem::replace(self, next);
+        Some(Lines { text, ends, starts_in_file })
+    }
+}
+
+/// Whole lines, at least one, without their ends.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    text: Vec<u8>,
+    ends: Vec<i32>,
+    starts_in_file: Vec<u64>,
+}
+
+impl Lines {
+    /// Each line, and where in the file it began.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (u64, &[u8])> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        let lines = starts.zip(&self.ends).map(|(start, end)| &self.text[start as usize..*end as usize]);
+        self.starts_in_file.iter().copied().zip(lines)
+    }
+
+    /// The lines as a column of text.
+    pub(crate) fn into_column(self) -> Result<ArrayRef, LineError> {
         if let Some(at) = self.first_invalid_byte() {
             return Err(LineError::InvalidUtf8 { at });
         }
-        // The next batch is likely as large as this one.
-        let next = Vec::with_capacity(self.text.len());
-        let text = Buffer::from_vec(std::mem::replace(&mut self.text, next));
-        let offsets: Vec<i32> = std::iter::once(0).chain(self.ends.drain(..)).collect();
-        let invalid = LineError::InvalidUtf8 { at: self.starts_in_file[0] };
-        self.starts_in_file.clear();
+        let invalid = LineError::InvalidUtf8 { at: self.starts_in_file.first().copied().unwrap_or_default() };
+        let offsets: Vec<i32> = std::iter::once(0).chain(self.ends).collect();
+        let text = Buffer::from_vec(self.text);
         let column = StringArray::try_new(OffsetBuffer::new(ScalarBuffer::from(offsets)), text, None).map_err(|_| invalid)?;
-        Ok(Some(Arc::new(column)))
+        Ok(Arc::new(column))
     }
 
     fn first_invalid_byte(&self) -> Option<u64> {
@@ -201,11 +227,7 @@ impl LineBatch {
         if text.is_ok_and(|text| self.ends.iter().all(|end| text.is_char_boundary(*end as usize))) {
             return None;
         }
-        let mut start = 0;
-        self.ends.iter().zip(&self.starts_in_file).find_map(|(end, in_file)| {
-            let line = &self.text[std::mem::replace(&mut start, *end as usize)..*end as usize];
-            std::str::from_utf8(line).err().map(|e| in_file + e.valid_up_to() as u64)
-        })
+        self.iter().find_map(|(in_file, line)| std::str::from_utf8(line).err().map(|e| in_file + e.valid_up_to() as u64))
     }
 }
 
@@ -221,7 +243,8 @@ mod tests {
         let len = content.len() as u64;
         for start in (0..len).step_by(split as usize) {
             let mut cutter = LineCutter::new(start..len.min(start + split), max);
-            let mut full = |column: ArrayRef| {
+            let mut full = |batch: Lines| {
+                let column = batch.into_column()?;
                 lines.extend(column.as_string::<i32>().iter().map(|line| line.unwrap().to_owned()));
                 Ok::<_, LineError>(())
             };
@@ -279,8 +302,8 @@ mod tests {
         let content = "\n".repeat(2 * TARGET_BATCH_ROWS + 1);
         let mut sizes = Vec::new();
         let mut cutter = LineCutter::new(0..content.len() as u64, 100);
-        let mut full = |column: ArrayRef| {
-            sizes.push(column.len());
+        let mut full = |lines: Lines| {
+            sizes.push(lines.into_column()?.len());
             Ok::<_, LineError>(())
         };
         cutter.take(content.as_bytes(), &mut full).unwrap();

@@ -1,6 +1,5 @@
-//! Which files of a directory have not been planned yet.
+//! The visible files of a directory.
 
-use std::collections::HashSet;
 use std::fs::{DirEntry, Metadata};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -37,28 +36,34 @@ impl FileState {
     }
 }
 
-/// All visible files of `dir` whose names are not in `seen`, oldest first. Costs one system call for each file that is not seen.
-pub(crate) fn unseen_files(dir: &Path, seen: &HashSet<String>) -> Result<Vec<FileState>> {
+/// All visible files of `dir` whose names `wanted` accepts, oldest first. Costs one system call for each of these.
+pub(crate) fn list_files(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileState>> {
     let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(Error::io("list", dir))? {
-        let entry = entry.map_err(Error::io("list", dir))?;
-        files.extend(unseen_file(&entry, seen)?);
+    for name in visible_names(dir)? {
+        if wanted(&name) {
+            files.extend(file_state(dir, name)?);
+        }
     }
     files.sort_unstable();
     Ok(files)
 }
 
-fn unseen_file(entry: &DirEntry, seen: &HashSet<String>) -> Result<Option<FileState>> {
-    let Some(name) = visible_name(entry)? else { return Ok(None) };
-    if seen.contains(&name) || entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-        return Ok(None);
-    }
+/// The names in `dir` that are not hidden.
+pub(crate) fn visible_names(dir: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
+    let names = entries.map(|entry| visible_name(&entry.map_err(Error::io("list", dir))?));
+    names.filter_map(Result::transpose).collect()
+}
+
+/// The file of this path below `dir`; `None` if there is none, or it is a directory.
+pub(crate) fn file_state(dir: &Path, path: String) -> Result<Option<FileState>> {
+    let full = dir.join(&path);
     // Follows symbolic links, which `DirEntry::metadata` does not.
-    match std::fs::metadata(entry.path()).and_then(|metadata| Ok((metadata.is_file(), FileState::new(name, &metadata)?))) {
+    match std::fs::metadata(&full).and_then(|metadata| Ok((metadata.is_file(), FileState::new(path, &metadata)?))) {
         Ok((is_file, state)) => Ok(is_file.then_some(state)),
         // Moved away between the listing and this look.
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(Error::io("read the length of", entry.path())(error)),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(Error::io("read the length of", full)(error)),
     }
 }
 
@@ -89,7 +94,7 @@ mod tests {
             file.set_modified(time).unwrap();
         }
         std::fs::create_dir(dir.path().join("sub")).unwrap();
-        let files = unseen_files(dir.path(), &HashSet::from(["seen".to_owned()])).unwrap();
+        let files = list_files(dir.path(), &|name| name != "seen").unwrap();
         assert_eq!(files.iter().map(|f| f.path.as_str()).collect::<Vec<_>>(), ["old", "a", "b"]);
     }
 
@@ -100,7 +105,7 @@ mod tests {
         std::os::unix::fs::symlink("nowhere", dir.path().join("dangling")).unwrap();
         std::fs::write(dir.path().join(".real"), "x").unwrap();
         std::os::unix::fs::symlink(".real", dir.path().join("link")).unwrap();
-        let files = unseen_files(dir.path(), &HashSet::new()).unwrap();
+        let files = list_files(dir.path(), &|_| true).unwrap();
         assert_eq!(files.iter().map(|f| (f.path.as_str(), f.len)).collect::<Vec<_>>(), [("link", 1)]);
     }
 
@@ -110,6 +115,6 @@ mod tests {
         use std::os::unix::ffi::OsStrExt;
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join(std::ffi::OsStr::from_bytes(b"a\xff")), "x").unwrap();
-        assert!(unseen_files(dir.path(), &HashSet::new()).unwrap_err().to_string().contains("is not UTF-8"));
+        assert!(list_files(dir.path(), &|_| true).unwrap_err().to_string().contains("is not UTF-8"));
     }
 }

@@ -1,4 +1,4 @@
-//! Tests of the text file source through the runtime's traits.
+//! Tests of the file source through the runtime's traits.
 
 use std::fs::File;
 use std::time::SystemTime;
@@ -26,16 +26,16 @@ impl Inbox {
         File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
     }
 
-    fn config(&self) -> TextFileSource {
-        TextFileSource::new(self.dir.path())
+    fn config(&self) -> FileSource {
+        FileSource::text(self.dir.path())
     }
 }
 
-fn open(config: &TextFileSource) -> Box<dyn Source> {
+fn open(config: &FileSource) -> Box<dyn Source> {
     reopen(config, None, Vec::new())
 }
 
-fn reopen(config: &TextFileSource, offset: Option<Offset>, journal: Vec<JournalEntry>) -> Box<dyn Source> {
+fn reopen(config: &FileSource, offset: Option<Offset>, journal: Vec<JournalEntry>) -> Box<dyn Source> {
     let mut source = config.supply().unwrap();
     source.open(source_context(offset, journal)).unwrap();
     source
@@ -84,7 +84,7 @@ fn limits_by_files_and_bytes_and_none_for_all() {
     for name in ["a", "b", "c", "d", "e"] {
         inbox.put(name, "12345678\n");
     }
-    let names = |config: TextFileSource, limit| {
+    let names = |config: FileSource, limit| {
         let mut source = open(&config);
         let (mut from, mut sizes) = (None, Vec::new());
         while let Some(end) = source.latest_offset(from.as_ref(), limit).unwrap() {
@@ -196,11 +196,43 @@ fn empty_files_are_planned_once_and_give_nothing() {
 
 #[test]
 fn wrong_settings_and_directories_are_refused() {
-    let config = TextFileSource::new("no-such-directory");
+    let config = FileSource::text("no-such-directory");
     let error = config.supply().unwrap().open(source_context(None, Vec::new())).unwrap_err().to_string();
     assert!(error.contains("no-such-directory") && error.contains("create the directory"), "{error}");
     assert!(matches!(config.clone().max_files_per_trigger(0).supply(), Err(Error::InvalidArgument(_))));
     assert!(matches!(config.clone().max_line_bytes(0).supply(), Err(Error::InvalidArgument(_))));
     let both = config.max_files_per_trigger(1).max_bytes_per_trigger(1).supply();
     assert!(both.err().unwrap().to_string().contains("can't be both set"));
+}
+
+#[test]
+fn the_newest_first_if_it_is_asked_for() {
+    let mut inbox = Inbox::new();
+    inbox.put("a", "1");
+    inbox.put("b", "2");
+    let mut source = open(&inbox.config().max_files_per_trigger(1).latest_first(true));
+    let (first, _) = plan(&mut *source, None).unwrap();
+    assert_eq!(strings(&read(&mut *source, &first).unwrap()), ["2"]);
+    inbox.put("c", "3");
+    let (second, _) = plan(&mut *source, Some(first.end)).unwrap();
+    assert_eq!(strings(&read(&mut *source, &second).unwrap()), ["3"]);
+    let (third, _) = plan(&mut *source, Some(second.end)).unwrap();
+    assert_eq!(strings(&read(&mut *source, &third).unwrap()), ["1"]);
+}
+
+#[test]
+fn files_by_pattern_and_one_file() {
+    let mut inbox = Inbox::new();
+    inbox.put("a.txt", "1");
+    inbox.put("b.log", "2");
+    let mut source = open(&FileSource::text(inbox.dir.path().join("*.{txt,csv}")));
+    let (first, _) = plan(&mut *source, None).unwrap();
+    assert_eq!(strings(&read(&mut *source, &first).unwrap()), ["1"]);
+    inbox.put("c.csv", "3");
+    let (second, _) = plan(&mut *source, Some(first.end)).unwrap();
+    assert_eq!(strings(&read(&mut *source, &second).unwrap()), ["3"]);
+    let mut source = open(&FileSource::text(inbox.dir.path().join("b.log")));
+    let (first, _) = plan(&mut *source, None).unwrap();
+    assert_eq!(strings(&read(&mut *source, &first).unwrap()), ["2"]);
+    assert_eq!(plan(&mut *source, Some(first.end)), None);
 }
