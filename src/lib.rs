@@ -1,22 +1,47 @@
 //! Tidegate: Structured Streaming for Rust, as an embedded, actor-based dataflow runtime.
 //!
-//! This crate is the front door. Today it offers the runtime's level: a [`Topology`](prelude::Topology) of sources, operators and
-//! sinks, run by a [`Query`](prelude::Query) with exactly-once epochs.
+//! A query over an unbounded table is written as if it were one over a static table, in SQL or with [`DataFrame`]s, and runs
+//! incrementally in this process, with exactly-once epochs. The model and the vocabulary are those of Apache Spark's Structured
+//! Streaming.
 //!
-//! - [`runtime`]: topologies, the traits of sources, operators and sinks, state, checkpoints;
-//! - [`operators`]: map, filter, flat-map, union, keyed aggregates;
-//! - [`connectors`]: sources and sinks.
+//! - [`Session`]: where queries begin; [`DataFrame`], [`Dataset`], [`Column`] and [`functions`]: how they are written;
+//!   [`StreamingQuery`]: how they run;
+//! - [`runtime`]: the level below: topologies of your own, the traits of sources, operators and sinks, state, checkpoints;
+//! - [`operators`] and [`connectors`]: what topologies are made of.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
 
 mod analysis;
+mod batch;
+mod catalog;
+mod column;
+mod dataframe;
+mod dataset;
 mod error;
 mod expr;
+pub mod functions;
+mod options;
+mod planner;
+mod reader;
+mod session;
+mod show;
 mod sql;
+mod streams;
+mod writer;
 
+pub use column::{Column, Literal, SortColumn};
+pub use dataframe::{DataFrame, GroupedData};
+pub use dataset::{Dataset, KeyValue, KeyValueGroups, Row};
 pub use error::{Error, Result};
+pub use planner::OutputMode;
+pub use reader::{DataFrameReader, DataStreamReader, DeclaredSchema};
+pub use session::{Session, SessionBuilder};
+pub use streams::{StreamingQuery, StreamingQueryManager};
+pub use writer::{DataFrameWriter, DataStreamWriter};
+
 pub use tidegate_connectors as connectors;
 pub use tidegate_operators as operators;
 pub use tidegate_runtime as runtime;
+pub use tidegate_runtime::{RestartStrategy, Trigger};
 
 /// What almost every program with a topology needs.
 pub mod prelude {

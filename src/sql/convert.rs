@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator, UnaryOperator, Value};
-use tidegate_functions::datetime::{parse_interval, parse_interval_literal};
+use tidegate_functions::datetime::parse_interval_literal;
 use tidegate_functions::types::{self, parse as parse_type};
 
 use crate::error::{Error, Result};
@@ -299,7 +299,7 @@ fn typed_literal(type_name: &str, text: &str) -> Result<Expr> {
         "timestamp" | "timestamp_ltz" => types::timestamp(),
         "timestamp_ntz" => types::TIMESTAMP_NTZ,
         "x" => return Ok(Expr::Literal(ScalarValue::Binary(Some(binary_literal(text)?)))),
-        "interval" => return interval_text(text),
+        "interval" => return Ok(Expr::Literal(parse_interval_literal(text, None, None)?)),
         other => {
             return Err(Error::analysis(
                 "UNSUPPORTED_TYPED_LITERAL",
@@ -317,33 +317,16 @@ fn typed_literal(type_name: &str, text: &str) -> Result<Expr> {
 fn interval_literal(interval: &ast::Interval) -> Result<Expr> {
     let text = scalar_text(&interval.value);
     let unit = |field: &Option<ast::DateTimeField>| field.as_ref().map(|field| field.to_string().to_lowercase());
-    match (text, unit(&interval.leading_field), unit(&interval.last_field)) {
-        (Some(text), Some(from), to) if to.is_some() => Ok(Expr::Literal(parse_interval_literal(&text, &from, to.as_deref())?)),
-        (Some(text), Some(unit), _) => interval_text(&format!("{text} {unit}")),
-        (Some(text), None, _) => interval_text(&text),
-        (None, Some(unit), None) => {
+    let (from, to) = (unit(&interval.leading_field), unit(&interval.last_field));
+    match (text, from) {
+        (Some(text), from) => Ok(Expr::Literal(parse_interval_literal(&text, from.as_deref(), to.as_deref())?)),
+        (None, Some(unit)) => {
             // A computed amount: the unit's interval times the amount.
-            let one = interval_text(&format!("1 {unit}"))?;
+            let one = Expr::Literal(parse_interval_literal("1", Some(&unit), None)?);
             Ok(Expr::call("*", vec![one, expression(&interval.value)?]))
         }
-        _ => Err(Error::analysis("CANNOT_PARSE_INTERVAL", format!("Unable to parse '{interval}'."))),
+        (None, None) => Err(Error::analysis("CANNOT_PARSE_INTERVAL", format!("Unable to parse '{interval}'."))),
     }
-}
-
-/// An interval of either kind by its text; one that mixes months and days is not supported.
-fn interval_text(text: &str) -> Result<Expr> {
-    let interval = parse_interval(text)?;
-    let micros = i64::from(interval.days).checked_mul(86_400_000_000).and_then(|days| days.checked_add(interval.micros));
-    Ok(Expr::Literal(match (interval.months, micros) {
-        (0, Some(micros)) => ScalarValue::DurationMicrosecond(Some(micros)),
-        (months, Some(0)) => ScalarValue::IntervalYearMonth(Some(months)),
-        _ => {
-            return Err(Error::analysis(
-                "UNSUPPORTED_FEATURE.MIXED_INTERVAL",
-                format!("the interval '{text}' mixes months with days: add them one after the other"),
-            ));
-        }
-    }))
 }
 
 /// The text of a literal string or number.

@@ -68,8 +68,3 @@ pub fn names() -> Vec<&'static str> {
     names.dedup();
     names
 }
-
-/// The generator of this name.
-pub fn generator(_name: &str) -> Option<Function> {
-    None
-}

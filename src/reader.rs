@@ -1,0 +1,618 @@
+//! Reading data: what is there ([`DataFrameReader`]), and what comes ([`DataStreamReader`]).
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::prelude::ParquetReadOptions;
+use tidegate_connectors::{FileSource, MemoryStream, ParseMode, RateSource, SocketSource};
+use tidegate_functions::types;
+use tidegate_runtime::{
+    EpochInfo, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Source, SourceContext, SourceOutput, SourceReader, SourceSupplier, Split,
+    Wake,
+};
+
+use crate::analysis::stream::StreamFactory;
+use crate::batch;
+use crate::catalog::{relation_of, rows_relation, stream_relation};
+use crate::dataframe::DataFrame;
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::session::Session;
+
+/// The columns that a user declares: as SQL writes them, or as Arrow has them.
+#[derive(Debug, Clone)]
+pub struct DeclaredSchema(Result<SchemaRef>);
+
+impl From<&str> for DeclaredSchema {
+    fn from(ddl: &str) -> Self {
+        DeclaredSchema(types::parse_schema(ddl).map(|fields| Arc::new(Schema::new(fields))).map_err(Error::from))
+    }
+}
+
+impl From<SchemaRef> for DeclaredSchema {
+    fn from(schema: SchemaRef) -> Self {
+        let field = |field: &Arc<Field>| {
+            let data_type = types::canonical(field.data_type());
+            let data_type = data_type.ok_or_else(|| Error::analysis("UNSUPPORTED_DATATYPE", format!("no SQL type stands for {}", field.data_type())))?;
+            Ok(Field::new(field.name(), data_type, true))
+        };
+        DeclaredSchema(schema.fields().iter().map(field).collect::<Result<Vec<_>>>().map(|fields| Arc::new(Schema::new(fields))))
+    }
+}
+
+impl From<Schema> for DeclaredSchema {
+    fn from(schema: Schema) -> Self {
+        DeclaredSchema::from(Arc::new(schema))
+    }
+}
+
+/// A file source with the options that are Spark's.
+fn file_source(format: &str, path: &str, schema: Option<SchemaRef>, options: &Options) -> Result<(FileSource, SchemaRef)> {
+    let text = || Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
+    let schema = match (format, schema) {
+        ("text", None) => text(),
+        ("text", Some(schema)) if schema.fields().len() == 1 && *schema.field(0).data_type() == DataType::Utf8 => schema,
+        ("text", Some(_)) => return Err(Error::analysis("INVALID_SCHEMA", "Text files have one column of strings")),
+        (_, Some(schema)) => schema,
+        (_, None) => {
+            let message = format!("Schema must be specified when creating a streaming source DataFrame of {format} files: call .schema(\"name STRING, …\")");
+            return Err(Error::Streaming(message));
+        }
+    };
+    let source = match format {
+        "text" => FileSource::text(path),
+        "json" => FileSource::json(path, Arc::clone(&schema)),
+        "csv" => FileSource::csv(path, Arc::clone(&schema)).header(options.parsed("header")?.unwrap_or(false)),
+        _ => FileSource::parquet(path, Arc::clone(&schema)),
+    };
+    Ok((with_file_options(source, format, options)?, schema))
+}
+
+fn with_file_options(mut source: FileSource, format: &str, options: &Options) -> Result<FileSource> {
+    if let Some(files) = options.positive("maxFilesPerTrigger")? {
+        source = source.max_files_per_trigger(files);
+    }
+    if let Some(bytes) = options.positive("maxBytesPerTrigger")? {
+        source = source.max_bytes_per_trigger(bytes as u64);
+    }
+    if let Some(latest_first) = options.parsed("latestFirst")? {
+        source = source.latest_first(latest_first);
+    }
+    if let Some(glob) = options.get("pathGlobFilter") {
+        source = source.path_glob_filter(glob);
+    }
+    if let Some(mode) = options.get("mode") {
+        source = source.mode(match mode.to_uppercase().as_str() {
+            "PERMISSIVE" => ParseMode::Permissive,
+            "DROPMALFORMED" => ParseMode::DropMalformed,
+            "FAILFAST" => ParseMode::FailFast,
+            _ => return Err(Error::analysis("INVALID_OPTION", format!("Invalid value '{mode}' for option 'mode': PERMISSIVE, DROPMALFORMED or FAILFAST"))),
+        });
+    }
+    if let Some(column) = options.get("columnNameOfCorruptRecord") {
+        source = source.column_name_of_corrupt_record(column);
+    }
+    if format == "csv" {
+        let byte = |name: &str, other: &str| match options.get(name).or_else(|| options.get(other)) {
+            None => Ok(None),
+            Some(text) => match text.as_bytes() {
+                [byte] => Ok(Some(*byte)),
+                _ => Err(Error::analysis("INVALID_OPTION", format!("Invalid value '{text}' for option '{name}': one character"))),
+            },
+        };
+        if let Some(separator) = byte("sep", "delimiter")? {
+            source = source.separator(separator);
+        }
+        if let Some(quote) = byte("quote", "quote")? {
+            source = source.quote(quote);
+        }
+        if let Some(escape) = byte("escape", "escape")? {
+            source = source.escape(escape);
+        }
+        if let Some(null) = options.get("nullValue") {
+            source = source.null_value(null);
+        }
+    }
+    Ok(source)
+}
+
+/// Reads data as it comes. Names of formats and options are Spark's.
+///
+/// ```no_run
+/// # fn main() -> Result<(), tidegate::Error> {
+/// let session = tidegate::Session::builder().build()?;
+/// let lines = session.read_stream().format("socket").option("host", "localhost").option("port", 9999).load()?;
+/// let orders = session.read_stream().schema("id BIGINT, price DECIMAL(10,2), at TIMESTAMP").json("/data/orders")?;
+/// # drop((lines, orders));
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct DataStreamReader {
+    session: Session,
+    format: String,
+    schema: Option<DeclaredSchema>,
+    options: Options,
+}
+
+impl DataStreamReader {
+    pub(crate) fn new(session: Session) -> Self {
+        DataStreamReader { session, format: "parquet".to_owned(), schema: None, options: Options::default() }
+    }
+
+    /// `rate`, `rate-micro-batch`, `socket`, `json`, `csv`, `parquet` or `text`.
+    pub fn format(mut self, format: &str) -> Self {
+        self.format = format.to_lowercase();
+        self
+    }
+
+    /// The columns, as SQL writes them (`"id BIGINT, name STRING"`) or as an Arrow schema.
+    pub fn schema(mut self, schema: impl Into<DeclaredSchema>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// An option of the format. Case does not count; an option that the format does not have is ignored.
+    pub fn option(mut self, name: &str, value: impl ToString) -> Self {
+        self.options.set(name, value);
+        self
+    }
+
+    /// Several options.
+    pub fn options(mut self, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        for (name, value) in options {
+            self.options.set(name.as_ref(), value);
+        }
+        self
+    }
+
+    /// The stream.
+    ///
+    /// # Errors
+    /// When the format is unknown or an option is missing or can't be used; the message names it.
+    pub fn load(self) -> Result<DataFrame> {
+        let name = self.options.get("name").map(str::to_owned);
+        let supplier: Arc<dyn SourceSupplier> = match self.format.as_str() {
+            "rate" => Arc::new(self.rate()?),
+            "socket" => Arc::new(self.socket()?),
+            "text" | "json" | "csv" | "parquet" => {
+                let path = self.options.required("path", &format!("the {} source", self.format))?.to_owned();
+                return self.files(&path);
+            }
+            other => {
+                let message = format!("Failed to find the data source: {other}. Known are rate, socket, json, csv, parquet and text.");
+                return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
+            }
+        };
+        self.session.stream_of(name, supplier)
+    }
+
+    /// The lines of text files, each file that appears in `path` once.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn text(self, path: &str) -> Result<DataFrame> {
+        self.format("text").files(path)
+    }
+
+    /// JSON files of one value a line.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); also without a schema.
+    pub fn json(self, path: &str) -> Result<DataFrame> {
+        self.format("json").files(path)
+    }
+
+    /// CSV files.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); also without a schema.
+    pub fn csv(self, path: &str) -> Result<DataFrame> {
+        self.format("csv").files(path)
+    }
+
+    /// Parquet files.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load); also without a schema.
+    pub fn parquet(self, path: &str) -> Result<DataFrame> {
+        self.format("parquet").files(path)
+    }
+
+    /// The stream that this name stands for.
+    ///
+    /// # Errors
+    /// When there is none, or it is a static table.
+    pub fn table(self, name: &str) -> Result<DataFrame> {
+        let frame = self.session.table(name)?;
+        if frame.is_streaming() { Ok(frame) } else { Err(Error::unsupported(format!("`{name}` is a static table: read it with session.table()"))) }
+    }
+
+    fn files(self, path: &str) -> Result<DataFrame> {
+        let schema = self.schema.map(|schema| schema.0).transpose()?;
+        let (source, schema) = file_source(&self.format, path, schema, &self.options)?;
+        let name = self.options.get("name").map(str::to_owned);
+        let relation = stream_relation(Arc::new(FileStream { source, schema, name }))?;
+        Ok(self.session.frame(relation))
+    }
+
+    fn rate(&self) -> Result<RateSource> {
+        let mut source = RateSource::new();
+        if let Some(rows) = self.options.parsed::<i64>("rowsPerSecond")? {
+            source = source.rows_per_second(rows);
+        }
+        if let Some(text) = self.options.get("rampUpTime") {
+            let interval = tidegate_functions::datetime::parse_interval(text)?;
+            source = source.ramp_up_seconds(interval.micros / 1_000_000);
+        }
+        if let Some(partitions) = self.options.positive("numPartitions")? {
+            source = source.num_partitions(partitions);
+        }
+        Ok(source)
+    }
+
+    fn socket(&self) -> Result<SocketSource> {
+        let host = self.options.required("host", "the socket source")?;
+        self.options.required("port", "the socket source")?;
+        let port: u16 = self.options.parsed("port")?.unwrap_or_default();
+        Ok(SocketSource::new(host, port).include_timestamp(self.options.parsed("includeTimestamp")?.unwrap_or(false)))
+    }
+}
+
+impl Session {
+    /// A stream of the rows that the program adds to the [`MemoryStream`].
+    ///
+    /// # Errors
+    /// When a column has a type that no SQL type stands for.
+    pub fn memory_stream(&self, schema: impl Into<DeclaredSchema>) -> Result<(MemoryStream, DataFrame)> {
+        let stream = MemoryStream::new(schema.into().0?);
+        let frame = self.stream_of(Some("memory".to_owned()), Arc::new(stream.clone()))?;
+        Ok((stream, frame))
+    }
+
+    /// A stream from a source of your own. Checkpoints know it by its name.
+    ///
+    /// # Errors
+    /// When the source has no columns, or one of a type that no SQL type stands for.
+    pub fn read_stream_from(&self, name: &str, source: impl SourceSupplier + 'static) -> Result<DataFrame> {
+        self.stream_of(Some(name.to_owned()), Arc::new(source))
+    }
+
+    fn stream_of(&self, name: Option<String>, supplier: Arc<dyn SourceSupplier>) -> Result<DataFrame> {
+        let schema = supplier.schema()?;
+        let relation = stream_relation(Arc::new(SupplierStream { supplier, schema, name }))?;
+        Ok(self.frame(relation))
+    }
+}
+
+/// A stream of files, which read only the columns that are needed.
+#[derive(Debug)]
+struct FileStream {
+    source: FileSource,
+    schema: SchemaRef,
+    name: Option<String>,
+}
+
+impl StreamFactory for FileStream {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn source(&self, projection: &[usize]) -> Result<Arc<dyn SourceSupplier>> {
+        let names: Vec<&String> = projection.iter().map(|index| self.schema.field(*index).name()).collect();
+        Ok(Arc::new(self.source.clone().projection(names)))
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn describe(&self) -> String {
+        self.source.describe()
+    }
+}
+
+/// A stream of any source, whose other columns are dropped as they come.
+struct SupplierStream {
+    supplier: Arc<dyn SourceSupplier>,
+    schema: SchemaRef,
+    name: Option<String>,
+}
+
+impl std::fmt::Debug for SupplierStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SupplierStream").field("describe", &self.supplier.describe()).finish_non_exhaustive()
+    }
+}
+
+impl StreamFactory for SupplierStream {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn source(&self, projection: &[usize]) -> Result<Arc<dyn SourceSupplier>> {
+        let schema = Arc::new(self.schema.project(projection)?);
+        let projection = projection.to_vec();
+        let map = move |batch: RecordBatch, _: EpochInfo| Ok(vec![batch.project(&projection)?]);
+        Ok(Arc::new(MappedSource { inner: Arc::clone(&self.supplier), schema, map: Arc::new(map) }))
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.name.as_deref()
+    }
+
+    fn describe(&self) -> String {
+        self.supplier.describe()
+    }
+}
+
+/// What is done to each batch of a source, on the source's own thread.
+pub(crate) type MapBatch = dyn Fn(RecordBatch, EpochInfo) -> tidegate_runtime::Result<Vec<RecordBatch>> + Send + Sync;
+
+/// A source whose batches go through a function before they leave its task.
+pub(crate) struct MappedSource {
+    pub(crate) inner: Arc<dyn SourceSupplier>,
+    pub(crate) schema: SchemaRef,
+    pub(crate) map: Arc<MapBatch>,
+}
+
+impl SourceSupplier for MappedSource {
+    fn schema(&self) -> tidegate_runtime::Result<SchemaRef> {
+        Ok(Arc::clone(&self.schema))
+    }
+
+    fn supply(&self) -> tidegate_runtime::Result<Box<dyn Source>> {
+        Ok(Box::new(Mapped { inner: self.inner.supply()?, map: Arc::clone(&self.map) }))
+    }
+
+    fn is_replayable(&self) -> bool {
+        self.inner.is_replayable()
+    }
+
+    fn describe(&self) -> String {
+        self.inner.describe()
+    }
+}
+
+struct Mapped {
+    inner: Box<dyn Source>,
+    map: Arc<MapBatch>,
+}
+
+impl Source for Mapped {
+    fn open(&mut self, context: SourceContext) -> tidegate_runtime::Result<()> {
+        self.inner.open(context)
+    }
+
+    fn latest_offset(
+        &mut self,
+        from: Option<&tidegate_runtime::Offset>,
+        limit: ReadLimit,
+    ) -> tidegate_runtime::Result<Option<tidegate_runtime::Offset>> {
+        self.inner.latest_offset(from, limit)
+    }
+
+    fn journal(&mut self, range: &OffsetRange) -> tidegate_runtime::Result<Option<Vec<u8>>> {
+        self.inner.journal(range)
+    }
+
+    fn splits(&mut self, range: &OffsetRange) -> tidegate_runtime::Result<Vec<Split>> {
+        self.inner.splits(range)
+    }
+
+    fn reader(&mut self, subtask: usize) -> tidegate_runtime::Result<Box<dyn SourceReader>> {
+        Ok(Box::new(MappedReader { inner: self.inner.reader(subtask)?, map: Arc::clone(&self.map) }))
+    }
+
+    fn commit(&mut self, end: &tidegate_runtime::Offset) -> tidegate_runtime::Result<()> {
+        self.inner.commit(end)
+    }
+
+    fn freeze(&mut self) -> tidegate_runtime::Result<()> {
+        self.inner.freeze()
+    }
+
+    fn is_finished(&self) -> bool {
+        self.inner.is_finished()
+    }
+
+    fn wake(&self) -> Wake {
+        self.inner.wake()
+    }
+}
+
+struct MappedReader {
+    inner: Box<dyn SourceReader>,
+    map: Arc<MapBatch>,
+}
+
+impl SourceReader for MappedReader {
+    fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> tidegate_runtime::Result<()> {
+        let (map, epoch) = (Arc::clone(&self.map), out.epoch());
+        let mut emit = |batch: RecordBatch| {
+            map(batch, epoch)?.into_iter().filter(|batch| batch.num_rows() > 0).try_for_each(|batch| out.emit(batch))
+        };
+        self.inner.read(split, &mut SourceOutput::new(epoch, &mut emit))
+    }
+}
+
+/// Reads data that is there.
+///
+/// ```no_run
+/// # fn main() -> Result<(), tidegate::Error> {
+/// let session = tidegate::Session::builder().build()?;
+/// let campaigns = session.read().parquet("/data/campaigns")?;
+/// campaigns.show()?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct DataFrameReader {
+    session: Session,
+    format: String,
+    schema: Option<DeclaredSchema>,
+    options: Options,
+}
+
+impl DataFrameReader {
+    pub(crate) fn new(session: Session) -> Self {
+        DataFrameReader { session, format: "parquet".to_owned(), schema: None, options: Options::default() }
+    }
+
+    /// `json`, `csv`, `parquet` or `text`.
+    pub fn format(mut self, format: &str) -> Self {
+        self.format = format.to_lowercase();
+        self
+    }
+
+    /// The columns, as SQL writes them or as an Arrow schema. Parquet files know their own.
+    pub fn schema(mut self, schema: impl Into<DeclaredSchema>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// An option of the format. Case does not count.
+    pub fn option(mut self, name: &str, value: impl ToString) -> Self {
+        self.options.set(name, value);
+        self
+    }
+
+    /// The files of a directory, or one file.
+    ///
+    /// # Errors
+    /// When they can't be read, or have no columns that are known.
+    pub fn load(self, path: &str) -> Result<DataFrame> {
+        match self.format.as_str() {
+            "parquet" => self.parquet_files(path),
+            "json" | "csv" | "text" => self.files(path),
+            other => {
+                let message = format!("Failed to find the data source: {other}. Known are json, csv, parquet and text.");
+                Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message))
+            }
+        }
+    }
+
+    /// The lines of text files.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn text(self, path: &str) -> Result<DataFrame> {
+        self.format("text").load(path)
+    }
+
+    /// JSON files of one value a line.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn json(self, path: &str) -> Result<DataFrame> {
+        self.format("json").load(path)
+    }
+
+    /// CSV files.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn csv(self, path: &str) -> Result<DataFrame> {
+        self.format("csv").load(path)
+    }
+
+    /// Parquet files.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parquet(self, path: &str) -> Result<DataFrame> {
+        self.format("parquet").load(path)
+    }
+
+    /// The table, view or stream of this name.
+    ///
+    /// # Errors
+    /// `TABLE_OR_VIEW_NOT_FOUND`.
+    pub fn table(self, name: &str) -> Result<DataFrame> {
+        self.session.table(name)
+    }
+
+    fn parquet_files(self, path: &str) -> Result<DataFrame> {
+        if !std::path::Path::new(path).exists() {
+            return Err(path_not_found(path));
+        }
+        let (context, path) = (self.session.batch().clone(), path.to_owned());
+        let provider = batch::block_on(async move {
+            let frame = context.read_parquet(path, ParquetReadOptions::default()).await?;
+            Ok(frame.into_view())
+        })?;
+        let frame = self.session.frame(relation_of("parquet", provider)?);
+        match self.schema.map(|schema| schema.0).transpose()? {
+            None => Ok(frame),
+            Some(schema) => Ok(frame.select(schema.fields().iter().map(|field| crate::functions::col(field.name()).cast(&types::name(field.data_type()))))),
+        }
+    }
+
+    /// Reads with the readers of the streaming source, so that a batch sees what a stream would.
+    fn files(self, path: &str) -> Result<DataFrame> {
+        if !std::path::Path::new(path).exists() {
+            return Err(path_not_found(path));
+        }
+        let schema = match self.schema.clone().map(|schema| schema.0).transpose()? {
+            None if self.format == "json" => Some(inferred_json(path)?),
+            given => given,
+        };
+        let (source, schema) = file_source(&self.format, path, schema, &self.options)?;
+        Ok(self.session.frame(rows_relation(Arc::clone(&schema), read_all(&source, self.session.parallelism())?)?))
+    }
+}
+
+fn path_not_found(path: &str) -> Error {
+    Error::analysis("PATH_NOT_FOUND", format!("Path does not exist: {path}."))
+}
+
+/// The columns of JSON files, by their first thousand lines.
+fn inferred_json(path: &str) -> Result<SchemaRef> {
+    let unreadable = |error: std::io::Error| Error::analysis("FAILED_READ_FILE", format!("Encountered error while reading file {path}: {error}"));
+    let mut files = Vec::new();
+    if std::path::Path::new(path).is_dir() {
+        for entry in std::fs::read_dir(path).map_err(unreadable)? {
+            let file = entry.map_err(unreadable)?.path();
+            let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']));
+            files.extend((!hidden && file.is_file()).then_some(file));
+        }
+    } else {
+        files.push(path.into());
+    }
+    let mut schema = Schema::empty();
+    for file in files {
+        let reader = std::io::BufReader::new(std::fs::File::open(&file).map_err(unreadable)?);
+        let (inferred, _) = arrow::json::reader::infer_json_schema(reader, Some(1_000))?;
+        schema = Schema::try_merge([schema, inferred])?;
+    }
+    DeclaredSchema::from(schema).0
+}
+
+/// All rows of a source that is there.
+fn read_all(supplier: &dyn SourceSupplier, parallelism: usize) -> Result<Vec<RecordBatch>> {
+    let mut source = supplier.supply()?;
+    source.open(SourceContext {
+        node: NodeId::new("batch"),
+        query: QueryId::random(),
+        parallelism,
+        offset: None,
+        journal: Vec::new(),
+        notifier: Notifier::ignored(),
+    })?;
+    let Some(end) = source.latest_offset(None, ReadLimit::All)? else { return Ok(Vec::new()) };
+    let range = OffsetRange { start: None, end };
+    let mut reader = source.reader(0)?;
+    let mut batches = Vec::new();
+    for split in source.splits(&range)? {
+        let mut keep = |batch: RecordBatch| {
+            batches.push(batch);
+            Ok(())
+        };
+        let info = EpochInfo { epoch: tidegate_runtime::Epoch::FIRST, trigger_time_ms: crate::dataframe::now_ms(), watermark: None, late_watermark: None };
+        reader.read(&split, &mut SourceOutput::new(info, &mut keep))?;
+    }
+    Ok(batches)
+}

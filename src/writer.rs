@@ -1,0 +1,388 @@
+//! Writing results: a batch at once ([`DataFrameWriter`]), a stream epoch by epoch ([`DataStreamWriter`]).
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate_connectors::{ConsoleSink, FileSink, MemorySink};
+use tidegate_functions::datetime::parse_interval;
+use tidegate_runtime::{Query, RestartStrategy, Sink, SinkSupplier, Topology, Trigger};
+
+use crate::catalog::{MemoryTable, relation_of};
+use crate::dataframe::{DataFrame, user_schema};
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::planner::{Lowering, OutputMode, lower, rules};
+use crate::streams::StreamingQuery;
+
+/// Writes a stream. Names of formats and options are Spark's.
+///
+/// ```
+/// use tidegate::{OutputMode, Session};
+///
+/// let session = Session::builder().build()?;
+/// let (input, words) = session.memory_stream("word STRING")?;
+/// words.create_or_replace_temp_view("words")?;
+/// let counts = session.sql("SELECT word, count(*) AS n FROM words GROUP BY word")?;
+/// let query = counts.write_stream().format("memory").query_name("counts").output_mode(OutputMode::Complete).start()?;
+/// # use std::sync::Arc;
+/// # use arrow::array::{ArrayRef, StringArray, RecordBatch};
+/// # let rows = RecordBatch::try_from_iter_with_nullable([("word", Arc::new(StringArray::from(vec!["tide", "tide"])) as ArrayRef, true)])?;
+/// input.add_data(rows).map_err(Arc::new)?;
+/// query.process_all_available()?;
+/// assert_eq!(session.table("counts")?.count()?, 1);
+/// query.stop()?;
+/// # Ok::<(), tidegate::Error>(())
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct DataStreamWriter {
+    frame: DataFrame,
+    target: Target,
+    mode: OutputMode,
+    trigger: Result<Trigger>,
+    name: Option<String>,
+    checkpoint: Option<PathBuf>,
+    restart: RestartStrategy,
+    options: Options,
+}
+
+/// Where the rows go.
+#[derive(Clone)]
+enum Target {
+    /// A format by its name.
+    Format(String),
+    /// A sink that is there already.
+    Sink(Arc<dyn SinkSupplier>),
+}
+
+impl DataStreamWriter {
+    pub(crate) fn new(frame: DataFrame) -> Self {
+        DataStreamWriter {
+            frame,
+            target: Target::Format("parquet".to_owned()),
+            mode: OutputMode::default(),
+            trigger: Ok(Trigger::default()),
+            name: None,
+            checkpoint: None,
+            restart: RestartStrategy::None,
+            options: Options::default(),
+        }
+    }
+
+    /// `console`, `memory`, `noop`, or files: `parquet`, `json`, `csv`, `text`.
+    pub fn format(mut self, format: &str) -> Self {
+        self.target = Target::Format(format.to_lowercase());
+        self
+    }
+
+    /// A sink of your own.
+    pub fn sink(mut self, sink: impl SinkSupplier + 'static) -> Self {
+        self.target = Target::Sink(Arc::new(sink));
+        self
+    }
+
+    pub(crate) fn noop(self) -> Self {
+        self.format("noop")
+    }
+
+    /// Which rows of the result each epoch gives; append, if not set.
+    pub fn output_mode(mut self, mode: OutputMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// When epochs start; as soon as there is input, if not set.
+    pub fn trigger(mut self, trigger: Trigger) -> Self {
+        self.trigger = Ok(trigger);
+        self
+    }
+
+    /// Starts an epoch at every multiple of an interval, such as `10 seconds`.
+    pub fn processing_time(mut self, interval: &str) -> Self {
+        self.trigger = parse_interval(interval).map_err(Error::from).and_then(|parsed| {
+            let micros = i64::from(parsed.days) * 86_400_000_000 + parsed.micros;
+            match u64::try_from(micros) {
+                Ok(micros) if parsed.months == 0 => Ok(Trigger::ProcessingTime(Duration::from_micros(micros))),
+                _ => Err(Error::analysis("CANNOT_PARSE_INTERVAL", format!("a trigger can't have the interval '{interval}'"))),
+            }
+        });
+        self
+    }
+
+    /// Processes everything that is there, in epochs of the sources' size, then ends.
+    pub fn available_now(self) -> Self {
+        self.trigger(Trigger::AvailableNow)
+    }
+
+    /// Processes everything that is there in one epoch, then ends.
+    pub fn once(self) -> Self {
+        self.trigger(Trigger::Once)
+    }
+
+    /// The query's name: in logs and progress, for the memory sink's table, and for its checkpoint below the session's root.
+    pub fn query_name(mut self, name: impl Into<String>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+
+    /// The directory that makes the query recoverable: the option `checkpointLocation`.
+    pub fn checkpoint(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.checkpoint = Some(directory.into());
+        self
+    }
+
+    /// What happens after a failure: nothing, if not set.
+    pub fn restart(mut self, strategy: RestartStrategy) -> Self {
+        self.restart = strategy;
+        self
+    }
+
+    /// An option of the format, or `checkpointLocation`, or `path`. Case does not count.
+    pub fn option(mut self, name: &str, value: impl ToString) -> Self {
+        self.options.set(name, value);
+        self
+    }
+
+    /// Several options.
+    pub fn options(mut self, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        for (name, value) in options {
+            self.options.set(name.as_ref(), value);
+        }
+        self
+    }
+
+    /// Starts the query.
+    ///
+    /// # Errors
+    /// The first error of the calls that made the frame; when the streaming rules refuse the query; when an option is missing or can't
+    /// be used; when a source, the sink or the checkpoint can't be opened. Nothing runs then.
+    pub fn start(self) -> Result<StreamingQuery> {
+        let session = self.frame.session().clone();
+        if let Some(name) = &self.name
+            && session.streams().is_active(name)
+        {
+            let message = format!("Cannot start query with name {name} as a query with that name is already active in this session.");
+            return Err(Error::analysis("QUERY_NAME_ALREADY_ACTIVE", message));
+        }
+        let (topology, table) = self.topology()?;
+        let mut query = Query::new(topology).trigger(self.trigger.clone()?).restart(self.restart);
+        if let Some(name) = &self.name {
+            query = query.name(name);
+        }
+        if let Some(directory) = self.checkpoint_directory() {
+            query = query.checkpoint(directory);
+        }
+        let handle = query.start()?;
+        if let Some((name, table)) = table {
+            session.catalog().register(&name, relation_of(&name, Arc::new(table))?);
+        }
+        let query = StreamingQuery::new(handle);
+        session.streams().add(&query);
+        Ok(query)
+    }
+
+    /// Starts the query, writing files below this directory.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_path(self, path: &str) -> Result<StreamingQuery> {
+        self.option("path", path).start()
+    }
+
+    /// What would run.
+    pub(crate) fn describe(&self) -> Result<String> {
+        Ok(self.topology()?.0.describe())
+    }
+
+    fn checkpoint_directory(&self) -> Option<PathBuf> {
+        let own = self.checkpoint.clone().or_else(|| self.options.get("checkpointLocation").map(PathBuf::from));
+        own.or_else(|| Some(self.frame.session().checkpoint_root()?.join(self.name.as_ref()?)))
+    }
+
+    fn topology(&self) -> Result<(Topology, Option<(String, MemoryTable)>)> {
+        let relation = self.frame.relation()?;
+        rules::check(&relation, self.mode)?;
+        let session = self.frame.session();
+        let lowering = Lowering { mode: self.mode, parallelism: session.parallelism(), context: session.batch().clone() };
+        let lowered = lower(self.name.as_deref().unwrap_or("query"), &relation, lowering)?;
+        let (sink, table) = self.sink_of(&user_schema(&relation.columns))?;
+        let mut builder = lowered.builder;
+        let _sink = builder.sink("sink", [lowered.input], SharedSink(sink)).parallelism(lowered.parallelism);
+        Ok((builder.build()?, table))
+    }
+
+    fn sink_of(&self, schema: &arrow::datatypes::SchemaRef) -> Result<(Arc<dyn SinkSupplier>, Option<(String, MemoryTable)>)> {
+        let format = match &self.target {
+            Target::Sink(sink) => return Ok((Arc::clone(sink), None)),
+            Target::Format(format) => format.as_str(),
+        };
+        Ok(match format {
+            "console" => (Arc::new(self.console()?), None),
+            "memory" => {
+                let name = self.name.clone().ok_or_else(|| {
+                    Error::Streaming("queryName must be specified for memory sink: call .query_name(\"…\")".to_owned())
+                })?;
+                let sink = match self.mode {
+                    OutputMode::Complete => MemorySink::complete(),
+                    OutputMode::Append | OutputMode::Update => MemorySink::new(),
+                };
+                (Arc::new(sink.clone()), Some((name, MemoryTable { schema: Arc::clone(schema), sink })))
+            }
+            "noop" => (Arc::new(tidegate_connectors::NoopSink), None),
+            "parquet" | "json" | "csv" | "text" => {
+                if self.mode != OutputMode::Append {
+                    let message = format!("Invalid streaming output mode: {}. This output mode is not supported in Data Source {format}: files take the append mode only.", self.mode);
+                    return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
+                }
+                let path = self.options.required("path", &format!("the {format} sink"))?;
+                (Arc::new(self.files(format, path)?), None)
+            }
+            other => {
+                let message = format!("Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv and text.");
+                return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
+            }
+        })
+    }
+
+    fn console(&self) -> Result<ConsoleSink> {
+        let mut sink = ConsoleSink::new();
+        if let Some(rows) = self.options.positive("numRows")? {
+            sink = sink.num_rows(rows);
+        }
+        match self.options.get("truncate") {
+            None => {}
+            Some(text) => {
+                sink = match (text.parse::<bool>(), text.parse::<usize>()) {
+                    (Ok(truncate), _) => sink.truncate(truncate),
+                    (_, Ok(characters)) => sink.truncate_to(characters),
+                    _ => return Err(Error::analysis("INVALID_OPTION", format!("Invalid value '{text}' for option 'truncate': true, false or a number"))),
+                };
+            }
+        }
+        Ok(sink)
+    }
+
+    fn files(&self, format: &str, path: &str) -> Result<FileSink> {
+        Ok(match format {
+            "parquet" => FileSink::parquet(path),
+            "json" => FileSink::json(path),
+            "text" => FileSink::text(path),
+            _ => {
+                let mut sink = FileSink::csv(path).header(self.options.parsed("header")?.unwrap_or(false));
+                if let Some(separator) = self.options.get("sep").and_then(|text| text.bytes().next()) {
+                    sink = sink.delimiter(separator);
+                }
+                if let Some(null) = self.options.get("nullValue") {
+                    sink = sink.null_value(null);
+                }
+                sink
+            }
+        })
+    }
+}
+
+impl std::fmt::Debug for DataStreamWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DataStreamWriter").field("frame", &self.frame).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// A sink that a writer and a topology share.
+struct SharedSink(Arc<dyn SinkSupplier>);
+
+impl SinkSupplier for SharedSink {
+    fn check_input(&self, schema: &arrow::datatypes::SchemaRef) -> tidegate_runtime::Result<()> {
+        self.0.check_input(schema)
+    }
+
+    fn supply(&self) -> tidegate_runtime::Result<Box<dyn Sink>> {
+        self.0.supply()
+    }
+
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+}
+
+/// Writes a batch.
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct DataFrameWriter {
+    frame: DataFrame,
+    options: Options,
+}
+
+impl DataFrameWriter {
+    pub(crate) fn new(frame: DataFrame) -> Self {
+        DataFrameWriter { frame, options: Options::default() }
+    }
+
+    /// An option of the format. Case does not count.
+    pub fn option(mut self, name: &str, value: impl ToString) -> Self {
+        self.options.set(name, value);
+        self
+    }
+
+    /// Parquet files in a directory that must not exist or be empty.
+    ///
+    /// # Errors
+    /// The first error of the calls that made the frame, or of the computation; when the directory has files or can't be written.
+    pub fn parquet(self, path: &str) -> Result<()> {
+        self.write("parquet", path)
+    }
+
+    /// JSON files, one value a line.
+    ///
+    /// # Errors
+    /// As [`parquet`](Self::parquet).
+    pub fn json(self, path: &str) -> Result<()> {
+        self.write("json", path)
+    }
+
+    /// CSV files.
+    ///
+    /// # Errors
+    /// As [`parquet`](Self::parquet).
+    pub fn csv(self, path: &str) -> Result<()> {
+        self.write("csv", path)
+    }
+
+    /// Text files, of a frame with one column of strings.
+    ///
+    /// # Errors
+    /// As [`parquet`](Self::parquet).
+    pub fn text(self, path: &str) -> Result<()> {
+        self.write("text", path)
+    }
+
+    /// The rows as one committed epoch of the streaming sink: the same files, whole or not at all.
+    fn write(self, format: &str, path: &str) -> Result<()> {
+        let occupied = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
+        if occupied {
+            return Err(Error::analysis("PATH_ALREADY_EXISTS", format!("Path {path} already exists and is not empty: choose another, or remove it.")));
+        }
+        let rows = self.frame.collect()?;
+        let schema = self.frame.schema()?;
+        let writer = DataStreamWriter { options: self.options, ..DataStreamWriter::new(self.frame) };
+        let supplier = writer.files(format, path)?;
+        supplier.check_input(&schema)?;
+        let mut sink = supplier.supply()?;
+        sink.open(tidegate_runtime::SinkContext {
+            node: tidegate_runtime::NodeId::new("sink"),
+            query: tidegate_runtime::QueryId::random(),
+            schema,
+            parallelism: 1,
+            committed: None,
+        })?;
+        let epoch = tidegate_runtime::Epoch::FIRST;
+        let info = tidegate_runtime::EpochInfo { epoch, trigger_time_ms: crate::dataframe::now_ms(), watermark: None, late_watermark: None };
+        let mut task = sink.writer(0)?;
+        for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
+            task.write(info, batch)?;
+        }
+        let staged = task.stage(info)?;
+        sink.commit(epoch, vec![staged])?;
+        Ok(sink.close()?)
+    }
+}
