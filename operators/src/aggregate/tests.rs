@@ -1,5 +1,5 @@
-use arrow::array::{ArrayRef, Float64Array};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, Float64Array, ListArray};
+use arrow::datatypes::{DataType, Int32Type};
 use arrow::record_batch::RecordBatch;
 use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::functions_aggregate::average::avg_udaf;
@@ -145,6 +145,11 @@ fn keys_of_any_type() {
         restarted += 1;
         tasks.restart(restarted % 2 + 1);
     }
+    let lists = vec![Some(vec![Some(1), None]), None, Some(vec![Some(1), None]), Some(vec![])];
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists));
+    let rows = input(lists, vec![Some(1), Some(2), Some(3), Some(4)]);
+    let made = run_once(&stateful(&count_and_sum(&rows.schema()), AggregateEmit::All), &pieces(&rows, 3));
+    assert_eq!(sorted(&made), ["[1, null] 2 4", "[] 1 4", "null 1 2"]);
     for data_type in [DataType::Int32, DataType::Date32, DataType::Int16, DataType::Int8] {
         let keys = arrow::compute::cast(&ints([Some(1), None, Some(1)]), &DataType::Int32).unwrap();
         let keys = arrow::compute::cast(&keys, &data_type).unwrap();
