@@ -80,11 +80,11 @@ impl Operator for EpochLimitTask {
 /// let numbers = |numbers: Vec<i64>| Arc::new(Int64Array::from(numbers)) as ArrayRef;
 /// let batch = RecordBatch::try_from_iter([("n", numbers(vec![1, 2]))])?;
 /// let mut task = OperatorHarness::new(&Limit::new(3), &[batch.schema()])?;
-/// let mut epoch = || -> tidegate_runtime::Result<_> {
+/// let mut epoch = || -> tidegate_runtime::Result<usize> {
 ///     task.process(0, batch.clone())?;
 ///     Ok(task.end_epoch()?.iter().map(RecordBatch::num_rows).sum())
 /// };
-/// assert_eq!([epoch()?, epoch()?, epoch()?], [2_usize, 1, 0]);
+/// assert_eq!([epoch()?, epoch()?, epoch()?], [2, 1, 0]);
 /// # Ok::<(), tidegate_runtime::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
