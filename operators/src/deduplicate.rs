@@ -19,6 +19,23 @@ const TABLE: &str = "keys";
 /// Passes on the first row of each key and drops those that come later, over all epochs. The keys are kept for ever.
 ///
 /// The input has to be exchanged by the key columns, in their order. Null is a key like any other; so is NaN, and `-0.0` is `0.0`.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int64Array};
+/// use arrow::record_batch::RecordBatch;
+/// use tidegate_operators::Deduplicate;
+/// use tidegate_runtime::testkit::OperatorHarness;
+///
+/// let numbers = |numbers: Vec<i64>| Arc::new(Int64Array::from(numbers)) as ArrayRef;
+/// let batch = |n| RecordBatch::try_from_iter([("n", numbers(n))]);
+/// let mut task = OperatorHarness::new(&Deduplicate::new(vec![0]), &[batch(vec![])?.schema()])?;
+/// task.process(0, batch(vec![1, 2, 1])?)?;
+/// assert_eq!(task.end_epoch()?[0].column(0), &numbers(vec![1, 2]));
+/// task.process(0, batch(vec![2, 3])?)?;
+/// assert_eq!(task.end_epoch()?[0].column(0), &numbers(vec![3]));
+/// # Ok::<(), tidegate_runtime::Error>(())
+/// ```
 #[derive(Clone, Debug)]
 pub struct Deduplicate {
     keys: Vec<usize>,

@@ -69,6 +69,24 @@ impl Operator for EpochLimitTask {
 /// Passes on the first rows since the query's first epoch.
 ///
 /// It is one task: its input has to be exchanged by no columns.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int64Array};
+/// use arrow::record_batch::RecordBatch;
+/// use tidegate_operators::Limit;
+/// use tidegate_runtime::testkit::OperatorHarness;
+///
+/// let numbers = |numbers: Vec<i64>| Arc::new(Int64Array::from(numbers)) as ArrayRef;
+/// let batch = RecordBatch::try_from_iter([("n", numbers(vec![1, 2]))])?;
+/// let mut task = OperatorHarness::new(&Limit::new(3), &[batch.schema()])?;
+/// let mut epoch = || -> tidegate_runtime::Result<usize> {
+///     task.process(0, batch.clone())?;
+///     Ok(task.end_epoch()?.iter().map(RecordBatch::num_rows).sum())
+/// };
+/// assert_eq!([epoch()?, epoch()?, epoch()?], [2, 1, 0]);
+/// # Ok::<(), tidegate_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Limit {
     rows: usize,

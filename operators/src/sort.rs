@@ -34,6 +34,23 @@ pub struct SortKey {
 /// equal keys stay in the order in which they came.
 ///
 /// It is one task: its input has to be exchanged by no columns.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, Int64Array};
+/// use arrow::record_batch::RecordBatch;
+/// use datafusion::physical_expr::expressions::Column;
+/// use tidegate_operators::{Sort, SortKey};
+/// use tidegate_runtime::testkit::OperatorHarness;
+///
+/// let numbers = |numbers: Vec<i64>| Arc::new(Int64Array::from(numbers)) as ArrayRef;
+/// let batch = RecordBatch::try_from_iter([("n", numbers(vec![1, 3, 2]))])?;
+/// let greatest = SortKey { expr: Arc::new(Column::new("n", 0)), descending: true, nulls_first: false };
+/// let mut task = OperatorHarness::new(&Sort::new(vec![greatest]).slice(0, Some(2)), &[batch.schema()])?;
+/// task.process(0, batch)?;
+/// assert_eq!(task.end_epoch()?[0].column(0), &numbers(vec![3, 2]));
+/// # Ok::<(), tidegate_runtime::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct Sort {
     keys: Vec<SortKey>,

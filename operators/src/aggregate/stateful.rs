@@ -57,6 +57,37 @@ impl AggregateEmit {
 /// Without keys there is one group, which is given in every epoch, also when it never had a row.
 ///
 /// With an event time among the keys, a row whose key was final in the epoch before is late: it is dropped and counted.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
+/// use arrow::datatypes::{DataType, Field, Int64Type};
+/// use arrow::record_batch::RecordBatch;
+/// use datafusion::functions_aggregate::sum::sum_udaf;
+/// use datafusion::physical_expr::aggregate::AggregateExprBuilder;
+/// use datafusion::physical_expr::expressions::Column;
+/// use tidegate_operators::{AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, StatefulAggregate};
+/// use tidegate_runtime::testkit::OperatorHarness;
+///
+/// let names: ArrayRef = Arc::new(StringArray::from(vec!["high", "low", "high"]));
+/// let levels: ArrayRef = Arc::new(Int64Array::from(vec![3, 1, 4]));
+/// let rows = RecordBatch::try_from_iter([("name", names), ("level", levels)])?;
+/// let sum = AggregateExprBuilder::new(sum_udaf(), vec![Arc::new(Column::new("level", 1))]);
+/// let sum = sum.schema(rows.schema()).alias("sum(level)").build()?;
+/// let spec = AggregateSpec {
+///     keys: vec![(Arc::new(Column::new("name", 0)), Field::new("name", DataType::Utf8, true))],
+///     aggregates: vec![AggregateCall { expr: Arc::new(sum), filter: None, output: "total".to_owned() }],
+/// };
+/// let aggregate = StatefulAggregate::new(spec, AggregateInput::Rows, AggregateEmit::Changed(None));
+/// let mut task = OperatorHarness::new(&aggregate, &[rows.schema()])?;
+/// task.process(0, rows.clone())?;
+/// task.end_epoch()?;
+/// task.process(0, rows.slice(0, 1))?;
+/// let changed = task.end_epoch()?.remove(0);
+/// assert_eq!(changed.column(0).as_string::<i32>().value(0), "high");
+/// assert_eq!(changed.column(1).as_primitive::<Int64Type>().value(0), 10);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone)]
 pub struct StatefulAggregate {
     spec: AggregateSpec,

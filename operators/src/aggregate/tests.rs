@@ -1,5 +1,5 @@
-use arrow::array::{ArrayRef, Float64Array};
-use arrow::datatypes::DataType;
+use arrow::array::{ArrayRef, Float64Array, ListArray};
+use arrow::datatypes::{DataType, Int32Type};
 use arrow::record_batch::RecordBatch;
 use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::functions_aggregate::average::avg_udaf;
@@ -88,8 +88,11 @@ fn a_filter_hides_rows_from_one_aggregate_and_from_its_arguments() {
     let mut sum = call(&schema, sum_udaf(), inverse, false);
     sum.filter = Some(binary(column("v", 1), Op::NotEq, literal(0)));
     let spec = AggregateSpec { keys: keys(&schema, 1), aggregates: vec![call(&schema, count_udaf(), literal(1), false), sum] };
-    assert_eq!(sorted(&run_once(&stateful(&spec, AggregateEmit::Changed(None)), &[rows.clone()])), ["1 2 20", "2 1 null"]);
-    assert_eq!(sorted(&run_once(&PartialAggregate::new(spec.clone()), &[rows.clone()])), ["1 2 20", "2 1 null"]);
+    assert_eq!(
+        sorted(&run_once(&stateful(&spec, AggregateEmit::Changed(None)), std::slice::from_ref(&rows))),
+        ["1 2 20", "2 1 null"]
+    );
+    assert_eq!(sorted(&run_once(&PartialAggregate::new(spec.clone()), std::slice::from_ref(&rows))), ["1 2 20", "2 1 null"]);
     let none = rows.slice(2, 1);
     assert_eq!(sorted(&run_once(&stateful(&spec, AggregateEmit::All), &[none])), ["2 1 null"]);
 }
@@ -145,11 +148,16 @@ fn keys_of_any_type() {
         restarted += 1;
         tasks.restart(restarted % 2 + 1);
     }
+    let lists = vec![Some(vec![Some(1), None]), None, Some(vec![Some(1), None]), Some(vec![])];
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>(lists));
+    let rows = input(lists, vec![Some(1), Some(2), Some(3), Some(4)]);
+    let made = run_once(&stateful(&count_and_sum(&rows.schema()), AggregateEmit::All), &pieces(&rows, 3));
+    assert_eq!(sorted(&made), ["[1, null] 2 4", "[] 1 4", "null 1 2"]);
     for data_type in [DataType::Int32, DataType::Date32, DataType::Int16, DataType::Int8] {
         let keys = arrow::compute::cast(&ints([Some(1), None, Some(1)]), &DataType::Int32).unwrap();
         let keys = arrow::compute::cast(&keys, &data_type).unwrap();
         let rows = input(keys, vec![Some(1), Some(2), Some(3)]);
-        let made = run_once(&stateful(&count_and_sum(&rows.schema()), AggregateEmit::All), &[rows.clone()]);
+        let made = run_once(&stateful(&count_and_sum(&rows.schema()), AggregateEmit::All), std::slice::from_ref(&rows));
         assert_eq!(made[0].schema().field(0).data_type(), &data_type);
         assert_eq!(made[0].num_rows(), 2);
     }
@@ -228,5 +236,5 @@ fn distinct_is_an_aggregate_of_nothing() {
     let tasks_of = |emit| run_once(&stateful(&spec, emit), &[rows.clone(), rows.clone()]);
     assert_eq!(sorted(&tasks_of(AggregateEmit::All)), ["1 x", "null null"]);
     assert_eq!(sorted(&tasks_of(AggregateEmit::Changed(None))), ["1 x", "null null"]);
-    assert_eq!(sorted(&run_once(&PartialAggregate::new(spec.clone()), &[rows.clone()])), ["1 x", "null null"]);
+    assert_eq!(sorted(&run_once(&PartialAggregate::new(spec.clone()), std::slice::from_ref(&rows))), ["1 x", "null null"]);
 }

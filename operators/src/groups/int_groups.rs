@@ -11,7 +11,7 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Int64Type};
 use tidegate_runtime::Result;
 
-use super::{MAX_SLACK, UNKNOWN, wrong_type};
+use super::{GroupNumber, MAX_SLACK, UNKNOWN, wrong_type};
 
 const MIN_ENTRIES: usize = 1 << 10;
 /// Up to this size a table is kept emptier, as memory is not what takes its time, but wrong guesses of the processor are.
@@ -55,16 +55,16 @@ impl IntGroups {
     }
 
     /// Adds the group of each row.
-    pub(crate) fn assign(&mut self, column: &ArrayRef, groups: &mut Vec<usize>) -> Result<()> {
+    pub(crate) fn assign<G: GroupNumber>(&mut self, column: &ArrayRef, groups: &mut Vec<G>) -> Result<()> {
         let column = column.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong_type(column, &DataType::Int64))?;
         if self.entries.is_empty() {
             self.grow();
         }
         match column.nulls().filter(|nulls| nulls.null_count() > 0) {
-            None => groups.extend(column.values().iter().map(|&key| self.group(key) as usize)),
+            None => groups.extend(column.values().iter().map(|&key| G::of(self.group(key)))),
             Some(_) => groups.extend(column.iter().map(|key| match key {
-                Some(key) => self.group(key) as usize,
-                None => self.null_group() as usize,
+                Some(key) => G::of(self.group(key)),
+                None => G::of(self.null_group()),
             })),
         }
         Ok(())
@@ -170,7 +170,7 @@ mod tests {
                 .collect();
             let mut twin = HashMap::new();
             let mut order = Vec::new();
-            let mut given = Vec::new();
+            let mut given: Vec<usize> = Vec::new();
             for batch in keys.chunks(777) {
                 let column: ArrayRef = Arc::new(Int64Array::from(batch.to_vec()));
                 given.clear();

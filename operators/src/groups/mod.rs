@@ -21,6 +21,26 @@ pub(crate) const MAX_SLACK: usize = 16;
 /// The group of a row whose key is none of the groups'.
 pub(crate) const UNKNOWN: usize = usize::MAX;
 
+/// The number of a group, as narrow or wide as its user reads it.
+pub(crate) trait GroupNumber: Copy {
+    /// The group with this number.
+    fn of(group: u32) -> Self;
+}
+
+impl GroupNumber for u32 {
+    #[inline]
+    fn of(group: u32) -> Self {
+        group
+    }
+}
+
+impl GroupNumber for usize {
+    #[inline]
+    fn of(group: u32) -> Self {
+        group as usize
+    }
+}
+
 /// The distinct keys of an epoch.
 #[derive(Debug)]
 pub(crate) enum Groups {
@@ -72,12 +92,12 @@ impl Groups {
     }
 
     /// Gives the group of each row, a new one for a key that has not been seen in the epoch.
-    pub(crate) fn assign(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
+    pub(crate) fn assign<G: GroupNumber>(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<G>) -> Result<()> {
         groups.clear();
         match self {
             Groups::Global { seen } => {
                 *seen = true;
-                groups.resize(rows, 0);
+                groups.resize(rows, G::of(0));
                 Ok(())
             }
             Groups::Int { groups: own, data_type } => own.assign(&to_integers(column(keys)?, data_type)?, groups),
@@ -157,7 +177,7 @@ pub(crate) struct StringGroups {
 }
 
 impl StringGroups {
-    fn assign(&mut self, column: &ArrayRef, groups: &mut Vec<usize>) -> Result<()> {
+    fn assign<G: GroupNumber>(&mut self, column: &ArrayRef, groups: &mut Vec<G>) -> Result<()> {
         let strings = column.as_string_opt::<i32>().ok_or_else(|| wrong_type(column, &DataType::Utf8))?;
         // Above 2 GiB the key column could not be built.
         if self.keys.values_slice().len() + strings.value_data().len() > i32::MAX as usize {
@@ -167,8 +187,8 @@ impl StringGroups {
         hash_columns(std::slice::from_ref(column), strings.len(), &mut hashes)?;
         let rows = strings.iter().zip(&hashes);
         groups.extend(rows.map(|(key, &hash)| match key {
-            Some(key) => self.group(hash, key) as usize,
-            None => self.null_group() as usize,
+            Some(key) => G::of(self.group(hash, key)),
+            None => G::of(self.null_group()),
         }));
         self.hashes = hashes;
         Ok(())
@@ -261,18 +281,18 @@ impl RowGroups {
         Ok(())
     }
 
-    fn assign(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<usize>) -> Result<()> {
+    fn assign<G: GroupNumber>(&mut self, keys: &[ArrayRef], rows: usize, groups: &mut Vec<G>) -> Result<()> {
         self.encode(keys, rows)?;
         let RowGroups { table, rows, batch, hashes, .. } = self;
         groups.extend(hashes.iter().zip(batch.iter()).map(|(&hash, key)| {
             let is_key = |&(other, group): &(u64, u32)| other == hash && rows.row(group as usize) == key;
             match table.entry(hash, is_key, |&(hash, _)| hash) {
-                Entry::Occupied(entry) => entry.get().1 as usize,
+                Entry::Occupied(entry) => G::of(entry.get().1),
                 Entry::Vacant(entry) => {
-                    let group = rows.num_rows();
-                    entry.insert((hash, group as u32));
+                    let group = rows.num_rows() as u32;
+                    entry.insert((hash, group));
                     rows.push(key);
-                    group
+                    G::of(group)
                 }
             }
         }));

@@ -74,7 +74,7 @@ impl Accumulators {
     }
 
     /// Adds a batch: how many groups there are by now, the group of each row, and the functions' input columns.
-    pub(super) fn update(&mut self, groups: usize, rows: &[usize], inputs: &[Option<ArrayRef>]) -> Result<()> {
+    pub(super) fn update(&mut self, groups: usize, rows: &[u32], inputs: &[Option<ArrayRef>]) -> Result<()> {
         let (stride, known) = (self.functions.len(), self.groups);
         self.resize(groups);
         for (offset, (function, input)) in self.functions.iter_mut().zip(inputs).enumerate() {
@@ -114,14 +114,14 @@ struct Cells<'a> {
 
 impl Cells<'_> {
     #[inline]
-    fn at(&mut self, group: usize) -> &mut i64 {
-        &mut self.values[group * self.stride + self.offset]
+    fn at(&mut self, group: u32) -> &mut i64 {
+        &mut self.values[group as usize * self.stride + self.offset]
     }
 }
 
 impl Accumulator {
     /// Adds a batch with which the groups in `new` came.
-    fn update(&mut self, cells: Cells<'_>, new: Range<usize>, rows: &[usize], input: Option<&ArrayRef>) -> Result<()> {
+    fn update(&mut self, cells: Cells<'_>, new: Range<usize>, rows: &[u32], input: Option<&ArrayRef>) -> Result<()> {
         match self {
             Accumulator::Count => count(cells, rows),
             Accumulator::CountOf => count_of(cells, rows, input),
@@ -144,11 +144,11 @@ impl Accumulator {
     }
 }
 
-fn count(mut cells: Cells<'_>, rows: &[usize]) {
+fn count(mut cells: Cells<'_>, rows: &[u32]) {
     rows.iter().for_each(|&group| *cells.at(group) += 1);
 }
 
-fn count_of(mut cells: Cells<'_>, rows: &[usize], input: Option<&ArrayRef>) {
+fn count_of(mut cells: Cells<'_>, rows: &[u32], input: Option<&ArrayRef>) {
     match input.and_then(|input| input.logical_nulls()).filter(|nulls| nulls.null_count() > 0) {
         None => count(cells, rows),
         Some(nulls) => rows.iter().zip(nulls.iter()).for_each(|(&group, valid)| *cells.at(group) += i64::from(valid)),
@@ -196,13 +196,7 @@ fn add_to<T: Summand>(cell: &mut i64, value: T::Native) -> bool {
 }
 
 impl Sum {
-    fn update<T: Summand>(
-        &mut self,
-        cells: Cells<'_>,
-        new: Range<usize>,
-        rows: &[usize],
-        input: Option<&ArrayRef>,
-    ) -> Result<()> {
+    fn update<T: Summand>(&mut self, cells: Cells<'_>, new: Range<usize>, rows: &[u32], input: Option<&ArrayRef>) -> Result<()> {
         let input = input.ok_or_else(|| Error::Protocol(format!("{} has no input column", self.name)))?;
         let input = if input.data_type() == &T::DATA_TYPE { Arc::clone(input) } else { cast(input, &T::DATA_TYPE)? };
         let input = input.as_primitive::<T>();
@@ -210,7 +204,7 @@ impl Sum {
             None => {
                 if let Some(seen) = &mut self.seen {
                     seen.resize(new.end, false);
-                    rows.iter().for_each(|&group| seen[group] = true);
+                    rows.iter().for_each(|&group| seen[group as usize] = true);
                 }
                 add_all::<T>(cells, rows, input.values())
             }
@@ -248,7 +242,7 @@ impl Sum {
 }
 
 /// Adds values; says whether a sum does not fit, with one flag for the batch rather than a branch for each row.
-fn add_all<T: Summand>(mut cells: Cells<'_>, rows: &[usize], values: &[T::Native]) -> bool {
+fn add_all<T: Summand>(mut cells: Cells<'_>, rows: &[u32], values: &[T::Native]) -> bool {
     rows.iter().zip(values).fold(false, |overflow, (&group, &value)| overflow | add_to::<T>(cells.at(group), value))
 }
 
@@ -256,13 +250,13 @@ fn add_all<T: Summand>(mut cells: Cells<'_>, rows: &[usize], values: &[T::Native
 fn add_valid<T: Summand>(
     mut cells: Cells<'_>,
     seen: &mut [bool],
-    rows: &[usize],
+    rows: &[u32],
     values: &[T::Native],
     nulls: &NullBuffer,
 ) -> bool {
     let valid = rows.iter().zip(values).zip(nulls.iter()).filter(|(_, valid)| *valid);
     valid.fold(false, |overflow, ((&group, &value), _)| {
-        seen[group] = true;
+        seen[group as usize] = true;
         overflow | add_to::<T>(cells.at(group), value)
     })
 }

@@ -17,7 +17,7 @@ pub(super) struct AggregateTask {
     /// What the key and value columns are: known once the state is open.
     open: Option<Open>,
     /// The group of each row of the batch at hand.
-    rows: Vec<usize>,
+    rows: Vec<u32>,
 }
 
 /// What is known once the state is open.
@@ -51,7 +51,7 @@ impl Open {
     }
 
     /// Aggregates a batch.
-    fn update(&mut self, aggregate: &KeyedAggregate, batch: &RecordBatch, rows: &mut Vec<usize>) -> Result<()> {
+    fn update(&mut self, aggregate: &KeyedAggregate, batch: &RecordBatch, rows: &mut Vec<u32>) -> Result<()> {
         let index = |name: &str| column_index("keyed aggregate", batch.schema_ref(), name);
         let column = |name: &str| index(name).map(|index| Arc::clone(batch.column(index)));
         let keys = aggregate.keys.iter().map(|key| column(key)).collect::<Result<Vec<_>>>()?;

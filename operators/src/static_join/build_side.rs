@@ -76,7 +76,7 @@ impl BuildSide {
         Ok(BuildSide { rows, has_null_key, groups, starts, by_group, keys })
     }
 
-    /// The rows that have the keys of each row of the stream: as a part of [`rows`](Self::rows_of).
+    /// The rows that have the keys of each row of the stream: from where to where they are in [`by_group`](Self::by_group).
     pub(super) fn find(&mut self, keys: &[ArrayRef], null_equal: &[bool], rows: usize) -> Result<Vec<(u32, u32)>> {
         let mut groups = Vec::new();
         self.groups.find(keys, rows, &mut groups)?;
@@ -90,7 +90,7 @@ impl BuildSide {
         Ok(groups.into_iter().enumerate().map(span).collect())
     }
 
-    /// Rows by their place in the order of keys.
+    /// The rows, key by key.
     pub(super) fn by_group(&self) -> &[u32] {
         &self.by_group
     }

@@ -47,6 +47,33 @@ impl StaticJoinKind {
 ///
 /// NaN equals NaN and `-0.0` equals `0.0`, as in Spark. The order of the stream's rows is kept, except that rows without a match come
 /// after the pairs of their batch where there is a residual condition.
+///
+/// ```
+/// use std::sync::Arc;
+/// use arrow::array::{ArrayRef, StringArray};
+/// use arrow::record_batch::RecordBatch;
+/// use datafusion::physical_expr::expressions::Column;
+/// use tidegate_operators::{StaticJoin, StaticJoinKind};
+/// use tidegate_runtime::testkit::OperatorHarness;
+///
+/// let strings = |strings: Vec<&str>| Arc::new(StringArray::from(strings)) as ArrayRef;
+/// let names = RecordBatch::try_from_iter([("code", strings(vec!["d", "k"])), ("name", strings(vec!["Delft", "Kiel"]))])?;
+/// let join = StaticJoin {
+///     build_schema: names.schema(),
+///     build: Arc::new(move || Ok(vec![names.clone()])),
+///     stream_keys: vec![Arc::new(Column::new("port", 0))],
+///     build_keys: vec![Arc::new(Column::new("code", 0))],
+///     null_equal: vec![false],
+///     residual: None,
+///     join: StaticJoinKind::Inner,
+///     build_first: false,
+/// };
+/// let ships = RecordBatch::try_from_iter([("port", strings(vec!["k", "x", "k"]))])?;
+/// let mut task = OperatorHarness::new(&join, &[ships.schema()])?;
+/// task.process(0, ships)?;
+/// assert_eq!(task.end_epoch()?[0].column(2), &strings(vec!["Kiel", "Kiel"]));
+/// # Ok::<(), tidegate_runtime::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct StaticJoin {
     /// Gives the build side. Called by each task when it opens.

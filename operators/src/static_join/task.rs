@@ -93,7 +93,7 @@ impl Probe<'_> {
         output: &mut Gathered,
         context: &mut OperatorContext<'_>,
     ) -> Result<()> {
-        self.pairs(build, keys, |build, pairs| {
+        self.pairs(build, keys, false, |build, pairs| {
             let (rows, _) = self.fulfilled(build, &pairs)?;
             self.emit(rows, output, context)
         })
@@ -108,9 +108,9 @@ impl Probe<'_> {
     ) -> Result<()> {
         let mut matched = vec![false; self.batch.num_rows()];
         if self.join.residual.is_none() {
-            return self.pairs_or_none(build, keys, |build, pairs| self.emit(self.gather(build, &pairs)?, output, context));
+            return self.pairs(build, keys, true, |build, pairs| self.emit(self.gather(build, &pairs)?, output, context));
         }
-        self.pairs(build, keys, |build, pairs| {
+        self.pairs(build, keys, false, |build, pairs| {
             let (rows, stream) = self.fulfilled(build, &pairs)?;
             stream.values().iter().for_each(|&row| matched[row as usize] = true);
             self.emit(rows, output, context)
@@ -127,7 +127,7 @@ impl Probe<'_> {
             return Ok(spans.into_iter().map(|(start, end)| start < end).collect());
         }
         let mut matched = vec![false; self.batch.num_rows()];
-        self.pairs(build, keys, |build, pairs| {
+        self.pairs(build, keys, false, |build, pairs| {
             let (_, stream) = self.fulfilled(build, &pairs)?;
             stream.values().iter().for_each(|&row| matched[row as usize] = true);
             Ok(())
@@ -176,37 +176,18 @@ impl Probe<'_> {
         Ok(excluded)
     }
 
-    /// Gives all pairs with equal keys, a batch of them at a time.
+    /// Gives all pairs with equal keys, about a batch of them at a time, and if `alone` also each row that is in no pair.
     fn pairs(
         &self,
         build: &mut BuildSide,
         keys: &[ArrayRef],
+        alone: bool,
         mut take: impl FnMut(&BuildSide, Pairs) -> Result<()>,
     ) -> Result<()> {
         let spans = build.find(keys, &self.join.null_equal, self.batch.num_rows())?;
         let mut pairs = Pairs::default();
         for (row, (start, end)) in spans.into_iter().enumerate() {
-            for at in start..end {
-                pairs.push(row, Some(build.by_group()[at as usize]));
-                if pairs.are_many() {
-                    take(build, std::mem::take(&mut pairs))?;
-                }
-            }
-        }
-        take(build, pairs)
-    }
-
-    /// Gives all pairs with equal keys, and each row that has none alone.
-    fn pairs_or_none(
-        &self,
-        build: &mut BuildSide,
-        keys: &[ArrayRef],
-        mut take: impl FnMut(&BuildSide, Pairs) -> Result<()>,
-    ) -> Result<()> {
-        let spans = build.find(keys, &self.join.null_equal, self.batch.num_rows())?;
-        let mut pairs = Pairs::default();
-        for (row, (start, end)) in spans.into_iter().enumerate() {
-            if start == end {
+            if alone && start == end {
                 pairs.push(row, None);
             }
             for at in start..end {
