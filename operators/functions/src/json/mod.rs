@@ -284,14 +284,13 @@ fn schema_of_json(call: &Call<'_>) -> Result<Resolved> {
         ));
     }
     let text = call.literal_str(0).ok_or_else(|| call.not_foldable(0))?;
-    let mut schema = String::new();
-    match Parser::new(Syntax::RECORD).parse(text) {
-        Parsed::Value(value) => Inferred::of(value).write(&mut schema),
-        Parsed::Empty => Inferred::Nothing.write(&mut schema),
+    let schema = match Parser::new(Syntax::RECORD).parse(text) {
+        Parsed::Value(value) => Inferred::of(value).sql(),
+        Parsed::Empty => Inferred::Nothing.sql(),
         Parsed::Broken => {
             return Err(spark_error("MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION", format!("The text {text} is no JSON.")));
         }
-    }
+    };
     let args = call.args.iter().map(|arg| arg.data_type.clone()).collect();
     Ok(Resolved::new(args, DataType::Utf8, move |invocation| Ok(Arc::new(StringArray::new_repeated(&schema, invocation.rows)))))
 }
