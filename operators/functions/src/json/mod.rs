@@ -3,12 +3,12 @@
 //! A text is parsed into a [`document`]; a [`path`] looks for parts of it, [`decode`] reads it by a type, [`schema`] infers a type
 //! from it, and [`encode`] writes values as text.
 
-mod column;
-mod decode;
+pub(crate) mod column;
+pub(crate) mod decode;
 mod document;
-mod encode;
-mod moment;
-mod options;
+pub(crate) mod encode;
+pub(crate) mod moment;
+pub(crate) mod options;
 mod path;
 mod schema;
 mod write;
@@ -49,7 +49,7 @@ pub(crate) const JSON_TUPLE: Function =
     Function { names: &["json_tuple"], arity: Arity { min: 2, max: usize::MAX }, resolve: json_tuple };
 
 /// An argument that must be a string already: numbers are not cast for these functions.
-fn string(call: &Call<'_>, index: usize) -> Result<DataType> {
+pub(crate) fn string(call: &Call<'_>, index: usize) -> Result<DataType> {
     match call.data_type(index) {
         DataType::Utf8 | DataType::Null => Ok(DataType::Utf8),
         _ => Err(call.unexpected_type(index, "the \"STRING\" type")),
@@ -185,7 +185,7 @@ fn from_json(call: &Call<'_>) -> Result<Resolved> {
 }
 
 /// The type that a literal argument names: `a INT, b STRING`, `ARRAY<INT>`.
-fn schema_argument(call: &Call<'_>, index: usize) -> Result<DataType> {
+pub(crate) fn schema_argument(call: &Call<'_>, index: usize) -> Result<DataType> {
     let Some(text) = call.literal_str(index) else {
         let message = format!(
             "The input schema \"{}\" is not a valid schema string. The input expression must be string literal and not null.",
