@@ -171,7 +171,10 @@ fn decode(records: &StringArray, target: &DataType, options: &Options, dialect: 
         let mut whole = values.len() == columns.len() - usize::from(corrupt.is_some());
         let mut values = values.into_iter();
         for (place, column) in columns.iter_mut().enumerate().filter(|(place, _)| Some(*place) != corrupt) {
-            let read = values.next().filter(|value| *value != dialect.null).map(|value| read(&value, column, options));
+            let read = values
+                .next()
+                .filter(|value| !value.is_empty() && *value != dialect.null)
+                .map(|value| read(&value, column, options));
             if read != Some(Some(())) {
                 whole &= read.is_none();
                 column.push_null();
