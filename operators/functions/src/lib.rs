@@ -25,6 +25,7 @@ pub mod array;
 pub mod cast;
 pub mod comparison;
 pub mod conditional;
+pub mod csv;
 pub mod datetime;
 pub mod generator;
 pub mod hash;

@@ -7,7 +7,7 @@ use crate::aggregate::{self, AggregateFunction};
 use crate::function::Function;
 use crate::generator::{self};
 use crate::higher_order::{self, HigherOrder};
-use crate::{arithmetic, array, comparison, conditional, datetime, hash, json, map, math, misc, regex, string, structs};
+use crate::{arithmetic, array, comparison, conditional, csv, datetime, hash, json, map, math, misc, regex, string, structs};
 
 static SCALAR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
     let families = [
@@ -15,6 +15,7 @@ static SCALAR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
         array::FUNCTIONS,
         comparison::FUNCTIONS,
         conditional::FUNCTIONS,
+        csv::FUNCTIONS,
         datetime::FUNCTIONS,
         hash::FUNCTIONS,
         json::FUNCTIONS,

@@ -17,7 +17,7 @@ use crate::types::map_types;
 
 /// Values of a fixed width.
 #[derive(Debug)]
-pub(super) struct Flat<T> {
+pub(crate) struct Flat<T> {
     values: Vec<T>,
     valid: Vec<bool>,
 }
@@ -27,7 +27,7 @@ impl<T: Default> Flat<T> {
         Flat { values: Vec::new(), valid: Vec::new() }
     }
 
-    pub(super) fn push(&mut self, value: Option<T>) {
+    pub(crate) fn push(&mut self, value: Option<T>) {
         self.valid.push(value.is_some());
         self.values.push(value.unwrap_or_default());
     }
@@ -47,14 +47,14 @@ impl<T: Default> Flat<T> {
 
 /// Values that are bytes.
 #[derive(Debug)]
-pub(super) struct Bytes {
+pub(crate) struct Bytes {
     bytes: Vec<u8>,
     ends: Vec<i32>,
     valid: Vec<bool>,
 }
 
 impl Bytes {
-    pub(super) fn push(&mut self, value: Option<&[u8]>) {
+    pub(crate) fn push(&mut self, value: Option<&[u8]>) {
         self.bytes.extend_from_slice(value.unwrap_or_default());
         self.ends.push(self.bytes.len() as i32);
         self.valid.push(value.is_some());
@@ -73,7 +73,7 @@ impl Bytes {
 
 /// Where the lists of a column end among their elements.
 #[derive(Debug)]
-pub(super) struct Ends {
+pub(crate) struct Ends {
     ends: Vec<i32>,
     valid: Vec<bool>,
 }
@@ -84,7 +84,7 @@ impl Ends {
     }
 
     /// Ends a list, or a null, after this many elements.
-    pub(super) fn push(&mut self, end: usize, valid: bool) {
+    pub(crate) fn push(&mut self, end: usize, valid: bool) {
         self.ends.push(end as i32);
         self.valid.push(valid);
     }
@@ -102,7 +102,7 @@ impl Ends {
 
 /// A column of one of Spark's types.
 #[derive(Debug)]
-pub(super) enum Column {
+pub(crate) enum Column {
     Null(usize),
     Boolean(Flat<bool>),
     Byte(Flat<i8>),
@@ -125,7 +125,7 @@ pub(super) enum Column {
 
 impl Column {
     /// An empty column; `None` for a type that has no column.
-    pub(super) fn new(data_type: &DataType) -> Option<Column> {
+    pub(crate) fn new(data_type: &DataType) -> Option<Column> {
         let bytes = || Bytes { bytes: Vec::new(), ends: vec![0], valid: Vec::new() };
         Some(match data_type {
             DataType::Null => Column::Null(0),
@@ -155,7 +155,7 @@ impl Column {
         })
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Column::Null(len) => *len,
             Column::Boolean(flat) => flat.valid.len(),
@@ -172,7 +172,7 @@ impl Column {
         }
     }
 
-    pub(super) fn push_null(&mut self) {
+    pub(crate) fn push_null(&mut self) {
         match self {
             Column::Null(len) => *len += 1,
             Column::Boolean(flat) => flat.push(None),
@@ -194,7 +194,7 @@ impl Column {
     }
 
     /// Forgets the values from this one on.
-    pub(super) fn truncate(&mut self, len: usize) {
+    pub(crate) fn truncate(&mut self, len: usize) {
         match self {
             Column::Null(own) => *own = len.min(*own),
             Column::Boolean(flat) => flat.truncate(len),
@@ -220,7 +220,7 @@ impl Column {
     }
 
     /// The array of the type that the column was made for.
-    pub(super) fn finish(self, data_type: &DataType) -> Result<ArrayRef> {
+    pub(crate) fn finish(self, data_type: &DataType) -> Result<ArrayRef> {
         let mismatch = || DataFusionError::Internal(format!("a column is not of type {data_type}"));
         Ok(match (self, data_type) {
             (Column::Null(len), _) => Arc::new(NullArray::new(len)),

@@ -58,7 +58,7 @@ pub fn decode_json(texts: &StringArray, target: &DataType, options: &Options) ->
 }
 
 /// A struct of nulls; for any other type, null.
-fn append_unreadable(column: &mut Column) {
+pub(crate) fn append_unreadable(column: &mut Column) {
     match column {
         Column::Struct(columns, valid) => {
             columns.iter_mut().for_each(Column::push_null);
@@ -69,7 +69,7 @@ fn append_unreadable(column: &mut Column) {
 }
 
 /// Puts a text that doesn't fit into the field for such texts.
-fn keep_text(columns: &mut [Column], row: usize, index: usize, text: &str) {
+pub(crate) fn keep_text(columns: &mut [Column], row: usize, index: usize, text: &str) {
     let Some(column) = columns.get_mut(index) else { return };
     column.truncate(row);
     if let Column::Text(bytes) = column {
@@ -77,7 +77,7 @@ fn keep_text(columns: &mut [Column], row: usize, index: usize, text: &str) {
     }
 }
 
-fn malformed(text: &str) -> DataFusionError {
+pub(crate) fn malformed(text: &str) -> DataFusionError {
     spark_error(
         "MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION",
         format!(
@@ -93,7 +93,7 @@ pub(super) fn unsupported(data_type: &DataType) -> DataFusionError {
 }
 
 /// The place of the field that takes broken texts.
-fn corrupt_field(target: &DataType, options: &Options) -> Option<usize> {
+pub(crate) fn corrupt_field(target: &DataType, options: &Options) -> Option<usize> {
     let DataType::Struct(fields) = target else { return None };
     fields.iter().position(|field| *field.name() == options.corrupt_record && field.data_type() == &DataType::Utf8)
 }
@@ -269,10 +269,12 @@ impl Decoder<'_> {
             Column::Int(flat) => flat.push(Some(i32::try_from(int()?).ok()?)),
             Column::Long(flat) => flat.push(Some(int()?)),
             Column::Float(flat) => flat.push(Some(match value.kind() {
+                Kind::Int if value.raw() == "-0" => 0.0,
                 Kind::Int | Kind::Float => value.raw().parse().ok()?,
                 _ => special(value)? as f32,
             })),
             Column::Double(flat) => flat.push(Some(match value.kind() {
+                Kind::Int if value.raw() == "-0" => 0.0,
                 Kind::Int | Kind::Float => value.raw().parse().ok()?,
                 _ => special(value)?,
             })),
@@ -341,7 +343,7 @@ fn special(value: Value<'_>) -> Option<f64> {
 }
 
 /// The unscaled value of a number of any length: rounded half up to the scale, `None` if it has more digits than the precision.
-pub(super) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
+pub(crate) fn decimal(text: &str, precision: u8, scale: i8) -> Option<i128> {
     let (mantissa, exponent) = match text.find(['e', 'E']) {
         Some(at) => (text.get(..at)?, text.get(at + 1..)?.parse::<i32>().ok()?),
         None => (text, 0),
@@ -401,7 +403,7 @@ fn base64(text: &str, out: &mut Vec<u8>) -> Option<()> {
 }
 
 /// The texts of an array of strings; what else it may be is an internal error.
-pub(super) fn texts(array: &ArrayRef) -> Result<StringArray> {
+pub(crate) fn texts(array: &ArrayRef) -> Result<StringArray> {
     let texts = Arc::clone(array);
     texts
         .as_any()

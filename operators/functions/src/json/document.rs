@@ -123,6 +123,11 @@ impl Parser {
                 }
                 _ => {
                     let scalar = scanner.scalar()?;
+                    // At the top, only a blank ends a number.
+                    let blank = matches!(scanner.peek(), None | Some(b' ' | b'\t' | b'\n' | b'\r'));
+                    if self.open.is_empty() && matches!(scalar.0, Kind::Int | Kind::Float) && !blank {
+                        return None;
+                    }
                     self.leaf(scalar);
                 }
             }
@@ -429,7 +434,7 @@ mod tests {
         for good in ["{}", "[]", " [ 1 , {'a' : \"b\"} ] ", "1 x", "{\"a\":1} x", "\"a\"x", "[-0,0.5,1e+3,true]", "'\\''"] {
             assert!(matches!(parser.parse(good), Parsed::Value(_)), "{good}");
         }
-        let bad = "bad | { | [ | {\"a\" | {\"a\":1 | {\"a\":1, | {\"a\":1,} | [1,] | [,1] | {a:1} | 01 | [01] | +1 | .5 | 5. | 1x | nullx | \
+        let bad = "bad | { | [ | {\"a\" | {\"a\":1 | {\"a\":1, | {\"a\":1,} | [1,] | [,1] | {a:1} | 01 | [01] | +1 | .5 | 5. | 1x | 1}0 | nullx | \
                    \"a | \"\\x\" | \"\\u12\" | NaN | [1}| {1:2}|/**/1|\u{feff}1";
         for bad in bad.split('|').map(str::trim) {
             assert!(matches!(parser.parse(bad), Parsed::Broken), "{bad}");

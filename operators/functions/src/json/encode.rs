@@ -18,10 +18,10 @@ use super::write::{Astral, double, java_decimal, java_double, java_single, quote
 #[derive(Debug, Clone)]
 pub struct Encoder {
     ignore_null_fields: bool,
-    time_zone: Tz,
-    date: Pattern,
-    timestamp: Pattern,
-    timestamp_ntz: Pattern,
+    pub(crate) time_zone: Tz,
+    pub(crate) date: Pattern,
+    pub(crate) timestamp: Pattern,
+    pub(crate) timestamp_ntz: Pattern,
 }
 
 impl Encoder {
@@ -155,7 +155,7 @@ fn map(maps: &MapArray, row: usize, out: &mut String, encoder: &Encoder) -> Resu
 }
 
 /// Writes a value as Spark's `toString` of its internal form does: numbers and booleans, and all keys of maps.
-pub(super) fn plain(values: &ArrayRef, row: usize, out: &mut String) -> Result<()> {
+pub(crate) fn plain(values: &ArrayRef, row: usize, out: &mut String) -> Result<()> {
     use std::fmt::Write;
     if values.is_null(row) {
         out.push_str("null");

@@ -3,12 +3,12 @@
 //! A text is parsed into a [`document`]; a [`path`] looks for parts of it, [`decode`] reads it by a type, [`schema`] infers a type
 //! from it, and [`encode`] writes values as text.
 
-mod column;
-mod decode;
+pub(crate) mod column;
+pub(crate) mod decode;
 mod document;
-mod encode;
-mod moment;
-mod options;
+pub(crate) mod encode;
+pub(crate) mod moment;
+pub(crate) mod options;
 mod path;
 mod schema;
 mod write;
@@ -49,7 +49,7 @@ pub(crate) const JSON_TUPLE: Function =
     Function { names: &["json_tuple"], arity: Arity { min: 2, max: usize::MAX }, resolve: json_tuple };
 
 /// An argument that must be a string already: numbers are not cast for these functions.
-fn string(call: &Call<'_>, index: usize) -> Result<DataType> {
+pub(crate) fn string(call: &Call<'_>, index: usize) -> Result<DataType> {
     match call.data_type(index) {
         DataType::Utf8 | DataType::Null => Ok(DataType::Utf8),
         _ => Err(call.unexpected_type(index, "the \"STRING\" type")),
@@ -185,7 +185,7 @@ fn from_json(call: &Call<'_>) -> Result<Resolved> {
 }
 
 /// The type that a literal argument names: `a INT, b STRING`, `ARRAY<INT>`.
-fn schema_argument(call: &Call<'_>, index: usize) -> Result<DataType> {
+pub(crate) fn schema_argument(call: &Call<'_>, index: usize) -> Result<DataType> {
     let Some(text) = call.literal_str(index) else {
         let message = format!(
             "The input schema \"{}\" is not a valid schema string. The input expression must be string literal and not null.",
@@ -284,14 +284,13 @@ fn schema_of_json(call: &Call<'_>) -> Result<Resolved> {
         ));
     }
     let text = call.literal_str(0).ok_or_else(|| call.not_foldable(0))?;
-    let mut schema = String::new();
-    match Parser::new(Syntax::RECORD).parse(text) {
-        Parsed::Value(value) => Inferred::of(value).write(&mut schema),
-        Parsed::Empty => Inferred::Nothing.write(&mut schema),
+    let schema = match Parser::new(Syntax::RECORD).parse(text) {
+        Parsed::Value(value) => Inferred::of(value).sql(),
+        Parsed::Empty => Inferred::Nothing.sql(),
         Parsed::Broken => {
             return Err(spark_error("MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION", format!("The text {text} is no JSON.")));
         }
-    }
+    };
     let args = call.args.iter().map(|arg| arg.data_type.clone()).collect();
     Ok(Resolved::new(args, DataType::Utf8, move |invocation| Ok(Arc::new(StringArray::new_repeated(&schema, invocation.rows)))))
 }

@@ -93,7 +93,7 @@ fn fraction(digits: &str) -> i64 {
 }
 
 /// Reads a date as a cast does.
-pub(super) fn parse_date(text: &str) -> Option<i32> {
+pub(crate) fn parse_date(text: &str) -> Option<i32> {
     let mut reader = Reader(text.trim());
     let date = reader.date(7)?;
     // What follows after a blank or a `T` doesn't count.
@@ -102,7 +102,7 @@ pub(super) fn parse_date(text: &str) -> Option<i32> {
 }
 
 /// Reads a timestamp as a cast does. Without a time zone a wall clock is read, and the text must not name one.
-pub(super) fn parse_timestamp(text: &str, zone: Option<Tz>) -> Option<i64> {
+pub(crate) fn parse_timestamp(text: &str, zone: Option<Tz>) -> Option<i64> {
     let mut reader = Reader(text.trim());
     let date = reader.date(6)?;
     let mut time = 0;
@@ -186,7 +186,7 @@ fn to_local(instant: i64, zone: Tz) -> (i64, i64) {
 
 /// How dates and times are written and read.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern(Vec<Item>);
+pub(crate) struct Pattern(Vec<Item>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Item {
@@ -218,7 +218,7 @@ impl Fields {
 
 impl Pattern {
     /// `yyyy-MM-dd`, the default for dates.
-    pub(super) fn iso_date() -> Pattern {
+    pub(crate) fn iso_date() -> Pattern {
         Pattern(vec![
             Item::Field('y', 4),
             Item::Literal("-".to_owned()),
@@ -229,7 +229,7 @@ impl Pattern {
     }
 
     /// `yyyy-MM-dd'T'HH:mm:ss.SSS`, the default for times of a wall clock.
-    pub(super) fn iso_local() -> Pattern {
+    pub(crate) fn iso_local() -> Pattern {
         let mut items = Pattern::iso_date().0;
         for (literal, letter, count) in [("T", 'H', 2), (":", 'm', 2), (":", 's', 2), (".", 'S', 3)] {
             items.extend([Item::Literal(literal.to_owned()), Item::Field(letter, count)]);
@@ -238,7 +238,7 @@ impl Pattern {
     }
 
     /// `yyyy-MM-dd'T'HH:mm:ss.SSSXXX`, the default for instants.
-    pub(super) fn iso_instant() -> Pattern {
+    pub(crate) fn iso_instant() -> Pattern {
         let mut items = Pattern::iso_local().0;
         items.push(Item::Field('X', 3));
         Pattern(items)
@@ -248,7 +248,7 @@ impl Pattern {
     ///
     /// # Errors
     /// When a letter is not supported.
-    pub(super) fn parse(text: &str) -> Result<Pattern> {
+    pub(crate) fn parse(text: &str) -> Result<Pattern> {
         let mut items = Vec::new();
         let mut chars = text.chars().peekable();
         while let Some(char) = chars.next() {
@@ -287,12 +287,12 @@ impl Pattern {
     }
 
     /// Writes a date.
-    pub(super) fn write_date(&self, days: i32, out: &mut String) {
+    pub(crate) fn write_date(&self, days: i32, out: &mut String) {
         self.write(&Fields::of(i64::from(days), 0, None), out);
     }
 
     /// Writes a timestamp: an instant in a time zone, or a wall clock's time.
-    pub(super) fn write_timestamp(&self, micros: i64, zone: Option<Tz>, out: &mut String) {
+    pub(crate) fn write_timestamp(&self, micros: i64, zone: Option<Tz>, out: &mut String) {
         let (local, offset) = match zone {
             Some(zone) => to_local(micros, zone),
             None => (micros, 0),
@@ -373,13 +373,13 @@ impl Pattern {
     }
 
     /// Reads a date.
-    pub(super) fn parse_date(&self, text: &str) -> Option<i32> {
+    pub(crate) fn parse_date(&self, text: &str) -> Option<i32> {
         let fields = self.read(text)?;
         i32::try_from(days(fields.year, fields.month, fields.day)?).ok()
     }
 
     /// Reads a timestamp; without a time zone, of a wall clock.
-    pub(super) fn parse_timestamp(&self, text: &str, zone: Option<Tz>) -> Option<i64> {
+    pub(crate) fn parse_timestamp(&self, text: &str, zone: Option<Tz>) -> Option<i64> {
         let fields = self.read(text)?;
         let time = time_of(fields.hour, fields.minute, fields.second, fields.micros)?;
         let local = days(fields.year, fields.month, fields.day)?.checked_mul(DAY_SECONDS * SECOND)?.checked_add(time)?;

@@ -31,9 +31,9 @@ pub struct Options {
     pub time_zone: Tz,
     /// Whether fields that are null are left out.
     pub ignore_null_fields: bool,
-    pub(super) date_format: Option<Pattern>,
-    pub(super) timestamp_format: Option<Pattern>,
-    pub(super) timestamp_ntz_format: Option<Pattern>,
+    pub(crate) date_format: Option<Pattern>,
+    pub(crate) timestamp_format: Option<Pattern>,
+    pub(crate) timestamp_ntz_format: Option<Pattern>,
 }
 
 impl Options {
@@ -54,7 +54,7 @@ impl Options {
     ///
     /// # Errors
     /// When it is no literal map of strings, or an option's value is none.
-    pub(super) fn of(call: &Call<'_>, index: usize) -> Result<Self> {
+    pub(crate) fn of(call: &Call<'_>, index: usize) -> Result<Self> {
         let mut options = Options::new(call.settings);
         for (key, value) in given(call, index)? {
             match key.to_ascii_lowercase().as_str() {
@@ -92,12 +92,12 @@ const UNSUPPORTED: &[&str] = &[
 ];
 
 /// The error for an option that Spark has and we don't.
-pub(super) fn unsupported(call: &Call<'_>, option: &str) -> datafusion::error::DataFusionError {
+pub(crate) fn unsupported(call: &Call<'_>, option: &str) -> datafusion::error::DataFusionError {
     spark_error("INVALID_OPTIONS", format!("The option '{option}' of `{}` is not supported.", call.name))
 }
 
 /// The options' names and values.
-pub(super) fn given(call: &Call<'_>, index: usize) -> Result<Vec<(String, String)>> {
+pub(crate) fn given(call: &Call<'_>, index: usize) -> Result<Vec<(String, String)>> {
     let Some(arg) = call.args.get(index) else { return Ok(Vec::new()) };
     let types = map_types(&arg.data_type);
     if types.is_some_and(|types| types != (&DataType::Utf8, &DataType::Utf8)) {
@@ -120,7 +120,7 @@ pub(super) fn given(call: &Call<'_>, index: usize) -> Result<Vec<(String, String
 }
 
 /// A mode by its name.
-pub(super) fn mode(call: &Call<'_>, name: &str) -> Result<Mode> {
+pub(crate) fn mode(call: &Call<'_>, name: &str) -> Result<Mode> {
     match name.to_ascii_uppercase().as_str() {
         "FAILFAST" => Ok(Mode::FailFast),
         "DROPMALFORMED" => Err(spark_error(
@@ -135,6 +135,6 @@ pub(super) fn mode(call: &Call<'_>, name: &str) -> Result<Mode> {
 }
 
 /// A time zone by its name.
-pub(super) fn time_zone(name: &str) -> Result<Tz> {
+pub(crate) fn time_zone(name: &str) -> Result<Tz> {
     name.parse().map_err(|_| spark_error("INVALID_TIMEZONE", format!("The timezone: {name} is invalid.")))
 }

@@ -1,6 +1,6 @@
 //! The schema of a JSON text, as it would be inferred from it.
 
-use std::collections::BTreeMap;
+use std::cmp::Ordering;
 
 use super::document::{Kind, Value};
 
@@ -16,7 +16,8 @@ pub(super) enum Inferred {
     Decimal(usize),
     Text,
     Array(Box<Inferred>),
-    Struct(BTreeMap<String, Inferred>),
+    /// Fields sorted by their names, of which some may be the same.
+    Struct(Vec<(String, Inferred)>),
 }
 
 impl Inferred {
@@ -38,10 +39,10 @@ impl Inferred {
                 Inferred::Array(Box::new(element))
             }
             Kind::Object => {
-                let mut fields = BTreeMap::new();
-                for (key, value) in value.fields() {
-                    merge(&mut fields, key.string().unwrap_or_default().into_owned(), Inferred::of(value));
-                }
+                let field =
+                    |(key, value): (Value<'_>, Value<'_>)| (key.string().unwrap_or_default().into_owned(), Inferred::of(value));
+                let mut fields: Vec<_> = value.fields().map(field).collect();
+                fields.sort_by(|(left, _), (right, _)| left.cmp(right));
                 Inferred::Struct(fields)
             }
         }
@@ -52,12 +53,7 @@ impl Inferred {
         match (self, other) {
             (Inferred::Nothing, one) | (one, Inferred::Nothing) => one,
             (Inferred::Array(left), Inferred::Array(right)) => Inferred::Array(Box::new(left.or(*right))),
-            (Inferred::Struct(mut left), Inferred::Struct(right)) => {
-                for (name, inferred) in right {
-                    merge(&mut left, name, inferred);
-                }
-                Inferred::Struct(left)
-            }
+            (Inferred::Struct(left), Inferred::Struct(right)) => Inferred::Struct(merge(left, right)),
             (Inferred::Decimal(left), Inferred::Decimal(right)) => Inferred::Decimal(left.max(right)),
             (Inferred::Decimal(digits), Inferred::Long) | (Inferred::Long, Inferred::Decimal(digits)) => {
                 Inferred::Decimal(digits.max(20))
@@ -69,8 +65,39 @@ impl Inferred {
         }
     }
 
-    /// Writes it as SQL writes a type. What was only null is a string.
-    pub(super) fn write(&self, out: &mut String) {
+    /// What is left without fields that say nothing: structs without fields, and fields without a name.
+    fn pruned(self) -> Option<Inferred> {
+        match self {
+            Inferred::Array(element) => element.pruned().map(|element| Inferred::Array(Box::new(element))),
+            Inferred::Struct(fields) => {
+                let named = fields.into_iter().filter(|(name, _)| !name.is_empty());
+                let fields: Vec<_> = named.filter_map(|(name, inferred)| Some((name, inferred.pruned()?))).collect();
+                (!fields.is_empty()).then_some(Inferred::Struct(fields))
+            }
+            other => Some(other),
+        }
+    }
+
+    /// The schema of a text: what it is at the top is kept even if it has no fields.
+    fn schema(self) -> Inferred {
+        let nothing = match &self {
+            Inferred::Struct(_) => Inferred::Struct(Vec::new()),
+            Inferred::Array(element) if matches!(**element, Inferred::Struct(_)) => {
+                Inferred::Array(Box::new(Inferred::Struct(Vec::new())))
+            }
+            _ => Inferred::Text,
+        };
+        self.pruned().unwrap_or(nothing)
+    }
+
+    /// The schema in SQL. What was only null is a string.
+    pub(super) fn sql(self) -> String {
+        let mut out = String::new();
+        self.schema().write(&mut out);
+        out
+    }
+
+    fn write(&self, out: &mut String) {
         match self {
             Inferred::Nothing | Inferred::Text => out.push_str("STRING"),
             Inferred::Boolean => out.push_str("BOOLEAN"),
@@ -96,9 +123,22 @@ impl Inferred {
     }
 }
 
-fn merge(fields: &mut BTreeMap<String, Inferred>, name: String, inferred: Inferred) {
-    let common = fields.remove(&name).unwrap_or(Inferred::Nothing).or(inferred);
-    fields.insert(name, common);
+/// The fields of both, sorted; of those in both, one that both fit.
+fn merge(left: Vec<(String, Inferred)>, right: Vec<(String, Inferred)>) -> Vec<(String, Inferred)> {
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    let mut fields = Vec::new();
+    while let (Some((l, _)), Some((r, _))) = (left.peek(), right.peek()) {
+        match l.cmp(r) {
+            Ordering::Less => fields.extend(left.next()),
+            Ordering::Greater => fields.extend(right.next()),
+            Ordering::Equal => {
+                let both = left.next().zip(right.next());
+                fields.extend(both.map(|((name, left), (_, right))| (name, left.or(right))));
+            }
+        }
+    }
+    fields.extend(left.chain(right));
+    fields
 }
 
 fn quoted_if_needed(name: &str) -> String {
@@ -125,11 +165,12 @@ mod tests {
             (r#"{"a":[1,{"b":1}]}"#, "STRUCT<a: ARRAY<STRING>>"),
             (r#"[12345678901234567890,1.5]"#, "ARRAY<DOUBLE>"),
             ("{}", "STRUCT<>"),
+            (r#"{"a":{},"b":[{}],"":1,"c":{"d":{}}}"#, "STRUCT<>"),
+            (r#"{"a":1,"a":"x"}"#, "STRUCT<a: BIGINT, a: STRING>"),
+            ("[{}]", "ARRAY<STRUCT<>>"),
             ("null", "STRING"),
         ] {
-            let mut out = String::new();
-            Inferred::of(parser.value(text).unwrap()).write(&mut out);
-            assert_eq!(out, schema);
+            assert_eq!(Inferred::of(parser.value(text).unwrap()).sql(), schema);
         }
     }
 }
