@@ -38,6 +38,9 @@ pub use session::{Session, SessionBuilder};
 pub use streams::{StreamingQuery, StreamingQueryManager};
 pub use writer::{DataFrameWriter, DataStreamWriter};
 
+/// The name of a column's type as SQL writes it: `struct<a:int,b:string>`.
+pub use tidegate_functions::types::name as type_name;
+
 pub use tidegate_connectors as connectors;
 pub use tidegate_operators as operators;
 pub use tidegate_runtime as runtime;

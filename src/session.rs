@@ -222,8 +222,9 @@ impl Session {
             }
             Statement::ExplainTable { table_name, .. } => {
                 let frame = self.table(&path(&table_name).join("."))?;
-                let rows = frame.relation()?.columns.iter().map(|column| vec![column.name.clone(), tidegate_functions::types::name(&column.data_type), String::new()]);
-                self.rows_of_text(&["col_name", "data_type", "comment"], &rows.collect::<Vec<_>>())
+                let describe = |column: crate::analysis::Attribute| vec![column.name, tidegate_functions::types::name(&column.data_type), String::new()];
+                let rows: Vec<Vec<String>> = frame.relation()?.columns.into_iter().map(describe).collect();
+                self.rows_of_text(&["col_name", "data_type", "comment"], &rows)
             }
             Statement::Explain { statement, .. } => match *statement {
                 Statement::Query(query) => {

@@ -229,7 +229,7 @@ impl DataStreamWriter {
                 };
                 (Arc::new(sink.clone()), Some((name, MemoryTable { schema: Arc::clone(schema), sink })))
             }
-            "noop" => (Arc::new(tidegate_connectors::NoopSink), None),
+            "noop" => (Arc::new(MemorySink::complete()), None),
             "parquet" | "json" | "csv" | "text" => {
                 if self.mode != OutputMode::Append {
                     let message = format!("Invalid streaming output mode: {}. This output mode is not supported in Data Source {format}: files take the append mode only.", self.mode);
@@ -265,8 +265,6 @@ impl DataStreamWriter {
 
     fn files(&self, format: &str, path: &str) -> Result<FileSink> {
         Ok(match format {
-            "parquet" => FileSink::parquet(path),
-            "json" => FileSink::json(path),
             "text" => FileSink::text(path),
             _ => {
                 let mut sink = FileSink::csv(path).header(self.options.parsed("header")?.unwrap_or(false));

@@ -13,7 +13,7 @@ pub(crate) mod optimize;
 pub(crate) mod rules;
 mod steps;
 
-pub(crate) use lower::{Lowered, lower};
+pub(crate) use lower::{Lowering, lower};
 pub(crate) use steps::{PlannedStep, arrow_schema};
 
 /// Which rows of its result a streaming query gives with each epoch. The names and rules are those of the Structured Streaming
