@@ -70,6 +70,7 @@ pub(super) fn resolve(call: &Call<'_>, operator: Operator, tolerant: bool) -> Re
         (Operator::Subtract, left, right) if is_interval(left) && is_moment(right) => {
             return Err(call.unexpected_type(0, &format!("the \"{}\" type", sql_name(right))));
         }
+        (_, Utf8, other) | (_, other, Utf8) if is_interval(other) => return Err(different_types(call, left, right)),
         // Text takes the other's type, and then it is the operator that doesn't take that; see the caller.
         (_, Utf8 | Null, _) | (_, _, Utf8 | Null) => return Ok(None),
         _ if left == right => return Ok(None),

@@ -182,7 +182,7 @@ fn decimals() {
         ("+", "decimal(10,2)=1 ; string=1.5", "double: 2.5"),
         ("*", "void= ; decimal(2,1)=2.5", "decimal(5,2): null"),
         ("pmod", "decimal(2,1)=-7.5 ; !int=3", "decimal(2,1): 1.5"),
-        ("pmod", "int=7 ; decimal(2,1)=3.5", "decimal(3,1): 0.0"),
+        ("pmod", "int=7 ; decimal(2,1)=3.5", "decimal(2,1): 0.0"),
         ("%", "decimal(38,0)=10 ; decimal(38,38)=0.3", "decimal(38,38): 0.10000000000000000000000000000000000000"),
         ("pmod", "decimal(38,0)=-10 ; decimal(38,38)=0.3", "decimal(38,38): 0.20000000000000000000000000000000000000"),
         (
