@@ -88,7 +88,7 @@ fn zeroifnull(call: &Call<'_>) -> Result<Resolved> {
 fn nullifzero(call: &Call<'_>) -> Result<Resolved> {
     let (own, settings) = (call.data_type(0).clone(), *call.settings);
     match own {
-        DataType::Null => Ok(Resolved::new(vec![own], DataType::Null, |invocation| Ok(invocation.array(0)?))),
+        DataType::Null => Ok(Resolved::new(vec![own], DataType::Null, |invocation| invocation.array(0))),
         DataType::Utf8 => Ok(Resolved::new(vec![own.clone()], own, move |invocation| {
             let texts = invocation.array(0)?;
             let numbers = cast_array(&texts, &DataType::Int64, CastMode::Ansi, &settings)?;
@@ -163,54 +163,60 @@ mod tests {
 
     #[test]
     fn nulls_and_nans() {
-        check(FUNCTIONS, &[
-            ("isnull", "int=1", "boolean: false"),
-            ("isnull", "void=", "boolean: true"),
-            ("isnotnull", "string=", "boolean: false"),
-            ("isnan", "double=NaN", "boolean: true"),
-            ("isnan", "string=NaN", "boolean: true"),
-            ("isnan", "void=", "boolean: false"),
-            ("isnan", "float=1", "boolean: false"),
-            ("isnan", "decimal(2,1)=1.5", "boolean: false"),
-            ("isnan", "boolean=true", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
-            ("nanvl", "double=NaN ; int=5", "double: 5.0"),
-            ("nanvl", "float=1 ; float=2", "float: 1.0"),
-            ("nanvl", "float=NaN ; double=2", "double: 2.0"),
-            ("nanvl", "int=1 ; int=2", "double: 1.0"),
-            ("nanvl", "void= ; float=2", "double: null"),
-            ("nanvl", "double=NaN ; void=", "double: null"),
-            ("nanvl", "double=1 ; void=", "double: 1.0"),
-            ("nanvl", "boolean=true ; double=1", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
-            ("zeroifnull", "void=", "int: 0"),
-            ("zeroifnull", "tinyint=", "int: 0"),
-            ("zeroifnull", "decimal(2,1)=1.5", "decimal(11,1): 1.5"),
-            ("zeroifnull", "string=5", "bigint: 5"),
-            ("zeroifnull", "string=a", "CAST_INVALID_INPUT"),
-            ("zeroifnull", "double=", "double: 0.0"),
-            ("zeroifnull", "date=2024-01-01", "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
-            ("nullifzero", "int=0", "int: null"),
-            ("nullifzero", "int=5", "int: 5"),
-            ("nullifzero", "double=-0.0", "double: null"),
-            ("nullifzero", "decimal(2,1)=0", "decimal(2,1): null"),
-            ("nullifzero", "string=0", "string: null"),
-            ("nullifzero", "string=05", "string: 05"),
-            ("nullifzero", "boolean=true", "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES: Cannot resolve \"(true = 0)\""),
-        ]);
+        check(
+            FUNCTIONS,
+            &[
+                ("isnull", "int=1", "boolean: false"),
+                ("isnull", "void=", "boolean: true"),
+                ("isnotnull", "string=", "boolean: false"),
+                ("isnan", "double=NaN", "boolean: true"),
+                ("isnan", "string=NaN", "boolean: true"),
+                ("isnan", "void=", "boolean: false"),
+                ("isnan", "float=1", "boolean: false"),
+                ("isnan", "decimal(2,1)=1.5", "boolean: false"),
+                ("isnan", "boolean=true", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
+                ("nanvl", "double=NaN ; int=5", "double: 5.0"),
+                ("nanvl", "float=1 ; float=2", "float: 1.0"),
+                ("nanvl", "float=NaN ; double=2", "double: 2.0"),
+                ("nanvl", "int=1 ; int=2", "double: 1.0"),
+                ("nanvl", "void= ; float=2", "double: null"),
+                ("nanvl", "double=NaN ; void=", "double: null"),
+                ("nanvl", "double=1 ; void=", "double: 1.0"),
+                ("nanvl", "boolean=true ; double=1", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
+                ("zeroifnull", "void=", "int: 0"),
+                ("zeroifnull", "tinyint=", "int: 0"),
+                ("zeroifnull", "decimal(2,1)=1.5", "decimal(11,1): 1.5"),
+                ("zeroifnull", "string=5", "bigint: 5"),
+                ("zeroifnull", "string=a", "CAST_INVALID_INPUT"),
+                ("zeroifnull", "double=", "double: 0.0"),
+                ("zeroifnull", "date=2024-01-01", "DATATYPE_MISMATCH.DATA_DIFF_TYPES"),
+                ("nullifzero", "int=0", "int: null"),
+                ("nullifzero", "int=5", "int: 5"),
+                ("nullifzero", "double=-0.0", "double: null"),
+                ("nullifzero", "decimal(2,1)=0", "decimal(2,1): null"),
+                ("nullifzero", "string=0", "string: null"),
+                ("nullifzero", "string=05", "string: 05"),
+                ("nullifzero", "boolean=true", "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES: Cannot resolve \"(true = 0)\""),
+            ],
+        );
     }
 
     #[test]
     fn errors_on_purpose() {
-        check(FUNCTIONS, &[
-            ("assert_true", "boolean=true", "void: null"),
-            ("assert_true", "boolean=false", "USER_RAISED_EXCEPTION: 'false' is not true!"),
-            ("assert_true", "boolean=false ; string=my msg", "USER_RAISED_EXCEPTION: my msg"),
-            ("assert_true", "boolean=true ; int=5", "void: null"),
-            ("assert_true", "boolean=", "USER_RAISED_EXCEPTION"),
-            ("assert_true", "string=true", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
-            ("assert_true", "int=1", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
-            ("raise_error", "string=boom", "USER_RAISED_EXCEPTION: boom"),
-            ("raise_error", "int=5", "USER_RAISED_EXCEPTION: 5"),
-            ("raise_error", "void=", "USER_RAISED_EXCEPTION: null"),
-        ]);
+        check(
+            FUNCTIONS,
+            &[
+                ("assert_true", "boolean=true", "void: null"),
+                ("assert_true", "boolean=false", "USER_RAISED_EXCEPTION: 'false' is not true!"),
+                ("assert_true", "boolean=false ; string=my msg", "USER_RAISED_EXCEPTION: my msg"),
+                ("assert_true", "boolean=true ; int=5", "void: null"),
+                ("assert_true", "boolean=", "USER_RAISED_EXCEPTION"),
+                ("assert_true", "string=true", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
+                ("assert_true", "int=1", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
+                ("raise_error", "string=boom", "USER_RAISED_EXCEPTION: boom"),
+                ("raise_error", "int=5", "USER_RAISED_EXCEPTION: 5"),
+                ("raise_error", "void=", "USER_RAISED_EXCEPTION: null"),
+            ],
+        );
     }
 }

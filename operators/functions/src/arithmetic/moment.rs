@@ -107,7 +107,9 @@ fn interval_overflow(tolerant_name: Option<&str>) -> DataFusionError {
     match tolerant_name {
         Some(name) => spark_error(
             "INTERVAL_ARITHMETIC_OVERFLOW.WITH_SUGGESTION",
-            format!("Integer overflow while operating with intervals. Use `{name}` to tolerate overflow and return NULL instead."),
+            format!(
+                "Integer overflow while operating with intervals. Use `{name}` to tolerate overflow and return NULL instead."
+            ),
         ),
         None => spark_error(
             "INTERVAL_ARITHMETIC_OVERFLOW.WITHOUT_SUGGESTION",
@@ -199,7 +201,9 @@ fn between_instants(left: &DataType, right: &DataType, zone: Tz, tolerant: bool)
     let one = move |end: i64, start: i64| utc_to_local(end, zone).checked_sub(utc_to_local(start, zone));
     let kernel = move |invocation: &Invocation<'_>| {
         type T = TimestampMicrosecondType;
-        ordered::<T, T, DurationMicrosecondType>(invocation, (0, 1), &DAY_TIME_INTERVAL, tolerant, one, || interval_overflow(None))
+        ordered::<T, T, DurationMicrosecondType>(invocation, (0, 1), &DAY_TIME_INTERVAL, tolerant, one, || {
+            interval_overflow(None)
+        })
     };
     finish(Resolved::new(vec![common.clone(), common], DAY_TIME_INTERVAL, kernel), tolerant)
 }
@@ -224,7 +228,9 @@ fn move_by(interval: &DataType, minus: bool, zone: Tz) -> impl Fn(i64, i64) -> O
             return instant.checked_add(interval);
         }
         let (days, rest) = (interval / DAY, interval % DAY);
-        let moved = if days == 0 { instant } else {
+        let moved = if days == 0 {
+            instant
+        } else {
             local_to_utc_near(utc_to_local(instant, zone).checked_add(days * DAY)?, zone, instant)?
         };
         moved.checked_add(rest)
@@ -304,13 +310,7 @@ fn intervals(operator: Operator, interval: &DataType, tolerant: bool) -> Resolve
 }
 
 /// An interval times or by a number.
-fn scaled(
-    call: &Call<'_>,
-    operator: Operator,
-    order: (usize, usize),
-    number: &DataType,
-    tolerant: bool,
-) -> Result<Resolved> {
+fn scaled(call: &Call<'_>, operator: Operator, order: (usize, usize), number: &DataType, tolerant: bool) -> Result<Resolved> {
     let number = match number {
         DataType::Utf8 => DataType::Float64,
         own if is_float(own) => DataType::Float64,
@@ -377,7 +377,13 @@ fn scale<T: ArrowPrimitiveType>(
             tolerant,
             |interval, by| {
                 let (interval, by) = (i128::from(widen(interval)), i128::from(by));
-                if !divides { inside(interval * by) } else if by == 0 { None } else { inside(div_half_up(interval, by)) }
+                if !divides {
+                    inside(interval * by)
+                } else if by == 0 {
+                    None
+                } else {
+                    inside(div_half_up(interval, by))
+                }
             },
             |_, by| error(by == 0),
         ),

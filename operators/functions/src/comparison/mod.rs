@@ -8,13 +8,14 @@ mod member;
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use arrow::array::make_comparator;
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Datum, ListArray, MapArray, NullArray, PrimitiveArray, Scalar, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBuilder, Datum, ListArray, MapArray, NullArray, PrimitiveArray, Scalar,
+    StructArray,
 };
 use arrow::compute::kernels::cmp;
 use arrow::compute::{SortOptions, kernels::zip::zip};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, Float32Type, Float64Type};
-use arrow::array::make_comparator;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
 
@@ -204,7 +205,13 @@ fn compare_sides(left: &Side, right: &Side, comparison: Comparison, rows: usize)
 pub fn compare_columns(left: &ArrayRef, right: &ArrayRef, comparison: Comparison) -> Result<BooleanArray> {
     let side = |values: &ArrayRef| Side { values: normal(values), scalar: false };
     if left.len() != right.len() || left.data_type() != right.data_type() {
-        return Err(DataFusionError::Internal(format!("{} of {} and {} of {}", left.len(), left.data_type(), right.len(), right.data_type())));
+        return Err(DataFusionError::Internal(format!(
+            "{} of {} and {} of {}",
+            left.len(),
+            left.data_type(),
+            right.len(),
+            right.data_type()
+        )));
     }
     compare_sides(&side(left), &side(right), comparison, left.len())
 }
@@ -273,7 +280,8 @@ fn has_floats(data_type: &DataType) -> bool {
 fn extreme(call: &Call<'_>, better: Comparison) -> Result<Resolved> {
     let types = || call.args.iter().map(|arg| &arg.data_type);
     let first = types().find(|own| **own != DataType::Null).unwrap_or(&DataType::Null);
-    let common = common_type_of(types()).filter(|_| !types().any(|own| mixes_text(first, own))).ok_or_else(|| no_common_type(call))?;
+    let common =
+        common_type_of(types()).filter(|_| !types().any(|own| mixes_text(first, own))).ok_or_else(|| no_common_type(call))?;
     if !is_orderable(&common) {
         return Err(no_order(call, &common));
     }
@@ -287,9 +295,8 @@ fn extreme(call: &Call<'_>, better: Comparison) -> Result<Resolved> {
         for index in 1..invocation.args.len() {
             let next = invocation.array(index)?;
             let better = compare_columns(&next, &best, better)?;
-            let taken = (0..best.len()).map(|row| {
-                Some(next.is_valid(row) && (best.is_null(row) || (better.is_valid(row) && better.value(row))))
-            });
+            let taken = (0..best.len())
+                .map(|row| Some(next.is_valid(row) && (best.is_null(row) || (better.is_valid(row) && better.value(row)))));
             let taken: BooleanArray = taken.collect();
             best = zip(&taken, &next, &best)?;
         }
