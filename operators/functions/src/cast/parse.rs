@@ -233,7 +233,8 @@ pub(super) fn intervals(values: &StringArray, to: &DataType, mode: CastMode) -> 
             bad_interval(
                 text,
                 "UNMATCHED_FORMAT_STRING_WITH_NOTICE",
-                "day-time format of `[+|-]d h:m:s.n`, `INTERVAL [+|-]'[+|-]d h:m:s.n' DAY TO SECOND` when cast to interval day to second",
+                "day-time format of `[+|-]d h:m:s.n`, `INTERVAL [+|-]'[+|-]d h:m:s.n' DAY TO SECOND` when cast to interval day \
+                 to second",
             )
         });
     }
@@ -252,7 +253,8 @@ fn bad_interval(text: &str, condition: &str, format: &str) -> DataFusionError {
     spark_error(
         format!("INVALID_INTERVAL_FORMAT.{condition}"),
         format!(
-            "Error parsing '{text}' to interval. Please ensure that the value provided is in a valid format for defining an interval. Interval string does not match {format}: {text}."
+            "Error parsing '{text}' to interval. Please ensure that the value provided is in a valid format for defining an \
+             interval. Interval string does not match {format}: {text}."
         ),
     )
 }
