@@ -18,12 +18,12 @@ pub fn decimal_for_integral(data_type: &DataType) -> Option<(u8, i8)> {
     }
 }
 
-/// The decimal type that holds the values of both: the whole digits of the one and the fraction of the other, cut to 38 digits.
+/// The decimal type that holds the values of both: the whole digits of the one and the fraction of the other. Of more than 38 digits
+/// those of the fraction are cut.
 pub fn wider_decimal((p1, s1): (u8, i8), (p2, s2): (u8, i8)) -> DataType {
-    let scale = s1.max(s2);
     let whole = (p1 as i8 - s1).max(p2 as i8 - s2);
-    let precision = (whole as u8 + scale as u8).min(DECIMAL128_MAX_PRECISION);
-    DataType::Decimal128(precision, scale.min(DECIMAL128_MAX_PRECISION as i8))
+    let scale = s1.max(s2).min(DECIMAL128_MAX_PRECISION as i8 - whole);
+    DataType::Decimal128((whole + scale) as u8, scale)
 }
 
 fn rank(data_type: &DataType) -> Option<usize> {
@@ -126,6 +126,9 @@ mod tests {
             ("decimal(5,2)", "int", Some("decimal(12,2)")),
             ("decimal(5,2)", "decimal(10,0)", Some("decimal(12,2)")),
             ("decimal(5,2)", "double", Some("double")),
+            ("decimal(38,0)", "decimal(38,20)", Some("decimal(38,0)")),
+            ("decimal(30,0)", "decimal(38,20)", Some("decimal(38,8)")),
+            ("decimal(38,10)", "bigint", Some("decimal(38,10)")),
             ("string", "int", Some("bigint")),
             ("string", "decimal(5,2)", Some("double")),
             ("string", "date", Some("date")),

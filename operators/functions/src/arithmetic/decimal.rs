@@ -59,7 +59,9 @@ pub(super) fn resolve(operator: Operator, left: (u8, i8), right: (u8, i8), toler
     let kernel = move |invocation: &Invocation<'_>| {
         type D = Decimal128Type;
         match operator {
-            Operator::Add => combine::<D, D, D>(invocation, &result, tolerant, |l, r| add((l, s1), (r, s2), scale, precision), error),
+            Operator::Add => {
+                combine::<D, D, D>(invocation, &result, tolerant, |l, r| add((l, s1), (r, s2), scale, precision), error)
+            }
             Operator::Subtract => {
                 combine::<D, D, D>(invocation, &result, tolerant, |l, r| add((l, s1), (-r, s2), scale, precision), error)
             }
@@ -78,7 +80,9 @@ pub(super) fn resolve(operator: Operator, left: (u8, i8), right: (u8, i8), toler
                 combine::<D, D, D>(invocation, &result, tolerant, |l, r| remainder((l, s1), (r, s2), false), error)
             }
             Operator::PositiveRemainder => {
-                combine::<D, D, D>(invocation, &result, tolerant, |l, r| remainder((l, s1), (r, s2), true), error)
+                // Lifted to the sign of the divisor it can be as large as that, for which the result's type may have no room.
+                let positive = |l, r| remainder((l, s1), (r, s2), true).and_then(|rest| fits(rest, precision));
+                combine::<D, D, D>(invocation, &result, tolerant, positive, error)
             }
         }
     };
@@ -114,7 +118,8 @@ fn divide((left, s1): Scaled, (right, s2): Scaled, scale: i8, precision: u8) -> 
     }
     let up = i32::from(scale) - i32::from(s1) + i32::from(s2);
     let factor = |up: i32| 10_i128.checked_pow(up.max(0) as u32);
-    let small = factor(up).and_then(|factor| left.checked_mul(factor)).zip(factor(-up).and_then(|factor| right.checked_mul(factor)));
+    let small =
+        factor(up).and_then(|factor| left.checked_mul(factor)).zip(factor(-up).and_then(|factor| right.checked_mul(factor)));
     let quotient = match small {
         Some((left, right)) => div_half_up(left, right),
         None => i128::try_from(big_quotient((left, s1), (right, s2), scale)).ok()?,
@@ -192,6 +197,7 @@ fn exact_text(operator: Operator, left: Scaled, right: Scaled, scale: i8) -> Str
         Operator::Add => (l() + r(), both),
         Operator::Subtract => (l() - r(), both),
         Operator::Multiply => (BigInt::from(left.0) * right.0, left.1 + right.1),
+        Operator::PositiveRemainder => ((l() % r() + r()) % r(), both),
         _ => (big_quotient(left, right, scale), scale),
     };
     let (digits, scale) = (value.magnitude().to_string(), scale.max(0) as usize);

@@ -87,9 +87,10 @@ impl Operator {
     /// The error for a divisor of zero.
     fn by_zero(self) -> DataFusionError {
         match self {
-            Operator::Remainder | Operator::PositiveRemainder => {
-                spark_error("REMAINDER_BY_ZERO", "Remainder by zero. Use `try_mod` to tolerate divisor being 0 and return NULL instead.")
-            }
+            Operator::Remainder | Operator::PositiveRemainder => spark_error(
+                "REMAINDER_BY_ZERO",
+                "Remainder by zero. Use `try_mod` to tolerate divisor being 0 and return NULL instead.",
+            ),
             _ => spark_error(
                 "DIVIDE_BY_ZERO",
                 "Division by zero. Use `try_divide` to tolerate divisor being 0 and return NULL instead.",
@@ -132,9 +133,7 @@ fn zero_literal(call: &Call<'_>) -> bool {
 fn numeric_operands(call: &Call<'_>, operator: Operator) -> Result<(DataType, DataType)> {
     let (left, right) = (call.data_type(0), call.data_type(1));
     let usable = |own: &DataType| is_numeric(own) || matches!(own, DataType::Null | DataType::Utf8);
-    let both_text = |one: &DataType, other: &DataType| {
-        one == &DataType::Utf8 && matches!(other, DataType::Utf8 | DataType::Null)
-    };
+    let both_text = |one: &DataType, other: &DataType| one == &DataType::Utf8 && matches!(other, DataType::Utf8 | DataType::Null);
     if left == right && !usable(left) || both_text(left, right) || both_text(right, left) {
         let wrong = if left == &DataType::Null { right } else { left };
         return Err(wrong_type(call, operator.wants(), wrong));
@@ -183,7 +182,11 @@ fn numeric_operands(call: &Call<'_>, operator: Operator) -> Result<(DataType, Da
     let common = match operator {
         Operator::Divide => DataType::Float64,
         Operator::DivideWhole if is_float(&common) => {
-            return Err(if left == right { wrong_type(call, operator.wants(), &left) } else { different_types(call, &left, &right) });
+            return Err(if left == right {
+                wrong_type(call, operator.wants(), &left)
+            } else {
+                different_types(call, &left, &right)
+            });
         }
         Operator::DivideWhole => DataType::Int64,
         _ => common,

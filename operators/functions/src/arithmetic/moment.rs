@@ -70,6 +70,7 @@ pub(super) fn resolve(call: &Call<'_>, operator: Operator, tolerant: bool) -> Re
         (Operator::Subtract, left, right) if is_interval(left) && is_moment(right) => {
             return Err(call.unexpected_type(0, &format!("the \"{}\" type", sql_name(right))));
         }
+        (_, Utf8, other) | (_, other, Utf8) if is_interval(other) => return Err(different_types(call, left, right)),
         // Text takes the other's type, and then it is the operator that doesn't take that; see the caller.
         (_, Utf8 | Null, _) | (_, _, Utf8 | Null) => return Ok(None),
         _ if left == right => return Ok(None),
@@ -106,7 +107,9 @@ fn interval_overflow(tolerant_name: Option<&str>) -> DataFusionError {
     match tolerant_name {
         Some(name) => spark_error(
             "INTERVAL_ARITHMETIC_OVERFLOW.WITH_SUGGESTION",
-            format!("Integer overflow while operating with intervals. Use `{name}` to tolerate overflow and return NULL instead."),
+            format!(
+                "Integer overflow while operating with intervals. Use `{name}` to tolerate overflow and return NULL instead."
+            ),
         ),
         None => spark_error(
             "INTERVAL_ARITHMETIC_OVERFLOW.WITHOUT_SUGGESTION",
@@ -198,7 +201,9 @@ fn between_instants(left: &DataType, right: &DataType, zone: Tz, tolerant: bool)
     let one = move |end: i64, start: i64| utc_to_local(end, zone).checked_sub(utc_to_local(start, zone));
     let kernel = move |invocation: &Invocation<'_>| {
         type T = TimestampMicrosecondType;
-        ordered::<T, T, DurationMicrosecondType>(invocation, (0, 1), &DAY_TIME_INTERVAL, tolerant, one, || interval_overflow(None))
+        ordered::<T, T, DurationMicrosecondType>(invocation, (0, 1), &DAY_TIME_INTERVAL, tolerant, one, || {
+            interval_overflow(None)
+        })
     };
     finish(Resolved::new(vec![common.clone(), common], DAY_TIME_INTERVAL, kernel), tolerant)
 }
@@ -223,7 +228,9 @@ fn move_by(interval: &DataType, minus: bool, zone: Tz) -> impl Fn(i64, i64) -> O
             return instant.checked_add(interval);
         }
         let (days, rest) = (interval / DAY, interval % DAY);
-        let moved = if days == 0 { instant } else {
+        let moved = if days == 0 {
+            instant
+        } else {
             local_to_utc_near(utc_to_local(instant, zone).checked_add(days * DAY)?, zone, instant)?
         };
         moved.checked_add(rest)
@@ -303,13 +310,7 @@ fn intervals(operator: Operator, interval: &DataType, tolerant: bool) -> Resolve
 }
 
 /// An interval times or by a number.
-fn scaled(
-    call: &Call<'_>,
-    operator: Operator,
-    order: (usize, usize),
-    number: &DataType,
-    tolerant: bool,
-) -> Result<Resolved> {
+fn scaled(call: &Call<'_>, operator: Operator, order: (usize, usize), number: &DataType, tolerant: bool) -> Result<Resolved> {
     let number = match number {
         DataType::Utf8 => DataType::Float64,
         own if is_float(own) => DataType::Float64,
@@ -376,7 +377,13 @@ fn scale<T: ArrowPrimitiveType>(
             tolerant,
             |interval, by| {
                 let (interval, by) = (i128::from(widen(interval)), i128::from(by));
-                if !divides { inside(interval * by) } else if by == 0 { None } else { inside(div_half_up(interval, by)) }
+                if !divides {
+                    inside(interval * by)
+                } else if by == 0 {
+                    None
+                } else {
+                    inside(div_half_up(interval, by))
+                }
             },
             |_, by| error(by == 0),
         ),

@@ -113,9 +113,7 @@ where
         if T::Native::SMALL {
             return spark_error(
                 "BINARY_ARITHMETIC_OVERFLOW",
-                format!(
-                    "{left}S {sign} {right}S caused overflow. Use `{tolerant}` to ignore overflow problem and return NULL."
-                ),
+                format!("{left}S {sign} {right}S caused overflow. Use `{tolerant}` to ignore overflow problem and return NULL."),
             );
         }
         spark_error("ARITHMETIC_OVERFLOW", format!("overflow. Use '{tolerant}' to tolerate overflow and return NULL instead."))

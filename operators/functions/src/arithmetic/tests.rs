@@ -76,7 +76,10 @@ pub(crate) fn check(functions: &[Function], cases: &[(&str, &str, &str)]) {
     for (called, args, expected) in cases {
         let found = evaluate(functions, called, args, &Settings::default());
         let error = expected.starts_with(|c: char| c.is_ascii_uppercase());
-        assert!(found == *expected || (error && found.starts_with(expected)), "{called}({args}):\n{found}\ninstead of\n{expected}");
+        assert!(
+            found == *expected || (error && found.starts_with(expected)),
+            "{called}({args}):\n{found}\ninstead of\n{expected}"
+        );
     }
 }
 
@@ -182,7 +185,7 @@ fn decimals() {
         ("+", "decimal(10,2)=1 ; string=1.5", "double: 2.5"),
         ("*", "void= ; decimal(2,1)=2.5", "decimal(5,2): null"),
         ("pmod", "decimal(2,1)=-7.5 ; !int=3", "decimal(2,1): 1.5"),
-        ("pmod", "int=7 ; decimal(2,1)=3.5", "decimal(3,1): 0.0"),
+        ("pmod", "int=7 ; decimal(2,1)=3.5", "decimal(2,1): 0.0"),
         ("%", "decimal(38,0)=10 ; decimal(38,38)=0.3", "decimal(38,38): 0.10000000000000000000000000000000000000"),
         ("pmod", "decimal(38,0)=-10 ; decimal(38,38)=0.3", "decimal(38,38): 0.20000000000000000000000000000000000000"),
         (
@@ -190,8 +193,17 @@ fn decimals() {
             "decimal(38,37)=1.2345678901234567890123456789012345679 ; decimal(38,37)=1",
             "decimal(38,35): 1.23456789012345678901234567890123457",
         ),
+        (
+            "pmod",
+            "decimal(2,2)=-0.1 ; decimal(10,2)=5",
+            "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION: 4.90 cannot be represented as Decimal(2, 2)",
+        ),
         ("negative", "decimal(10,2)=5", "decimal(10,2): -5.00"),
-        ("negative", "decimal(38,0)=12345678901234567890123456789012345678", "decimal(38,0): -12345678901234567890123456789012350000"),
+        (
+            "negative",
+            "decimal(38,0)=12345678901234567890123456789012345678",
+            "decimal(38,0): -12345678901234567890123456789012350000",
+        ),
         ("abs", "decimal(38,0)=12345678901234567890123456789012345678", "decimal(38,0): 12345678901234567890123456789012345678"),
         (
             "abs",
@@ -200,7 +212,8 @@ fn decimals() {
         ),
         ("negative", large, "NUMERIC_VALUE_OUT_OF_RANGE.WITHOUT_SUGGESTION"),
     ];
-    let out_of_range = |value: &str| format!("NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION: {value} cannot be represented as Decimal(38, ");
+    let out_of_range =
+        |value: &str| format!("NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION: {value} cannot be represented as Decimal(38, ");
     check(FUNCTIONS, &cases);
     for (called, args, expected) in [
         ("+", with("decimal(38,0)=1"), out_of_range("100000000000000000000000000000000000000")),
@@ -224,12 +237,28 @@ fn text_and_nulls_as_operands() {
             ("+", "string=1 ; decimal(2,1)=1.5", "double: 2.5"),
             ("/", "string=1 ; int=2", "double: 0.5"),
             ("div", "string=7 ; int=2", "bigint: 3"),
-            ("*", "string=2 ; string=3", r#"DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE: Cannot resolve "(2 * 3)" due to data type mismatch: the binary operator requires the input type "NUMERIC", not "STRING"."#),
+            (
+                "*",
+                "string=2 ; string=3",
+                r#"DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE: Cannot resolve "(2 * 3)" due to data type mismatch: the binary operator requires the input type "NUMERIC", not "STRING"."#,
+            ),
             ("+", "string=1 ; string=1", "DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE"),
             ("+", "string=1 ; void=", "DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE"),
-            ("*", "string=1 ; boolean=true", r#"DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE: Cannot resolve "(1 * true)" due to data type mismatch: the binary operator requires the input type "NUMERIC", not "BOOLEAN"."#),
-            ("+", "int=1 ; boolean=true", r#"DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES: Cannot resolve "(1 + true)" due to data type mismatch: the left and right operands of the binary operator have incompatible types ("INT" and "BOOLEAN")."#),
-            ("/", "boolean=true ; boolean=true", r#"DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE: Cannot resolve "(true / true)" due to data type mismatch: the binary operator requires the input type ("DOUBLE" or "DECIMAL"), not "BOOLEAN"."#),
+            (
+                "*",
+                "string=1 ; boolean=true",
+                r#"DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE: Cannot resolve "(1 * true)" due to data type mismatch: the binary operator requires the input type "NUMERIC", not "BOOLEAN"."#,
+            ),
+            (
+                "+",
+                "int=1 ; boolean=true",
+                r#"DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES: Cannot resolve "(1 + true)" due to data type mismatch: the left and right operands of the binary operator have incompatible types ("INT" and "BOOLEAN")."#,
+            ),
+            (
+                "/",
+                "boolean=true ; boolean=true",
+                r#"DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE: Cannot resolve "(true / true)" due to data type mismatch: the binary operator requires the input type ("DOUBLE" or "DECIMAL"), not "BOOLEAN"."#,
+            ),
             ("pmod", "boolean=true ; int=3", r#"DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES: Cannot resolve "pmod(true, 3)""#),
             ("*", "date=2024-01-01 ; int=2", r#"DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES: Cannot resolve "(2024-01-01 * 2)""#),
             ("+", "void= ; void=", "double: null"),
@@ -293,10 +322,30 @@ fn dates_instants_and_intervals() {
         ("+", date.to_owned(), dt("0 01:00:00"), "timestamp: 2024-01-31 01:00:00"),
         ("-", date.to_owned(), dt("1 02:00:00"), "timestamp: 2024-01-29 22:00:00"),
         ("-", date.to_owned(), "date=2024-01-01".to_owned(), "interval day to second: INTERVAL '30 00:00:00' DAY TO SECOND"),
-        ("-", "string=2024-01-31".to_owned(), "date=2024-01-01".to_owned(), "interval day to second: INTERVAL '30 00:00:00' DAY TO SECOND"),
-        ("-", date.to_owned(), "timestamp=2024-01-01 00:00:01".to_owned(), "interval day to second: INTERVAL '29 23:59:59' DAY TO SECOND"),
-        ("-", moment.to_owned(), "timestamp=2024-01-01 00:00:00.5".to_owned(), "interval day to second: INTERVAL '30 09:59:59.5' DAY TO SECOND"),
-        ("-", moment.to_owned(), "timestamp_ntz=2024-01-01".to_owned(), "interval day to second: INTERVAL '30 10:00:00' DAY TO SECOND"),
+        (
+            "-",
+            "string=2024-01-31".to_owned(),
+            "date=2024-01-01".to_owned(),
+            "interval day to second: INTERVAL '30 00:00:00' DAY TO SECOND",
+        ),
+        (
+            "-",
+            date.to_owned(),
+            "timestamp=2024-01-01 00:00:01".to_owned(),
+            "interval day to second: INTERVAL '29 23:59:59' DAY TO SECOND",
+        ),
+        (
+            "-",
+            moment.to_owned(),
+            "timestamp=2024-01-01 00:00:00.5".to_owned(),
+            "interval day to second: INTERVAL '30 09:59:59.5' DAY TO SECOND",
+        ),
+        (
+            "-",
+            moment.to_owned(),
+            "timestamp_ntz=2024-01-01".to_owned(),
+            "interval day to second: INTERVAL '30 10:00:00' DAY TO SECOND",
+        ),
         ("-", moment.to_owned(), "string=2024-01-01".to_owned(), "interval day to second: INTERVAL '30 10:00:00' DAY TO SECOND"),
         ("-", moment.to_owned(), "void=".to_owned(), "interval day to second: null"),
         ("+", moment.to_owned(), ym("0-1"), "timestamp: 2024-02-29 10:00:00"),
@@ -333,10 +382,13 @@ fn dates_instants_and_intervals() {
     ] {
         check(FUNCTIONS, &[(called, &format!("{left} ; {right}"), expected)]);
     }
-    check(FUNCTIONS, &[
-        ("negative", "interval day to second=1 00:00:00", "interval day to second: INTERVAL '-1 00:00:00' DAY TO SECOND"),
-        ("abs", "interval year to month=-0-1", "interval year to month: INTERVAL '0-1' YEAR TO MONTH"),
-    ]);
+    check(
+        FUNCTIONS,
+        &[
+            ("negative", "interval day to second=1 00:00:00", "interval day to second: INTERVAL '-1 00:00:00' DAY TO SECOND"),
+            ("abs", "interval year to month=-0-1", "interval year to month: INTERVAL '0-1' YEAR TO MONTH"),
+        ],
+    );
 }
 
 #[test]
@@ -362,7 +414,11 @@ fn calendars_of_a_zone_with_summer_time() {
     for (called, args, expected) in [
         ("+", "timestamp=2024-03-09 12:00:00 ; interval day to second=1 00:00:00", "timestamp: 2024-03-10 12:00:00"),
         ("+", "timestamp=2024-03-09 12:00:00 ; interval day to second=0 23:00:00", "timestamp: 2024-03-10 12:00:00"),
-        ("-", "timestamp=2024-03-10 12:00:00 ; timestamp=2024-03-09 12:00:00", "interval day to second: INTERVAL '1 00:00:00' DAY TO SECOND"),
+        (
+            "-",
+            "timestamp=2024-03-10 12:00:00 ; timestamp=2024-03-09 12:00:00",
+            "interval day to second: INTERVAL '1 00:00:00' DAY TO SECOND",
+        ),
         ("+", "timestamp=2024-02-10 02:30:00 ; interval year to month=0-1", "timestamp: 2024-03-10 03:30:00"),
     ] {
         assert_eq!(evaluate(FUNCTIONS, called, args, &settings), expected, "{called} {args}");

@@ -48,7 +48,8 @@ fn resolve(operand: DataType, absolute: bool) -> Resolved {
         _ => false,
     };
     let returns = operand.clone();
-    let resolved = Resolved::new(vec![operand.clone()], operand, move |invocation| signed(&invocation.array(0)?, &returns, absolute));
+    let resolved =
+        Resolved::new(vec![operand.clone()], operand, move |invocation| signed(&invocation.array(0)?, &returns, absolute));
     if exact { resolved } else { resolved.fallible() }
 }
 

@@ -154,7 +154,7 @@ impl Binary {
     fn generate(&self, fraction_bits: i32, below_point: i32) -> Digits {
         let (exponent, bits) = (self.exponent, self.bits);
         let mantissa = f64::from_bits(1023 << HIGH | (self.significand & ((1 << HIGH) - 1)));
-        let estimate = (mantissa - 1.5) * 0.289_529_654 + 0.176_091_259 + f64::from(exponent) * 0.301_029_995_663_981;
+        let estimate = (mantissa - 1.5) * 0.289_529_654 + 0.176_091_259 + f64::from(exponent) * std::f64::consts::LOG10_2;
         let mut decimal = estimate.floor() as i32;
 
         let (b5, s5) = ((-decimal).max(0), decimal.max(0));

@@ -99,7 +99,9 @@ pub fn can_fail(from: &DataType, to: &DataType) -> bool {
             _ => true,
         },
         (DataType::Utf8, to) => !matches!(to, DataType::Binary),
-        (from, to) if is_timestamp(from) || from == &DataType::Date32 => !(is_timestamp(to) || to == &DataType::Date32 || is_float(to) || to == &DataType::Int64),
+        (from, to) if is_timestamp(from) || from == &DataType::Date32 => {
+            !(is_timestamp(to) || to == &DataType::Date32 || is_float(to) || to == &DataType::Int64)
+        }
         (_, to) if is_float(to) => false,
         (from, to) if is_timestamp(to) => is_float(from),
         (DataType::Boolean, DataType::Decimal128(p, s)) => i16::from(*p) - i16::from(*s) < 1,
@@ -226,9 +228,10 @@ fn cast_map(values: &MapArray, field: &Arc<Field>, mode: CastMode, settings: &Se
         return Err(DataFusionError::Internal(format!("entries of a map: {field}")));
     };
     let (first, length) = (values.value_offsets()[0], values.value_offsets()[values.len()] - values.value_offsets()[0]);
-    let columns = [values.keys(), values.values()].into_iter().zip(fields).map(|(column, field)| {
-        cast_array(&column.slice(first as usize, length as usize), field.data_type(), mode, settings)
-    });
+    let columns = [values.keys(), values.values()]
+        .into_iter()
+        .zip(fields)
+        .map(|(column, field)| cast_array(&column.slice(first as usize, length as usize), field.data_type(), mode, settings));
     let entries = StructArray::try_new(fields.clone(), columns.collect::<Result<Vec<_>>>()?, None)?;
     let offsets = OffsetBuffer::from_lengths(values.offsets().lengths());
     Ok(Arc::new(MapArray::try_new(Arc::clone(field), offsets, entries, values.nulls().cloned(), false)?))

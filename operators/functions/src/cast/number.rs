@@ -175,7 +175,8 @@ fn from_integral(
         }
         DataType::Timestamp(_, _) => {
             let seconds = arrow::compute::cast(values, &DataType::Int64)?;
-            let micros = seconds.as_primitive::<Int64Type>().unary::<_, TimestampMicrosecondType>(|s| s.saturating_mul(1_000_000));
+            let micros =
+                seconds.as_primitive::<Int64Type>().unary::<_, TimestampMicrosecondType>(|s| s.saturating_mul(1_000_000));
             Ok(Arc::new(micros.with_data_type(to.clone())))
         }
         _ => {
@@ -297,7 +298,9 @@ fn from_decimal(values: &ArrayRef, to: &DataType, mode: CastMode, settings: &Set
     let error = |value: i128| overflow(&format!("{}BD", decimal_text(value, scale)), from, to);
     let divisor = power(u32::from(scale.unsigned_abs()));
     match to {
-        DataType::Decimal128(p, s) if !narrows(from, to) && *s == scale => Ok(with_type::<Decimal128Type>(values, &DataType::Decimal128(*p, *s))),
+        DataType::Decimal128(p, s) if !narrows(from, to) && *s == scale => {
+            Ok(with_type::<Decimal128Type>(values, &DataType::Decimal128(*p, *s)))
+        }
         DataType::Decimal128(p, s) => each::<_, Decimal128Type>(
             decimals,
             to,
@@ -313,7 +316,9 @@ fn from_decimal(values: &ArrayRef, to: &DataType, mode: CastMode, settings: &Set
         }
         DataType::Timestamp(_, _) => {
             // As in Java, bits beyond 64 are lost.
-            let micros = |value: i128| if scale <= 6 { value.wrapping_mul(power(6 - scale as u32)) } else { value / power(scale as u32 - 6) };
+            let micros = |value: i128| {
+                if scale <= 6 { value.wrapping_mul(power(6 - scale as u32)) } else { value / power(scale as u32 - 6) }
+            };
             let micros = decimals.unary::<_, TimestampMicrosecondType>(|value| micros(value) as i64);
             Ok(Arc::new(micros.with_data_type(to.clone())))
         }

@@ -106,9 +106,9 @@ fn hex_float(text: &str) -> Option<f64> {
         let digit = u64::from(digit.to_digit(16)?);
         if value < 1 << 56 {
             value = value << 4 | digit;
-            shift -= if n >= whole.len() { 4 } else { 0 };
+            shift = shift.saturating_sub(if n >= whole.len() { 4 } else { 0 });
         } else {
-            shift += if n < whole.len() { 4 } else { 0 };
+            shift = shift.saturating_add(if n < whole.len() { 4 } else { 0 });
         }
     }
     let value = value as f64 * f64::from(shift).exp2();
@@ -174,7 +174,8 @@ impl<'a> DecimalText<'a> {
 }
 
 static DAY_TIME: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let value = r"(?P<sign>[+-])?(?P<day>\d+) (?P<hour>\d{1,2}):(?P<minute>\d{1,2}):(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,9}))?";
+    let value =
+        r"(?P<sign>[+-])?(?P<day>\d+) (?P<hour>\d{1,2}):(?P<minute>\d{1,2}):(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,9}))?";
     interval_pattern(value, "day to second")
 });
 
@@ -196,7 +197,9 @@ fn interval_parts<const N: usize>(pattern: &Option<Regex>, text: &str, names: [&
     let mut parts = [0; N];
     for (value, name) in parts.iter_mut().zip(names) {
         *value = match (name, part(name)) {
-            ("fraction", Some(digits)) => digits.bytes().chain(std::iter::repeat(b'0')).take(6).fold(0, |n, d| n * 10 + i64::from(d - b'0')),
+            ("fraction", Some(digits)) => {
+                digits.bytes().chain(std::iter::repeat(b'0')).take(6).fold(0, |n, d| n * 10 + i64::from(d - b'0'))
+            }
             (_, Some(digits)) => digits.parse().ok()?,
             (_, None) => 0,
         };
@@ -227,19 +230,31 @@ pub fn year_month(text: &str) -> Option<i32> {
 pub(super) fn intervals(values: &StringArray, to: &DataType, mode: CastMode) -> Result<ArrayRef> {
     if let DataType::Duration(_) = to {
         return text_to_primitive::<DurationMicrosecondType>(values, mode, day_time, |text| {
-            bad_interval(text, "UNMATCHED_FORMAT_STRING_WITH_NOTICE", "day-time format of `[+|-]d h:m:s.n`, `INTERVAL [+|-]'[+|-]d h:m:s.n' DAY TO SECOND` when cast to interval day to second")
+            bad_interval(
+                text,
+                "UNMATCHED_FORMAT_STRING_WITH_NOTICE",
+                "day-time format of `[+|-]d h:m:s.n`, `INTERVAL [+|-]'[+|-]d h:m:s.n' DAY TO SECOND` when cast to interval day \
+                 to second",
+            )
         });
     }
     text_to_primitive::<IntervalYearMonthType>(values, mode, year_month, |text| {
         let matches = YEAR_MONTH.as_ref().is_some_and(|pattern| pattern.is_match(trim(text)));
         let condition = if matches { "INTERVAL_PARSING" } else { "UNMATCHED_FORMAT_STRING" };
-        bad_interval(text, condition, "year-month format of `[+|-]y-m`, `INTERVAL [+|-]'[+|-]y-m' YEAR TO MONTH` when cast to interval year to month")
+        bad_interval(
+            text,
+            condition,
+            "year-month format of `[+|-]y-m`, `INTERVAL [+|-]'[+|-]y-m' YEAR TO MONTH` when cast to interval year to month",
+        )
     })
 }
 
 fn bad_interval(text: &str, condition: &str, format: &str) -> DataFusionError {
     spark_error(
         format!("INVALID_INTERVAL_FORMAT.{condition}"),
-        format!("Error parsing '{text}' to interval. Please ensure that the value provided is in a valid format for defining an interval. Interval string does not match {format}: {text}."),
+        format!(
+            "Error parsing '{text}' to interval. Please ensure that the value provided is in a valid format for defining an \
+             interval. Interval string does not match {format}: {text}."
+        ),
     )
 }

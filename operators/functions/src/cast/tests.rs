@@ -39,7 +39,11 @@ fn numbers_are_cast_as_in_spark() {
     let overflow = "CAST_OVERFLOW";
     let out_of_range = "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION";
     check(&[
-        ("3e9", "double > int", r#"CAST_OVERFLOW: The value 3.0E9D of the type "DOUBLE" cannot be cast to "INT" due to an overflow."#),
+        (
+            "3e9",
+            "double > int",
+            r#"CAST_OVERFLOW: The value 3.0E9D of the type "DOUBLE" cannot be cast to "INT" due to an overflow."#,
+        ),
         ("NaN", "double > int", "CAST_OVERFLOW: The value NaN of the type"),
         ("300", "smallint > tinyint", "CAST_OVERFLOW: The value 300S of the type"),
         ("3000000000", "bigint > int", "CAST_OVERFLOW: The value 3000000000L of"),
@@ -56,7 +60,11 @@ fn numbers_are_cast_as_in_spark() {
         ("-2.5", "decimal(2,1) > int", "-2"),
         ("9223372036854775807.9", "decimal(30,1) > bigint", "9223372036854775807"),
         ("9223372036854775808.5", "decimal(30,1) > bigint", overflow),
-        ("123.456", "decimal(6,3) > decimal(4,2)", "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION: 123.456 cannot be represented as Decimal(4, 2)"),
+        (
+            "123.456",
+            "decimal(6,3) > decimal(4,2)",
+            "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION: 123.456 cannot be represented as Decimal(4, 2)",
+        ),
         ("999.995", "decimal(6,3) > decimal(5,2)", out_of_range),
         ("1.15", "decimal(3,2) > decimal(3,1)", "1.2"),
         ("-1.15", "decimal(3,2) > decimal(3,1)", "-1.2"),
@@ -108,7 +116,11 @@ fn instants_are_cast_as_in_spark() {
         ("1969-12-31 23:59:59.5", "timestamp > double", "-0.5"),
         ("1969-12-31 23:59:59.5", "timestamp > decimal(20,6)", "-0.500000"),
         ("2040-12-31 23:59:59.5", "timestamp > int", "CAST_OVERFLOW: The value TIMESTAMP '2040-12-31 23:59:59.5' of"),
-        ("2020-12-31 23:59:59.5", "timestamp > decimal(5,2)", "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION: 1609459199.500000 cannot"),
+        (
+            "2020-12-31 23:59:59.5",
+            "timestamp > decimal(5,2)",
+            "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION: 1609459199.500000 cannot",
+        ),
         ("1969-12-31 23:59:59.5", "timestamp > date", "1969-12-31"),
         ("2024-02-29", "date > timestamp_ntz > timestamp > date", "2024-02-29"),
     ]);
@@ -209,17 +221,23 @@ fn text_is_read_as_in_spark() {
                 ("0e99", "0.00"),
             ],
         ),
-        ("interval day to second", vec![
-            ("1 02:03:04.5", "INTERVAL '1 02:03:04.5' DAY TO SECOND"),
-            ("INTERVAL '1 02:03:04.5' DAY TO SECOND", "INTERVAL '1 02:03:04.5' DAY TO SECOND"),
-            ("-1 02:03:04.123456789", "INTERVAL '-1 02:03:04.123456' DAY TO SECOND"),
-            (" 1 1:2:3 ", "INTERVAL '1 01:02:03' DAY TO SECOND"),
-        ]),
-        ("interval year to month", vec![
-            ("1-2", "INTERVAL '1-2' YEAR TO MONTH"),
-            ("-1-2", "INTERVAL '-1-2' YEAR TO MONTH"),
-            ("interval -'-1-2' year to month", "INTERVAL '1-2' YEAR TO MONTH"),
-        ]),
+        (
+            "interval day to second",
+            vec![
+                ("1 02:03:04.5", "INTERVAL '1 02:03:04.5' DAY TO SECOND"),
+                ("INTERVAL '1 02:03:04.5' DAY TO SECOND", "INTERVAL '1 02:03:04.5' DAY TO SECOND"),
+                ("-1 02:03:04.123456789", "INTERVAL '-1 02:03:04.123456' DAY TO SECOND"),
+                (" 1 1:2:3 ", "INTERVAL '1 01:02:03' DAY TO SECOND"),
+            ],
+        ),
+        (
+            "interval year to month",
+            vec![
+                ("1-2", "INTERVAL '1-2' YEAR TO MONTH"),
+                ("-1-2", "INTERVAL '-1-2' YEAR TO MONTH"),
+                ("interval -'-1-2' year to month", "INTERVAL '1-2' YEAR TO MONTH"),
+            ],
+        ),
         (
             "date",
             vec![
@@ -277,13 +295,51 @@ fn malformed_text_is_refused() {
         ("double", vec!["abc", "", "1e", "1,000", ".", "+nan", "0x1", "1e5.5", "infinityd", "Infinity1", "\u{a0}1"]),
         ("boolean", vec!["abc", "on", ""]),
         ("decimal(4,2)", vec!["abc", "1d", "NaN", "1_0", "", ".", "1e"]),
-        ("date", vec!["2024/01/02", "9999999-1-1", "5881580-07-12", "24-01-02", "2024-13-01", "2023-02-29", "2024-00-01", "2024-1-", "2024-", "20240102", "2024-001-02", "2024-01-02Z", "99999999-01-01", "2024-01 a"]),
-        ("timestamp", vec![
-            "2024-1-2T", "2024-01-02 Z", "2024-01-02Z", "2024-01-02T Z", "2024-01-02 03:04 Z", "2024-01-02 03:04:05 xyz", "2024-01-02 24:00:00",
-            "2024-01-02 03:60:00", "2024-01-02 03:04:60", "2024-02-30 00:00:00", "2024-01-02 03:04:05.1 +19:00", "294247-01-10 04:00:54.775808",
-            "2024-01-02 003:04:05", "2024-01-02t03:04:05", "2024-01-02  03:04:05", "2024-01-02 03:04:05 europe/paris", "2024-01-02 03:04:05 +",
-            "2024-01-02 03:04:05 +1:", "2024-01-02 03:04:05 +12345", "2024-01-02 03:04:05 UTC+", "1234567-01-01",
-        ]),
+        (
+            "date",
+            vec![
+                "2024/01/02",
+                "9999999-1-1",
+                "5881580-07-12",
+                "24-01-02",
+                "2024-13-01",
+                "2023-02-29",
+                "2024-00-01",
+                "2024-1-",
+                "2024-",
+                "20240102",
+                "2024-001-02",
+                "2024-01-02Z",
+                "99999999-01-01",
+                "2024-01 a",
+            ],
+        ),
+        (
+            "timestamp",
+            vec![
+                "2024-1-2T",
+                "2024-01-02 Z",
+                "2024-01-02Z",
+                "2024-01-02T Z",
+                "2024-01-02 03:04 Z",
+                "2024-01-02 03:04:05 xyz",
+                "2024-01-02 24:00:00",
+                "2024-01-02 03:60:00",
+                "2024-01-02 03:04:60",
+                "2024-02-30 00:00:00",
+                "2024-01-02 03:04:05.1 +19:00",
+                "294247-01-10 04:00:54.775808",
+                "2024-01-02 003:04:05",
+                "2024-01-02t03:04:05",
+                "2024-01-02  03:04:05",
+                "2024-01-02 03:04:05 europe/paris",
+                "2024-01-02 03:04:05 +",
+                "2024-01-02 03:04:05 +1:",
+                "2024-01-02 03:04:05 +12345",
+                "2024-01-02 03:04:05 UTC+",
+                "1234567-01-01",
+            ],
+        ),
         ("timestamp_ntz", vec!["03:04:05", "abc"]),
     ];
     for (to, texts) in refused {
@@ -293,7 +349,11 @@ fn malformed_text_is_refused() {
         }
     }
     check(&[
-        ("one", "int", r#"CAST_INVALID_INPUT: The value 'one' of the type "STRING" cannot be cast to "INT" because it is malformed."#),
+        (
+            "one",
+            "int",
+            r#"CAST_INVALID_INPUT: The value 'one' of the type "STRING" cannot be cast to "INT" because it is malformed."#,
+        ),
         ("12345", "decimal(4,2)", "NUMERIC_VALUE_OUT_OF_RANGE.WITH_SUGGESTION"),
         ("1e40", "decimal(4,2)", "NUMERIC_OUT_OF_SUPPORTED_RANGE"),
         ("1", "interval day to second", "INVALID_INTERVAL_FORMAT.UNMATCHED_FORMAT_STRING_WITH_NOTICE"),
@@ -360,8 +420,12 @@ fn nested_values_are_cast_and_written() {
     use arrow::array::{Int32Array, ListArray, MapArray, StructArray};
     use arrow::datatypes::Int32Type;
     let settings = Settings::default();
-    let lists: ArrayRef =
-        Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1), None]), None, Some(vec![]), Some(vec![Some(300)])]));
+    let lists: ArrayRef = Arc::new(ListArray::from_iter_primitive::<Int32Type, _, _>([
+        Some(vec![Some(1), None]),
+        None,
+        Some(vec![]),
+        Some(vec![Some(300)]),
+    ]));
     assert_eq!(format_value(&lists, 0, &settings).unwrap(), "[1, null]");
     assert_eq!(format_value(&lists, 1, &settings), None);
     assert_eq!(format_value(&lists, 2, &settings).unwrap(), "[]");
