@@ -1,6 +1,0 @@
-//! Regular expressions and LIKE.
-
-use crate::function::Function;
-
-/// The functions of this family.
-pub(crate) const FUNCTIONS: &[Function] = &[];

@@ -1,6 +1,0 @@
-//! Functions of strings.
-
-use crate::function::Function;
-
-/// The functions of this family.
-pub(crate) const FUNCTIONS: &[Function] = &[];
