@@ -235,7 +235,10 @@ pub(super) fn regr_r2(call: &Call<'_>) -> Result<ResolvedAggregate> {
     bivariate(call, false, |c| match (c.xx, c.yy) {
         (_, yy) if c.n < 1.0 || yy == 0.0 => None,
         (0.0, _) => Some(1.0),
-        (xx, yy) => Some(c.xy * c.xy / (xx * yy)),
+        (xx, yy) => {
+            let corr = c.xy / (xx * yy).sqrt();
+            Some(corr * corr)
+        }
     })
 }
 
