@@ -13,6 +13,8 @@ mod moments;
 mod percentiles;
 mod sketch;
 mod sums;
+#[cfg(test)]
+mod tests;
 mod values;
 
 use std::fmt;

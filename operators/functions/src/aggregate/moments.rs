@@ -231,10 +231,14 @@ pub(super) fn regr_intercept(call: &Call<'_>) -> Result<ResolvedAggregate> {
 }
 
 pub(super) fn regr_r2(call: &Call<'_>) -> Result<ResolvedAggregate> {
-    bivariate(call, true, |c| match (c.xx, c.yy) {
-        (xx, _) if c.n < 1.0 || xx == 0.0 => None,
-        (_, 0.0) => Some(1.0),
-        (xx, yy) => Some(c.xy * c.xy / (xx * yy)),
+    // As for `corr`, the first argument is `x` here.
+    bivariate(call, false, |c| match (c.xx, c.yy) {
+        (_, yy) if c.n < 1.0 || yy == 0.0 => None,
+        (0.0, _) => Some(1.0),
+        (xx, yy) => {
+            let corr = c.xy / (xx * yy).sqrt();
+            Some(corr * corr)
+        }
     })
 }
 

@@ -1,4 +1,4 @@
-//! Percentiles: exact ones over counted values, and approximate ones over a summary of bounded size.
+//! Percentiles, over the values and how often each came. The approximate ones are exact too: an accuracy is checked, and exceeded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,8 +37,6 @@ struct Percentiles {
     element: DataType,
     /// Whether the third argument says how often a value counts.
     weighted: bool,
-    /// How exact an approximate percentile is: the rank is off by one in so many at most.
-    accuracy: Option<usize>,
 }
 
 /// `percentile(value, fraction or array of fractions, frequency)`.
@@ -96,17 +94,17 @@ pub(super) fn percentile_approx(call: &Call<'_>) -> Result<ResolvedAggregate> {
         }
     };
     let (fractions, many) = fractions(call, 1)?;
-    let accuracy = match (call.args.get(2), call.literal_int(2)) {
-        (None, _) => 10_000,
+    match (call.args.get(2), call.literal_int(2)) {
+        (None, _) => {}
         (Some(arg), None) if arg.literal.is_none() => return Err(call.not_foldable(2)),
         (Some(_), None) => return Err(call.unexpected_type(2, "the \"INTEGRAL\" type")),
-        (Some(_), Some(accuracy)) if accuracy > 0 && accuracy <= i64::from(i32::MAX) => accuracy as usize,
+        (Some(_), Some(accuracy)) if accuracy > 0 && accuracy <= i64::from(i32::MAX) => {}
         (Some(_), Some(accuracy)) => {
             let message = format!("The accuracy must be between (0, 2147483647] (current value = {accuracy}L).");
             return Err(mismatch(call, "VALUE_OUT_OF_RANGE", &message));
         }
-    };
-    let kind = Percentiles { fractions, many, accuracy: Some(accuracy), ..Percentiles::new(Method::Discrete) };
+    }
+    let kind = Percentiles { fractions, many, ..Percentiles::new(Method::Discrete) };
     Ok(resolve(call, vec![input.clone()], Percentiles { element: input, ..kind }))
 }
 
@@ -175,23 +173,6 @@ impl Counted {
         }
     }
 
-    /// Joins neighbours, as long as no rank is off by more than one in `accuracy`.
-    fn compress(&mut self, accuracy: usize) {
-        if self.counts.len() <= accuracy.saturating_mul(8).max(1000) {
-            return;
-        }
-        let most = (self.total / (2 * accuracy as i64)).max(1);
-        let mut joined: Vec<(i64, i64)> = Vec::new();
-        for (value, count) in std::mem::take(&mut self.counts) {
-            match joined.last_mut() {
-                // The greater value stands for both: it has the rank of both.
-                Some(last) if last.1 + count <= most => *last = (value, last.1 + count),
-                _ => joined.push((value, count)),
-            }
-        }
-        self.counts = joined.into_iter().collect();
-    }
-
     /// The values with the number of values up to and with each.
     fn cumulated(&self, descending: bool) -> Vec<(f64, i64)> {
         let mut sum = 0;
@@ -218,7 +199,6 @@ impl Percentiles {
             descending: false,
             element: DataType::Float64,
             weighted: false,
-            accuracy: None,
         }
     }
 
@@ -277,9 +257,6 @@ impl Aggregate for Percentiles {
                 ));
             }
             cells[*group].add(values.value(row), count);
-            if let Some(accuracy) = self.accuracy {
-                cells[*group].compress(accuracy);
-            }
         }
         Ok(())
     }
@@ -290,9 +267,6 @@ impl Aggregate for Percentiles {
         for ((values, counts), group) in ranges(values).zip(ranges(counts)).zip(groups) {
             let cell = &mut cells[*group];
             values.zip(counts).for_each(|(value, count)| cell.add(numbers.value(value), weights.value(count)));
-            if let Some(accuracy) = self.accuracy {
-                cell.compress(accuracy);
-            }
         }
         Ok(())
     }

@@ -1,6 +1,0 @@
-//! Mathematical functions.
-
-use crate::function::Function;
-
-/// The functions of this family.
-pub(crate) const FUNCTIONS: &[Function] = &[];
