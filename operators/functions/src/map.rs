@@ -392,6 +392,7 @@ mod tests {
             ("map_from_entries", &[("array<struct<a:int,b:int>>", "[{\"b\":1}]")], "!NULL_MAP_KEY"),
             ("map_from_entries", &[("array<int>", "[]")], "!DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
             ("map_concat", &[(M, "{\"2\":1}"), (M, "{\"1\":3}")], "{2: 1, 1: 3} map<int,int>"),
+            ("map_from_arrays", &[("void", "null"), ("array<int>", "[1]")], "null map<void,int>"),
             ("map_concat", &[(M, "{\"2\":1}"), (M, "null")], "null map<int,int>"),
             ("map_concat", &[(M, "{\"1\":1}"), (M, "{\"1\":3}")], "!DUPLICATED_MAP_KEY"),
             ("map_concat", &[], "{} map<string,string>"),

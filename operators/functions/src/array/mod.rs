@@ -3,7 +3,7 @@
 //! - [`lists`]: array columns taken apart and put together;
 //! - [`order`]: how values of any type compare;
 //! - [`arguments`]: which types the functions take;
-//! - a module for each kind of function: [`build`], [`access`], [`edit`], [`sets`], [`sort`], [`sequence`](self::sequence).
+//! - a module for each kind of function: [`build`], [`access`], [`edit`], [`sets`], [`sort`], [`mod@sequence`], [`vector`].
 
 use datafusion::error::Result;
 
@@ -22,6 +22,7 @@ mod sort;
 pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
+mod vector;
 
 /// `concat` of arrays.
 ///
@@ -77,4 +78,9 @@ pub(crate) const FUNCTIONS: &[Function] = functions![
     ["array_min"], Arity::exactly(1), sort::min;
     ["sort_array"], Arity::between(1, 2), sort::sort_array;
     ["array_sort"], Arity::exactly(1), sort::array_sort;
+    ["vector_inner_product"], Arity::exactly(2), vector::inner_product;
+    ["vector_l2_distance"], Arity::exactly(2), vector::l2_distance;
+    ["vector_cosine_similarity"], Arity::exactly(2), vector::cosine_similarity;
+    ["vector_norm"], Arity::between(1, 2), vector::norm;
+    ["vector_normalize"], Arity::between(1, 2), vector::normalize;
 ];

@@ -1,5 +1,6 @@
 //! `sequence`: numbers, dates or timestamps at equal steps.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, PrimitiveArray};
@@ -194,7 +195,7 @@ fn moments(invocation: &Invocation<'_>, element: &DataType, zone: Tz) -> Result<
     let nulls = nulls_of(&columns.iter().collect::<Vec<_>>());
     let is_date = element == &DataType::Date32;
     let micros = |column: &ArrayRef, row: usize| match is_date {
-        true => i64::from(column.as_primitive::<Date32Type>().value(row)) * MICROS_PER_DAY,
+        true => i64::from(column.as_primitive::<Date32Type>().value(row)).saturating_mul(MICROS_PER_DAY),
         false => column.as_primitive::<TimestampMicrosecondType>().value(row),
     };
     let sequences = Sequences::collect(invocation.rows, nulls, |row, values| {
@@ -221,9 +222,10 @@ fn moments(invocation: &Invocation<'_>, element: &DataType, zone: Tz) -> Result<
         if step.months == 0 && step.days == 0 {
             return push_all(values, start, stop, step.micros);
         }
+        let past = if sign < 0 { Ordering::Less } else { Ordering::Greater };
         let limit = count(start, stop, length.clamp(i64::MIN.into(), i64::MAX.into()) as i64)?;
         for times in 0.. {
-            let Some(next) = step.after(start, times, zone).filter(|next| (next - stop).signum() * sign <= 0) else { break };
+            let Some(next) = step.after(start, times, zone).filter(|next| next.cmp(&stop) != past) else { break };
             values.push(if is_date { next.div_euclid(MICROS_PER_DAY) } else { next });
             if values.len() > MAX_ELEMENTS {
                 return Err(too_long("sequence", limit as u128));

@@ -318,6 +318,32 @@ fn sequences() {
 }
 
 #[test]
+fn vectors() {
+    const V: &str = "array<float>";
+    check(&[
+        ("vector_inner_product", &[(V, "[1,2]"), (V, "[3,4]")], "11.0 float"),
+        ("vector_inner_product", &[(V, "[16777216,1,1]"), (V, "[1,1,1]")], "16777218.0 float"),
+        ("vector_inner_product", &[(V, "[]"), (V, "[]")], "0.0 float"),
+        ("vector_inner_product", &[(V, "[1,2]"), (V, "[null,4]")], "null float"),
+        ("vector_inner_product", &[(V, "[1,2]"), (V, "[3]")], "!VECTOR_DIMENSION_MISMATCH"),
+        ("vector_inner_product", &[(V, "[1]"), (DS, "[3]")], "!DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
+        ("vector_l2_distance", &[(V, "[1,2]"), (V, "[4,6]")], "5.0 float"),
+        ("vector_l2_distance", &[(V, "[1,2]"), (V, "null")], "null float"),
+        ("vector_cosine_similarity", &[(V, "[1,2]"), (V, "[2,4]")], "1.0 float"),
+        ("vector_cosine_similarity", &[(V, "[0]"), (V, "[2]")], "null float"),
+        ("vector_norm", &[(V, "[3,-4]")], "5.0 float"),
+        ("vector_norm", &[(V, "[3,-4]"), ("float", "1")], "7.0 float"),
+        ("vector_norm", &[(V, "[3,-4]"), ("float", "3")], "!INVALID_VECTOR_NORM_DEGREE"),
+        ("vector_norm", &[(V, "[3,-4]"), ("int", "1")], "!DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
+        ("vector_norm", &[(V, "[3,null]")], "null float"),
+        ("vector_normalize", &[(V, "[3,4]")], "[0.6, 0.8] array<float>"),
+        ("vector_normalize", &[(V, "[0,0]")], "null array<float>"),
+        ("vector_normalize", &[(V, "[]")], "[] array<float>"),
+        ("vector_normalize", &[(V, "[3,1]"), ("float", "1")], "[0.75, 0.25] array<float>"),
+    ]);
+}
+
+#[test]
 fn lists_have_no_hidden_elements() {
     let values = column(&DataType::Int32, &["9", "1", "2", "8", "3", "9"]);
     let offsets = OffsetBuffer::new(ScalarBuffer::from(vec![1, 3, 4, 5]));
