@@ -8,10 +8,14 @@
 //! | [`FileSource`]: text, JSON, CSV and Parquet files | the same files are read again, or the query fails |
 //! | [`SocketSource`]: lines from a TCP server | lines may be lost: for trying things out |
 //! | [`RateSource`]: numbers by the clock | the same numbers again |
+//! | [`RateMicroBatchSource`]: so many numbers in each epoch | the same numbers again |
 //! | [`MemoryStream`]: rows that the program adds | the same rows again, within the process |
-//! | [`FileSink`]: CSV or text files | every row is in a committed file exactly once |
+//! | [`FileSink`]: Parquet, JSON, CSV or text files | every row is in a committed file exactly once |
 //! | [`ConsoleSink`]: a table per epoch on the terminal | an epoch may be shown twice |
 //! | [`MemorySink`]: rows that the program reads | exactly once, within the process |
+//! | [`ForeachSink`]: user code, as rows arrive | rows may come twice |
+//! | [`ForeachBatchSink`]: user code, for each epoch | an epoch may come twice, with the same number and rows |
+//! | [`NoopSink`]: nowhere | an epoch may be counted twice |
 //!
 //! Connectors know the traits of [`tidegate_runtime`] and nothing of its tasks, operators or queries.
 //!
@@ -21,15 +25,21 @@
 mod clock;
 mod console;
 mod file;
+mod foreach;
 mod instants;
 mod memory;
+mod noop;
 mod rate;
+mod rate_micro_batch;
 mod socket;
 #[cfg(test)]
 mod testing;
 
 pub use console::ConsoleSink;
 pub use file::{FileSink, FileSource, ParseMode};
+pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 pub use memory::{MemorySink, MemoryStream};
+pub use noop::NoopSink;
 pub use rate::RateSource;
+pub use rate_micro_batch::RateMicroBatchSource;
 pub use socket::SocketSource;

@@ -90,8 +90,7 @@ impl fmt::Debug for RateSource {
 
 impl SourceSupplier for RateSource {
     fn schema(&self) -> Result<SchemaRef> {
-        let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        Ok(Arc::new(Schema::new(vec![Field::new("timestamp", timestamp, true), Field::new("value", DataType::Int64, true)])))
+        Ok(rate_schema())
     }
 
     fn supply(&self) -> Result<Box<dyn Source>> {
@@ -103,6 +102,12 @@ impl SourceSupplier for RateSource {
     fn describe(&self) -> String {
         format!("rate of {} rows a second", self.speed.rows_per_second)
     }
+}
+
+/// The columns of both rate sources.
+pub(crate) fn rate_schema() -> SchemaRef {
+    let timestamp = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    Arc::new(Schema::new(vec![Field::new("timestamp", timestamp, true), Field::new("value", DataType::Int64, true)]))
 }
 
 /// How many rows there are at which second.
@@ -136,15 +141,15 @@ struct RateOffset {
 
 /// A part of an epoch's rows: every `stride`-th from `first` on.
 #[derive(Debug, Serialize, Deserialize)]
-struct RateSplit {
-    first: i64,
-    stride: i64,
+pub(crate) struct RateSplit {
+    pub(crate) first: i64,
+    pub(crate) stride: i64,
     /// The rows of the whole epoch.
-    rows_start: i64,
-    rows_end: i64,
+    pub(crate) rows_start: i64,
+    pub(crate) rows_end: i64,
     /// The time of the epoch's first row.
-    start_ms: i64,
-    ms_per_row: f64,
+    pub(crate) start_ms: i64,
+    pub(crate) ms_per_row: f64,
 }
 
 struct RatePlanner {
@@ -222,8 +227,9 @@ impl Source for RatePlanner {
     }
 }
 
-struct RateReader {
-    schema: SchemaRef,
+/// Gives the rows of splits.
+pub(crate) struct RateReader {
+    pub(crate) schema: SchemaRef,
 }
 
 impl SourceReader for RateReader {

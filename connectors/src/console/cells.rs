@@ -1,6 +1,6 @@
 //! Values as text, in Spark's form.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -14,6 +14,16 @@ const NULL: &str = "NULL";
 pub(crate) fn cells(batch: &RecordBatch, width: Option<usize>) -> Result<Vec<Vec<String>>> {
     let batch = in_utc(batch)?;
     let cell = |column: &dyn Array, row| Ok(cut(escape(&value(column, row)?), width));
+    (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| cell(column, row)).collect()).collect()
+}
+
+/// The same with each value as `format` gives it.
+pub(crate) fn formatted_cells(
+    batch: &RecordBatch,
+    width: Option<usize>,
+    format: &dyn Fn(&ArrayRef, usize) -> String,
+) -> Vec<Vec<String>> {
+    let cell = |column: &ArrayRef, row| cut(escape(&format(column, row)), width);
     (0..batch.num_rows()).map(|row| batch.columns().iter().map(|column| cell(column, row)).collect()).collect()
 }
 
@@ -59,7 +69,7 @@ fn without_trailing_zeros(time: String) -> String {
 }
 
 /// Characters that would break the table are shown as in source code.
-fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for character in text.chars() {
         match character {
@@ -91,8 +101,8 @@ fn cut(text: String, width: Option<usize>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use arrow::array::{ArrayRef, ListArray, MapBuilder, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray};
     use arrow::array::{BooleanArray, Float64Array, Int64Builder};
+    use arrow::array::{ListArray, MapBuilder, StringArray, StringBuilder, StructArray, TimestampMicrosecondArray};
     use arrow::datatypes::{Field, Int64Type, TimeUnit};
     use std::sync::Arc;
 

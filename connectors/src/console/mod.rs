@@ -13,16 +13,20 @@ use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arrow::array::ArrayRef;
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::{Epoch, EpochInfo, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged};
 
-use cells::cells;
+use cells::{cells, escape, formatted_cells};
 use table::Table;
 
 const RULE: &str = "-------------------------------------------";
 
 /// Where a console sink prints.
 type Target = Arc<Mutex<dyn Write + Send>>;
+
+/// How a value is shown.
+type CellFormatter = Arc<dyn Fn(&ArrayRef, usize) -> String + Send + Sync>;
 
 /// Prints each epoch as a table on the standard output, in the order of epochs: Spark's `console` sink.
 ///
@@ -42,6 +46,8 @@ pub struct ConsoleSink {
     skip_empty: bool,
     /// The standard output, if it is not set.
     target: Option<Target>,
+    /// Spark's form as far as it is known here, if it is not set.
+    formatter: Option<CellFormatter>,
 }
 
 /// How much of an epoch is shown.
@@ -55,7 +61,7 @@ struct Layout {
 impl ConsoleSink {
     /// Shows 20 rows of each epoch, and 20 characters of each value.
     pub fn new() -> Self {
-        ConsoleSink { layout: Layout { rows: 20, width: Some(20) }, skip_empty: false, target: None }
+        ConsoleSink { layout: Layout { rows: 20, width: Some(20) }, skip_empty: false, target: None, formatter: None }
     }
 
     /// How many rows are shown of an epoch.
@@ -90,6 +96,21 @@ impl ConsoleSink {
     #[must_use]
     pub fn target(mut self, target: Arc<Mutex<dyn Write + Send>>) -> Self {
         self.target = Some(target);
+        self
+    }
+
+    /// Shows values, nulls included, as `format` gives them for a column and the number of a row. They are still cut, and characters
+    /// that would break the table escaped.
+    ///
+    /// ```
+    /// use arrow::util::display::array_value_to_string;
+    /// use tidegate_connectors::ConsoleSink;
+    ///
+    /// let sink = ConsoleSink::new().cell_formatter(|column, row| array_value_to_string(column, row).unwrap_or_default());
+    /// ```
+    #[must_use]
+    pub fn cell_formatter(mut self, format: impl Fn(&ArrayRef, usize) -> String + Send + Sync + 'static) -> Self {
+        self.formatter = Some(Arc::new(format));
         self
     }
 
@@ -131,7 +152,7 @@ struct ConsolePrinter {
 
 impl Sink for ConsolePrinter {
     fn open(&mut self, context: SinkContext) -> Result<()> {
-        self.columns = context.schema.fields().iter().map(|field| field.name().clone()).collect();
+        self.columns = context.schema.fields().iter().map(|field| escape(field.name())).collect();
         Ok(())
     }
 
@@ -140,7 +161,8 @@ impl Sink for ConsolePrinter {
     }
 
     fn writer(&mut self, _subtask: usize) -> Result<Box<dyn SinkWriter>> {
-        Ok(Box::new(ConsoleWriter { layout: self.config.layout, total: 0, shown: Vec::new() }))
+        let formatter = self.config.formatter.clone();
+        Ok(Box::new(ConsoleWriter { layout: self.config.layout, formatter, total: 0, shown: Vec::new() }))
     }
 
     fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
@@ -159,6 +181,7 @@ impl Sink for ConsolePrinter {
 
 struct ConsoleWriter {
     layout: Layout,
+    formatter: Option<CellFormatter>,
     /// How many rows the open epoch has.
     total: u64,
     /// The first of them.
@@ -169,7 +192,11 @@ impl SinkWriter for ConsoleWriter {
     fn write(&mut self, _epoch: EpochInfo, batch: RecordBatch) -> Result<()> {
         self.total += batch.num_rows() as u64;
         let wanted = self.layout.rows.saturating_sub(self.shown.len()).min(batch.num_rows());
-        self.shown.extend(cells(&batch.slice(0, wanted), self.layout.width)?);
+        let (batch, width) = (batch.slice(0, wanted), self.layout.width);
+        self.shown.extend(match &self.formatter {
+            Some(format) => formatted_cells(&batch, width, format.as_ref()),
+            None => cells(&batch, width)?,
+        });
         Ok(())
     }
 

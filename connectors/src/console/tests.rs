@@ -74,3 +74,10 @@ fn an_epoch_without_rows_is_an_empty_table_or_nothing() {
     assert!(text.ends_with("+----+-----+\n|word|count|\n+----+-----+\n+----+-----+\n\n"), "{text}");
     assert_eq!(printed(ConsoleSink::new().skip_empty(true), 0, vec![rows(&[], &[])]), "");
 }
+
+#[test]
+fn values_as_a_formatter_shows_them() {
+    let config = ConsoleSink::new().cell_formatter(|column, row| format!("{}\t{row} {}", column.len(), "x".repeat(20)));
+    let text = printed(config, 0, vec![rows(&["a", "b"], &[1, 2])]);
+    assert!(text.contains("|2\\t1 xxxxxxxxxxxx...|2\\t1 xxxxxxxxxxxx...|\n"), "{text}");
+}

@@ -1,12 +1,20 @@
 //! Rows as bytes.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
 use arrow::csv::WriterBuilder;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::basic::Compression;
+use parquet::errors::ParquetError;
+use parquet::file::properties::WriterProperties;
 use tidegate_runtime::{Error, Result};
 
+use super::json_rows;
+use super::sink_writer::StagedBytes;
 use crate::instants::in_utc;
 
 /// How a file sink writes rows.
@@ -16,6 +24,10 @@ pub(crate) enum Format {
     Csv(CsvFormat),
     /// One column of text, a line for each row.
     Text,
+    /// A line for each row.
+    Json,
+    /// Row groups of columns.
+    Parquet,
 }
 
 /// The options of CSV files.
@@ -31,6 +43,8 @@ impl Format {
         match self {
             Format::Csv(_) => "csv",
             Format::Text => "txt",
+            Format::Json => "json",
+            Format::Parquet => "parquet",
         }
     }
 
@@ -43,7 +57,7 @@ impl Format {
                     "'{delimiter}' can't separate the values of a CSV file; use one ASCII character"
                 )))
             }
-            Format::Csv(_) | Format::Text => Ok(()),
+            Format::Csv(_) | Format::Text | Format::Json | Format::Parquet => Ok(()),
         }
     }
 
@@ -52,14 +66,69 @@ impl Format {
         match self {
             Format::Csv(_) => schema.fields().iter().try_for_each(|field| check_csv_column(field)),
             Format::Text => check_text_columns(schema),
+            Format::Json => Ok(()),
+            Format::Parquet => check_parquet_columns(schema),
         }
     }
 
+    /// What writes rows of this schema into `file`.
+    pub(crate) fn encoder(&self, schema: &SchemaRef, file: StagedBytes) -> Result<Encoder> {
+        if *self != Format::Parquet {
+            return Ok(Encoder::Lines { format: self.clone(), file, is_first: true, buffer: Vec::new() });
+        }
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties)).map_err(Error::user)?;
+        Ok(Encoder::Parquet(Box::new(writer)))
+    }
+
     /// Appends the rows to `bytes`; `first` if no rows precede them in the file.
-    pub(crate) fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
+    fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
         match self {
             Format::Csv(csv) => csv.encode(batch, first, bytes),
             Format::Text => encode_text(batch.column(0), bytes),
+            Format::Json => json_rows::encode(batch, bytes),
+            Format::Parquet => Err(Error::Protocol("a Parquet file does not grow by lines".to_owned())),
+        }
+    }
+}
+
+/// Writes rows into one file.
+#[derive(Debug)]
+pub(crate) enum Encoder {
+    Lines {
+        format: Format,
+        file: StagedBytes,
+        is_first: bool,
+        /// Encoded rows, kept for its allocation.
+        buffer: Vec<u8>,
+    },
+    Parquet(Box<ArrowWriter<StagedBytes>>),
+}
+
+/// A row group of a Parquet file is written out when it has grown to this.
+const ROW_GROUP_BYTES: usize = 128 << 20;
+
+impl Encoder {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        match self {
+            Encoder::Lines { format, file, is_first, buffer } => {
+                buffer.clear();
+                format.encode(batch, *is_first, buffer)?;
+                *is_first = false;
+                file.append(buffer)
+            }
+            Encoder::Parquet(writer) => {
+                writer.write(batch).map_err(Error::user)?;
+                if writer.in_progress_size() >= ROW_GROUP_BYTES { writer.flush().map_err(Error::user) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// All rows are in: the file with whatever its format ends with.
+    pub(crate) fn finish(self) -> Result<StagedBytes> {
+        match self {
+            Encoder::Lines { file, .. } => Ok(file),
+            Encoder::Parquet(writer) => writer.into_inner().map_err(Error::user),
         }
     }
 }
@@ -108,6 +177,13 @@ fn check_text_columns(schema: &Schema) -> Result<()> {
     }
 }
 
+fn check_parquet_columns(schema: &Schema) -> Result<()> {
+    let refused = |error: ParquetError| {
+        Error::InvalidArgument(format!("[UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] Parquet can't hold the columns: {error}"))
+    };
+    ArrowSchemaConverter::new().convert(schema).map(drop).map_err(refused)
+}
+
 fn encode_text(column: &ArrayRef, bytes: &mut Vec<u8>) -> Result<()> {
     let column = cast(column, &DataType::Utf8)?;
     let column = column.as_string::<i32>();
@@ -125,7 +201,6 @@ fn encode_text(column: &ArrayRef, bytes: &mut Vec<u8>) -> Result<()> {
 mod tests {
     use super::*;
     use arrow::array::{Int64Array, StringArray, StringViewArray, TimestampMicrosecondArray};
-    use std::sync::Arc;
 
     fn csv() -> CsvFormat {
         CsvFormat { header: true, delimiter: b',', null_value: String::new() }

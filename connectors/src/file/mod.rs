@@ -19,6 +19,7 @@ mod format;
 mod format_tests;
 mod json_cursor;
 mod json_reader;
+mod json_rows;
 mod lines;
 mod listing;
 mod location;

@@ -13,7 +13,8 @@ use super::sink_writer::{FileWriter, STAGING, StagedFile};
 
 /// Writes rows into files of a directory: every row is in a committed file exactly once, also after crashes.
 ///
-/// Each task writes one file for each epoch in which it has rows: `part-<epoch>-<task>.csv` or `.txt`. Rows are written and synced
+/// Each task writes one file for each epoch in which it has rows: `part-<epoch>-<task>.csv`, `.txt`, `.json` or
+/// `.parquet`. Rows are written and synced
 /// in the hidden directory `_staging`, moved into place when the epoch commits, and named in the hidden file `_tidegate_manifest`,
 /// which is the record of what belongs to the output. A reader that lists the directory sees whole files only; while an epoch is
 /// being committed, or between a crash then and the restart, it may see some of its files early. Ask
@@ -49,7 +50,32 @@ impl FileSink {
         FileSink { dir: dir.into(), format: Format::Text }
     }
 
-    /// Whether each CSV file begins with the names of the columns (it does). Text files have none.
+    /// Files of JSON lines in `dir`, which is created if it is not there, in the form in which Spark writes them: null fields are left
+    /// out, instants are in UTC, `2024-01-31T12:00:00.000Z`, and binary values in Base64.
+    ///
+    /// ```
+    /// use tidegate_connectors::FileSink;
+    /// use tidegate_runtime::SinkSupplier;
+    ///
+    /// assert_eq!(FileSink::json("counts").describe(), "json files in counts");
+    /// ```
+    pub fn json(dir: impl Into<PathBuf>) -> Self {
+        FileSink { dir: dir.into(), format: Format::Json }
+    }
+
+    /// Parquet files, compressed by Snappy, in `dir`, which is created if it is not there.
+    ///
+    /// ```
+    /// use tidegate_connectors::FileSink;
+    /// use tidegate_runtime::SinkSupplier;
+    ///
+    /// assert_eq!(FileSink::parquet("counts").describe(), "parquet files in counts");
+    /// ```
+    pub fn parquet(dir: impl Into<PathBuf>) -> Self {
+        FileSink { dir: dir.into(), format: Format::Parquet }
+    }
+
+    /// Whether each CSV file begins with the names of the columns (it does). Other files have none.
     #[must_use]
     pub fn header(self, header: bool) -> Self {
         self.with_csv(|csv| csv.header = header)
@@ -70,7 +96,7 @@ impl FileSink {
     fn with_csv(mut self, set: impl FnOnce(&mut CsvFormat)) -> Self {
         match &mut self.format {
             Format::Csv(csv) => set(csv),
-            Format::Text => {}
+            Format::Text | Format::Json | Format::Parquet => {}
         }
         self
     }
@@ -111,6 +137,8 @@ impl SinkSupplier for FileSink {
         let format = match self.format {
             Format::Csv(_) => "csv",
             Format::Text => "text",
+            Format::Json => "json",
+            Format::Parquet => "parquet",
         };
         format!("{format} files in {}", self.dir.display())
     }

@@ -237,3 +237,36 @@ fn committed_files_of_no_output_and_of_no_directory() {
     assert!(FileSink::committed_files(dir.path()).unwrap().is_empty());
     assert!(FileSink::committed_files(dir.path().join("none")).is_err());
 }
+
+#[test]
+fn json_and_parquet_files_hold_the_rows_of_their_epochs() {
+    use crate::FileSource;
+    use crate::testing::{read, source_context, strings};
+    use tidegate_runtime::{OffsetRange, ReadLimit, SourceSupplier};
+
+    for format in ["json", "parquet"] {
+        let dir = tempfile::tempdir().unwrap();
+        let (config, source) = match format {
+            "json" => (FileSink::json(dir.path()), FileSource::json(dir.path(), schema())),
+            _ => (FileSink::parquet(dir.path()), FileSource::parquet(dir.path(), schema())),
+        };
+        config.check_input(&schema()).unwrap();
+        let mut sink = config.supply().unwrap();
+        sink.open(sink_context(QueryId::random(), schema(), None)).unwrap();
+        run(&mut *sink, 0, &[&["a", "b\n\""], &[]]);
+        run(&mut *sink, 1, &[&["c"], &["d"]]);
+        let names: Vec<String> =
+            fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        assert!(names.contains(&format!("part-00001-00001.{format}")), "{names:?}");
+        let committed = FileSink::committed_files(dir.path()).unwrap();
+        assert_eq!(committed.len(), 3);
+        let mut source = source.supply().unwrap();
+        source.open(source_context(None, Vec::new())).unwrap();
+        let end = source.latest_offset(None, ReadLimit::All).unwrap().unwrap();
+        let range = OffsetRange { start: None, end };
+        source.journal(&range).unwrap();
+        let mut found = strings(&read(&mut *source, &range).unwrap());
+        found.sort();
+        assert_eq!(found, ["a", "b\n\"", "c", "d"], "{format}");
+    }
+}

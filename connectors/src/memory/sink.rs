@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{
@@ -31,6 +32,7 @@ pub struct MemorySink {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
     Append,
+    Update,
     Complete,
 }
 
@@ -38,6 +40,8 @@ enum Mode {
 struct Shared {
     /// The query, and the sink of it, that writes to it.
     owner: Option<(QueryId, NodeId)>,
+    /// The columns of its rows, once a query has opened it.
+    schema: Option<SchemaRef>,
     last: Option<Epoch>,
     committed: BTreeMap<Epoch, Vec<RecordBatch>>,
     /// Rows that wait for their epoch's commit.
@@ -61,6 +65,17 @@ impl MemorySink {
     /// An empty table that each epoch replaces by its rows: for queries whose epochs give their whole result.
     pub fn complete() -> Self {
         MemorySink { mode: Mode::Complete, shared: Arc::default() }
+    }
+
+    /// An empty table to which each epoch adds its rows, also new versions of rows that are there: for queries whose epochs give what
+    /// has changed. As in Spark, nothing is replaced.
+    pub fn update() -> Self {
+        MemorySink { mode: Mode::Update, shared: Arc::default() }
+    }
+
+    /// The columns of the table; `None` before a query has opened the sink.
+    pub fn schema(&self) -> Option<SchemaRef> {
+        self.lock().schema.clone()
     }
 
     /// The table's rows, in the order of their epochs.
@@ -97,7 +112,7 @@ impl SinkSupplier for MemorySink {
 
     fn describe(&self) -> String {
         match self.mode {
-            Mode::Append => "memory".to_owned(),
+            Mode::Append | Mode::Update => "memory".to_owned(),
             Mode::Complete => "memory, replaced by each epoch".to_owned(),
         }
     }
@@ -123,6 +138,7 @@ impl Sink for MemoryCommitter {
             None => shared.last = context.committed,
         }
         shared.owner = Some((context.query, context.node));
+        shared.schema = Some(context.schema);
         shared.staged.clear();
         Ok(())
     }
@@ -224,14 +240,17 @@ mod tests {
     }
 
     #[test]
-    fn complete_replaces_the_table() {
-        let sink = MemorySink::complete();
-        let mut committer = open(&sink, QueryId::random(), None);
-        for (epoch, value) in [(0, "a"), (1, "b")] {
-            let staged = stage(&mut *committer, epoch, &[value]);
-            committer.commit(Epoch::new(epoch), staged).unwrap();
+    fn complete_replaces_the_table_and_update_adds_to_it() {
+        for (sink, expected) in [(MemorySink::complete(), &["b"][..]), (MemorySink::update(), &["a", "b"])] {
+            assert_eq!(sink.schema(), None);
+            let mut committer = open(&sink, QueryId::random(), None);
+            for (epoch, value) in [(0, "a"), (1, "b")] {
+                let staged = stage(&mut *committer, epoch, &[value]);
+                committer.commit(Epoch::new(epoch), staged).unwrap();
+            }
+            assert_eq!(strings(&sink.batches()), expected);
+            assert_eq!(sink.schema(), Some(rows("").schema()));
         }
-        assert_eq!(strings(&sink.batches()), ["b"]);
     }
 
     #[test]
