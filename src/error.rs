@@ -110,3 +110,21 @@ fn show_place(sql: &str, at: Position) -> String {
     let indent = usize::try_from(column).unwrap_or_default().min(line.chars().count());
     format!(" (line {}, pos {column})\n\n{line}\n{}^", at.line, " ".repeat(indent))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_condition_of_a_failed_query_is_found() {
+        let cause = tidegate_runtime::Error::user(tidegate_functions::spark_error("DIVIDE_BY_ZERO", "no"));
+        let mut chain: Vec<String> = Vec::new();
+        let error = Error::Query(QueryError { name: "q".into(), id: "i".into(), run: "r".into(), cause: Arc::new(cause) });
+        let mut next: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(own) = next {
+            chain.push(own.to_string());
+            next = own.source();
+        }
+        assert_eq!(error.condition().as_deref(), Some("DIVIDE_BY_ZERO"), "{chain:?}");
+    }
+}
