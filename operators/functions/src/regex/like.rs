@@ -118,7 +118,8 @@ pub(super) fn like(call: &Call<'_>, ignore_case: bool) -> Result<Resolved> {
             match (chars.next(), chars.next()) {
                 (Some(escape), None) => escape,
                 _ => {
-                    let message = format!("`EscapeChar` should be a string literal of length one, but got \"{}\".", call.args[2].sql);
+                    let message =
+                        format!("`EscapeChar` should be a string literal of length one, but got \"{}\".", call.args[2].sql);
                     return Err(spark_error("INVALID_ESCAPE_CHAR", message));
                 }
             }

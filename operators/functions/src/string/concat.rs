@@ -38,7 +38,10 @@ fn concat_kernel<T: Sequence>(invocation: &Invocation<'_>) -> Result<ArrayRef> {
 enum Words<'a> {
     One(Column<&'a StringArray>),
     /// An array in each row, or one array for all rows.
-    Many { arrays: &'a ListArray, constant: bool },
+    Many {
+        arrays: &'a ListArray,
+        constant: bool,
+    },
 }
 
 pub(super) fn concat_ws(call: &Call<'_>) -> Result<Resolved> {
@@ -60,9 +63,7 @@ fn words<'a>(invocation: &'a Invocation<'_>, index: usize) -> Result<Words<'a>> 
         Some(ColumnarValue::Array(array)) if matches!(array.data_type(), DataType::List(_)) => {
             Ok(Words::Many { arrays: array.as_list(), constant: false })
         }
-        Some(ColumnarValue::Scalar(ScalarValue::List(array))) => {
-            Ok(Words::Many { arrays: array.as_ref(), constant: true })
-        }
+        Some(ColumnarValue::Scalar(ScalarValue::List(array))) => Ok(Words::Many { arrays: array.as_ref(), constant: true }),
         _ => texts(invocation, index).map(Words::One),
     }
 }
