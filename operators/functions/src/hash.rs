@@ -24,12 +24,8 @@ use crate::string::push_hex;
 pub(crate) const FUNCTIONS: &[Function] = &[
     Function { names: &["hash"], arity: Arity::at_least(1), resolve: |call| row_hash::<Murmur3>(call, 42) },
     Function { names: &["xxhash64"], arity: Arity::at_least(1), resolve: |call| row_hash::<XxHash64>(call, 42) },
-    Function { names: &["md5"], arity: Arity::exactly(1), resolve: |call| digest(call, |bytes, out| hex_of::<Md5>(bytes, out)) },
-    Function {
-        names: &["sha", "sha1"],
-        arity: Arity::exactly(1),
-        resolve: |call| digest(call, |bytes, out| hex_of::<Sha1>(bytes, out)),
-    },
+    Function { names: &["md5"], arity: Arity::exactly(1), resolve: |call| digest(call, hex_of::<Md5>) },
+    Function { names: &["sha", "sha1"], arity: Arity::exactly(1), resolve: |call| digest(call, hex_of::<Sha1>) },
     Function { names: &["sha2"], arity: Arity::exactly(2), resolve: sha2 },
     Function { names: &["crc32"], arity: Arity::exactly(1), resolve: crc32 },
 ];

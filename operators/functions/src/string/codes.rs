@@ -286,7 +286,7 @@ pub(super) fn decode(call: &Call<'_>) -> Result<Resolved> {
 
 /// `decode(value, search, result, …, default)`: a `CASE` in which nulls are equal.
 fn decode_cases(call: &Call<'_>) -> Result<Resolved> {
-    let is_result = |index: usize| index > 0 && (index % 2 == 0 || index + 1 == call.len());
+    let is_result = |index: usize| index > 0 && (index.is_multiple_of(2) || index + 1 == call.len());
     let types =
         |results: bool| (0..call.len()).filter(move |index| is_result(*index) == results).map(|index| call.data_type(index));
     let mismatch = || {

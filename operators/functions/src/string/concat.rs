@@ -31,7 +31,9 @@ pub(super) fn concat(call: &Call<'_>) -> Result<Resolved> {
 
 fn concat_kernel<T: Sequence>(invocation: &Invocation<'_>) -> Result<ArrayRef> {
     let parts = (0..invocation.args.len()).map(|index| sequences::<T>(invocation, index)).collect::<Result<Vec<_>>>()?;
-    build(invocation.rows, |row, out: &mut T::Out| parts.iter().try_for_each(|part| Some(T::push(out, part.get(row)?))))
+    build(invocation.rows, |row, out: &mut T::Out| {
+        parts.iter().try_for_each(|part| part.get(row).map(|value| T::push(out, value)))
+    })
 }
 
 /// An argument of `concat_ws`.

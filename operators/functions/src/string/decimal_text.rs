@@ -90,7 +90,7 @@ pub(super) fn java_text(scientific: &str) -> String {
 pub(super) fn grouped(whole: &str, size: usize) -> String {
     let mut text = String::with_capacity(whole.len() + whole.len() / 3);
     for (index, digit) in whole.chars().enumerate() {
-        if index > 0 && size > 0 && (whole.len() - index) % size == 0 {
+        if index > 0 && size > 0 && (whole.len() - index).is_multiple_of(size) {
             text.push(',');
         }
         text.push(digit);

@@ -276,6 +276,9 @@ impl Spec {
             return self.pad(special(value), out);
         }
         let precision = self.precision.unwrap_or(6);
+        if precision > 1 << 20 {
+            return Err(DataFusionError::ResourcesExhausted(format!("{} wants too many digits", self.source)));
+        }
         let digits = match self.conversion {
             'f' => fixed(value, precision),
             'e' => scientific(value, precision),
