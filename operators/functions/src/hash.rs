@@ -24,12 +24,8 @@ use crate::string::push_hex;
 pub(crate) const FUNCTIONS: &[Function] = &[
     Function { names: &["hash"], arity: Arity::at_least(1), resolve: |call| row_hash::<Murmur3>(call, 42) },
     Function { names: &["xxhash64"], arity: Arity::at_least(1), resolve: |call| row_hash::<XxHash64>(call, 42) },
-    Function { names: &["md5"], arity: Arity::exactly(1), resolve: |call| digest(call, |bytes, out| hex_of::<Md5>(bytes, out)) },
-    Function {
-        names: &["sha", "sha1"],
-        arity: Arity::exactly(1),
-        resolve: |call| digest(call, |bytes, out| hex_of::<Sha1>(bytes, out)),
-    },
+    Function { names: &["md5"], arity: Arity::exactly(1), resolve: |call| digest(call, hex_of::<Md5>) },
+    Function { names: &["sha", "sha1"], arity: Arity::exactly(1), resolve: |call| digest(call, hex_of::<Sha1>) },
     Function { names: &["sha2"], arity: Arity::exactly(2), resolve: sha2 },
     Function { names: &["crc32"], arity: Arity::exactly(1), resolve: crc32 },
 ];
@@ -164,12 +160,8 @@ fn xx_round(lane: u64, input: u64) -> u64 {
 }
 
 fn xx_blocks(seed: u64, blocks: &[[u8; 32]], len: usize) -> u64 {
-    let mut lanes = [
-        seed.wrapping_add(PRIME_1).wrapping_add(PRIME_2),
-        seed.wrapping_add(PRIME_2),
-        seed,
-        seed.wrapping_sub(PRIME_1),
-    ];
+    let mut lanes =
+        [seed.wrapping_add(PRIME_1).wrapping_add(PRIME_2), seed.wrapping_add(PRIME_2), seed, seed.wrapping_sub(PRIME_1)];
     for block in blocks {
         for (lane, input) in lanes.iter_mut().zip(block.as_chunks::<8>().0) {
             *lane = xx_round(*lane, u64::from_le_bytes(*input));
@@ -340,4 +332,74 @@ fn minimal(bytes: &[u8; 16]) -> &[u8] {
     let redundant = |pair: &&[u8]| matches!(pair, [0, next] if *next < 0x80) || matches!(pair, [0xff, next] if *next >= 0x80);
     let skipped = bytes.windows(2).take_while(redundant).count();
     bytes.get(skipped..).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::string::tests::{NULL, bytes, check, check_int, check_text, run, strings, values};
+    use datafusion::common::ScalarValue;
+
+    fn decimal(value: i128, precision: u8) -> ScalarValue {
+        ScalarValue::Decimal128(Some(value), precision, 2)
+    }
+
+    #[test]
+    fn hashes_are_those_of_spark() {
+        for (value, murmur, xx) in [
+            (1.into(), -559580957, -6698625589789238999),
+            (1_i64.into(), -1712319331, -7001672635703045582),
+            ("a".into(), 1485273170, -8582455328737087284),
+            ("".into(), 142593372, -7444071767201028348),
+            ("abcde".into(), 814637928, -990457398947679591),
+            ("é".into(), 2119106806, 2065146811275570100),
+            (NULL.into(), 42, 42),
+            (true.into(), -559580957, -6698625589789238999),
+            (false.into(), 933211791, 3614696996920510707),
+            (1.5.into(), 1290763749, 7738255526519901366),
+            ((-0.0).into(), -1670924195, -5252525462095825812),
+            (1.5_f32.into(), -221251528, 6163473420726370430),
+            ((-1_i16).into(), -1604776387, 2017008487422258757),
+            (bytes(&[1, 2, 3, 4, 5]), -2064006189, 8668608334415110682),
+            (decimal(150, 10), -2056712946, -6873856301616164681),
+            (decimal(-150, 18), -1998913259, -3700955262752989823),
+            (decimal(150, 19), -339019914, -194698251525976593),
+            (decimal(-1234567890123456789050, 38), -1983803224, -6095575023404014659),
+            (decimal(0, 38), -783713497, -8959994473701255385),
+            (ScalarValue::Date32(Some(18262)), -725858435, 2299834470729022467),
+            (ScalarValue::DurationMicrosecond(Some(86_400_000_000)), 892267096, 5650310968337874586),
+            (strings(&[]), 42, 42),
+        ] {
+            check_int("hash", &[([value.clone()], murmur)]);
+            check("xxhash64", &[([value], ScalarValue::Int64(Some(xx)))]);
+        }
+        let long = "The quick brown fox jumps over the lazy dog, twice and more";
+        check("xxhash64", &[(values![long], ScalarValue::Int64(Some(3663059422265559772)))]);
+        check_int("hash", &[(values!["日本語"], -1143049834), (values![f64::NAN], -1281358385)]);
+        check_int("hash", &[(values!["a", "abcdefg"], -689982798)]);
+        check_int("hash", &[(values![1, "a", NULL], -936062819)]);
+        let list = ScalarValue::List(ScalarValue::new_list_nullable(&values![1, 2, None::<i32>], &DataType::Int32));
+        check_int("hash", &[([list.clone()], -222940379)]);
+        let lists = ScalarValue::List(ScalarValue::new_list_nullable(&[list], &crate::types::list(DataType::Int32)));
+        check_int("hash", &[([lists], -222940379)]);
+    }
+
+    #[test]
+    fn digests() {
+        check_text("md5", &[(values!["Spark"], "8cde774d6f7333752ed72cacddb05126")]);
+        check_text("sha1", &[(values!["Spark"], "85f5955f4b27a9a4c2aab6ffe5d7189fc298b92c")]);
+        check_text(
+            "sha2",
+            &[
+                (values!["Spark", 0], "529bc3b07127ecb7e53a4dcf1991d9152c24537d919178022b2c42657f79a26b"),
+                (values!["Spark", 224], "dbeab94971678d36af2195851c0f7485775a2a7c60073d62fc04549c"),
+            ],
+        );
+        check("sha2", &[(values!["Spark", 1], NULL.into())]);
+        check(
+            "crc32",
+            &[(values!["Spark"], 1557323817_i64.into()), ([bytes(&[1])], 2768625435_i64.into()), (values![""], 0_i64.into())],
+        );
+        assert_eq!(run("md5", &values![1]), Err("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE".to_owned()));
+    }
 }

@@ -310,7 +310,8 @@ impl Translator {
                 self.out.push_str("(?:");
             } else if self.eat("<") {
                 let name = self.until('>')?;
-                let valid = name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric());
+                let valid =
+                    name.starts_with(|c: char| c.is_ascii_alphabetic()) && name.chars().all(|c| c.is_ascii_alphanumeric());
                 if !valid {
                     return Err(BadPattern);
                 }
@@ -559,7 +560,9 @@ impl Translator {
         };
         push(low, high);
         if self.flags.ignore_case && !self.flags.unicode_case {
-            for (first, last, case) in [('a', 'z', char::to_ascii_uppercase as fn(&char) -> char), ('A', 'Z', char::to_ascii_lowercase)] {
+            for (first, last, case) in
+                [('a', 'z', char::to_ascii_uppercase as fn(&char) -> char), ('A', 'Z', char::to_ascii_lowercase)]
+            {
                 let (from, to) = (low.max(first), high.min(last));
                 if from <= to {
                     push(case(&from), case(&to));

@@ -17,7 +17,7 @@ enum Like {
     Exactly(String),
     StartsWith(String),
     EndsWith(String),
-    Contains(Finder<'static>),
+    Contains(Box<Finder<'static>>),
     Any,
     General(Vec<Wild>),
 }
@@ -42,7 +42,7 @@ impl Like {
             (Some(text), false, false) => Like::Exactly(text),
             (Some(text), false, true) => Like::StartsWith(text),
             (Some(text), true, false) => Like::EndsWith(text),
-            (Some(text), true, true) => Like::Contains(Finder::new(text.as_bytes()).into_owned()),
+            (Some(text), true, true) => Like::Contains(Box::new(Finder::new(text.as_bytes()).into_owned())),
             (None, _, _) => Like::General(wild),
         })
     }
@@ -118,7 +118,8 @@ pub(super) fn like(call: &Call<'_>, ignore_case: bool) -> Result<Resolved> {
             match (chars.next(), chars.next()) {
                 (Some(escape), None) => escape,
                 _ => {
-                    let message = format!("`EscapeChar` should be a string literal of length one, but got \"{}\".", call.args[2].sql);
+                    let message =
+                        format!("`EscapeChar` should be a string literal of length one, but got \"{}\".", call.args[2].sql);
                     return Err(spark_error("INVALID_ESCAPE_CHAR", message));
                 }
             }

@@ -47,7 +47,8 @@ pub(super) fn regexp_replace(call: &Call<'_>) -> Result<Resolved> {
             };
             let fits = known.as_ref().is_some_and(|(text, of, _)| *text == replacement && Arc::ptr_eq(of, &pattern));
             if !fits {
-                let template = Template::parse(replacement, &pattern).ok_or_else(|| invalid(value, &column.get(row), replacement, position))?;
+                let template = Template::parse(replacement, &pattern)
+                    .ok_or_else(|| invalid(value, &column.get(row), replacement, position))?;
                 known = Some((replacement, Arc::clone(&pattern), template));
             }
             if let Some((_, _, template)) = &known {

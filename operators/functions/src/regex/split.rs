@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, ListArray, StringArray};
 use arrow::array::builder::NullBufferBuilder;
+use arrow::array::{ArrayRef, ListArray, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Utf8Type};
 use datafusion::error::Result;

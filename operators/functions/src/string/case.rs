@@ -24,7 +24,7 @@ pub(super) fn initcap(call: &Call<'_>) -> Result<Resolved> {
     let kernel = |invocation: &Invocation<'_>| {
         let values = texts(invocation, 0)?;
         build(invocation.rows, |row, out: &mut String| {
-            title_words(&values.get(row)?.to_lowercase(), out);
+            title_words(values.get(row)?, out);
             Some(())
         })
     };
@@ -38,7 +38,8 @@ fn map(invocation: &Invocation<'_>, ascii: fn(&u8) -> u8, other: fn(&str) -> Str
         && array.value_data().is_ascii()
     {
         let bytes: Vec<u8> = array.value_data().iter().map(ascii).collect();
-        let mapped = StringArray::try_new(array.offsets().clone(), Buffer::from_vec(bytes), arrow::array::Array::nulls(*array).cloned());
+        let mapped =
+            StringArray::try_new(array.offsets().clone(), Buffer::from_vec(bytes), arrow::array::Array::nulls(*array).cloned());
         return Ok(Arc::new(mapped?));
     }
     build(invocation.rows, |row, out: &mut String| {
@@ -53,32 +54,39 @@ fn map(invocation: &Invocation<'_>, ascii: fn(&u8) -> u8, other: fn(&str) -> Str
 }
 
 /// Words are separated by spaces and nothing else.
-fn title_words(lower: &str, out: &mut String) {
-    let mut starts = true;
-    for c in lower.chars() {
-        if starts { title(c, out) } else { out.push(c) }
-        starts = c == ' ';
+fn title_words(value: &str, out: &mut String) {
+    for (index, word) in value.split(' ').enumerate() {
+        if index > 0 {
+            out.push(' ');
+        }
+        let Some(first) = word.chars().next() else { continue };
+        title(first, out);
+        // The whole word is mapped, because what surrounds a letter may matter.
+        let skipped: usize = first.to_lowercase().map(char::len_utf8).sum();
+        out.push_str(word.to_lowercase().get(skipped..).unwrap_or_default());
     }
 }
 
 /// Title case is upper case, but where one character stands for several letters only the first of them is upper.
 fn title(c: char, out: &mut String) {
     let single = match c {
-        'ǆ' => 'ǅ',
-        'ǉ' => 'ǈ',
-        'ǌ' => 'ǋ',
-        'ǳ' => 'ǲ',
-        'ᾳ' => 'ᾼ',
-        'ῃ' => 'ῌ',
-        'ῳ' => 'ῼ',
-        'ა'..='ჿ' => c,
-        '\u{1F80}'..='\u{1F87}' | '\u{1F90}'..='\u{1F97}' | '\u{1FA0}'..='\u{1FA7}' => {
-            char::from_u32(c as u32 + 8).unwrap_or(c)
-        }
+        'Ǆ' | 'ǅ' | 'ǆ' => 'ǅ',
+        'Ǉ' | 'ǈ' | 'ǉ' => 'ǈ',
+        'Ǌ' | 'ǋ' | 'ǌ' => 'ǋ',
+        'Ǳ' | 'ǲ' | 'ǳ' => 'ǲ',
+        'ᾳ' | 'ᾼ' => 'ᾼ',
+        'ῃ' | 'ῌ' => 'ῌ',
+        'ῳ' | 'ῼ' => 'ῼ',
+        'ა'..='ჿ' | '\u{1F88}'..='\u{1F8F}' | '\u{1F98}'..='\u{1F9F}' | '\u{1FA8}'..='\u{1FAF}' => c,
+        '\u{1F80}'..='\u{1F87}' | '\u{1F90}'..='\u{1F97}' | '\u{1FA0}'..='\u{1FA7}' => char::from_u32(c as u32 + 8).unwrap_or(c),
         _ => {
             let mut first = true;
             for upper in c.to_uppercase() {
-                if first { out.push(upper) } else { out.extend(upper.to_lowercase()) }
+                if first {
+                    out.push(upper)
+                } else {
+                    out.extend(upper.to_lowercase())
+                }
                 first &= !upper.is_uppercase();
             }
             return;

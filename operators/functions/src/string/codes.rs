@@ -121,9 +121,7 @@ pub(crate) fn push_base64(bytes: &[u8], out: &mut String) {
 pub(super) fn unbase64(call: &Call<'_>) -> Result<Resolved> {
     let kernel = |invocation: &Invocation<'_>| {
         let values = texts(invocation, 0)?;
-        try_build(invocation.rows, |row, out: &mut Vec<u8>| {
-            values.get(row).map(|value| read_base64(value, out)).transpose()
-        })
+        try_build(invocation.rows, |row, out: &mut Vec<u8>| values.get(row).map(|value| read_base64(value, out)).transpose())
     };
     Ok(Resolved::new(vec![text(call, 0)?], DataType::Binary, kernel).fallible())
 }
@@ -157,8 +155,8 @@ fn read_base64(value: &str, out: &mut Vec<u8>) -> Result<()> {
         3 => out.extend_from_slice(&((bits >> 2) as u16).to_be_bytes()),
         _ => {}
     }
-    match bytes.get(at..).and_then(|rest| rest.iter().position(|byte| BASE_64.contains(byte) || *byte == b'=')) {
-        Some(more) => error(format!("Input byte array has incorrect ending byte at {}", at + more)),
+    match bytes.get(at..).and_then(|rest| rest.iter().position(|byte| BASE_64.contains(byte))) {
+        Some(more) => error(format!("Input byte array has incorrect ending byte at {}", at + more + 1)),
         None => Ok(()),
     }
 }
@@ -288,8 +286,9 @@ pub(super) fn decode(call: &Call<'_>) -> Result<Resolved> {
 
 /// `decode(value, search, result, …, default)`: a `CASE` in which nulls are equal.
 fn decode_cases(call: &Call<'_>) -> Result<Resolved> {
-    let is_result = |index: usize| index > 0 && (index % 2 == 0 || index + 1 == call.len());
-    let types = |results: bool| (0..call.len()).filter(move |index| is_result(*index) == results).map(|index| call.data_type(index));
+    let is_result = |index: usize| index > 0 && (index.is_multiple_of(2) || index + 1 == call.len());
+    let types =
+        |results: bool| (0..call.len()).filter(move |index| is_result(*index) == results).map(|index| call.data_type(index));
     let mismatch = || {
         spark_error(
             "DATATYPE_MISMATCH.DATA_DIFF_TYPES",

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayAccessor, ArrayRef, AsArray, BinaryArray, BooleanArray, GenericByteArray, PrimitiveArray, StringArray};
 use arrow::array::builder::NullBufferBuilder;
+use arrow::array::{ArrayAccessor, ArrayRef, AsArray, BinaryArray, BooleanArray, GenericByteArray, PrimitiveArray, StringArray};
 use arrow::buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{ArrowPrimitiveType, BinaryType, ByteArrayType, DataType, Int32Type, Int64Type, Utf8Type};
 use datafusion::common::ScalarValue;

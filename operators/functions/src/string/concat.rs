@@ -31,14 +31,19 @@ pub(super) fn concat(call: &Call<'_>) -> Result<Resolved> {
 
 fn concat_kernel<T: Sequence>(invocation: &Invocation<'_>) -> Result<ArrayRef> {
     let parts = (0..invocation.args.len()).map(|index| sequences::<T>(invocation, index)).collect::<Result<Vec<_>>>()?;
-    build(invocation.rows, |row, out: &mut T::Out| parts.iter().try_for_each(|part| Some(T::push(out, part.get(row)?))))
+    build(invocation.rows, |row, out: &mut T::Out| {
+        parts.iter().try_for_each(|part| part.get(row).map(|value| T::push(out, value)))
+    })
 }
 
 /// An argument of `concat_ws`.
 enum Words<'a> {
     One(Column<&'a StringArray>),
     /// An array in each row, or one array for all rows.
-    Many { arrays: &'a ListArray, constant: bool },
+    Many {
+        arrays: &'a ListArray,
+        constant: bool,
+    },
 }
 
 pub(super) fn concat_ws(call: &Call<'_>) -> Result<Resolved> {
@@ -60,9 +65,7 @@ fn words<'a>(invocation: &'a Invocation<'_>, index: usize) -> Result<Words<'a>> 
         Some(ColumnarValue::Array(array)) if matches!(array.data_type(), DataType::List(_)) => {
             Ok(Words::Many { arrays: array.as_list(), constant: false })
         }
-        Some(ColumnarValue::Scalar(ScalarValue::List(array))) => {
-            Ok(Words::Many { arrays: array.as_ref(), constant: true })
-        }
+        Some(ColumnarValue::Scalar(ScalarValue::List(array))) => Ok(Words::Many { arrays: array.as_ref(), constant: true }),
         _ => texts(invocation, index).map(Words::One),
     }
 }

@@ -4,15 +4,15 @@ use arrow::array::ArrayRef;
 use arrow::datatypes::{BinaryType, DataType, Int32Type, Utf8Type};
 use datafusion::error::Result;
 
-use super::columns::{
-    Sequence, booleans, build, exactly_text, int, ints, numbers, sequences, text, text_or_binary, texts,
-};
+use super::columns::{Sequence, booleans, build, exactly_text, int, ints, numbers, sequences, text, text_or_binary, texts};
 use crate::function::{Call, Invocation, Resolved};
 
 pub(super) fn length(call: &Call<'_>) -> Result<Resolved> {
     let args = vec![text_or_binary(call, 0)?];
     Ok(match args[0] {
-        DataType::Binary => Resolved::new(args, DataType::Int32, |invocation| measure::<BinaryType>(invocation, BinaryType::count)),
+        DataType::Binary => {
+            Resolved::new(args, DataType::Int32, |invocation| measure::<BinaryType>(invocation, BinaryType::count))
+        }
         _ => Resolved::new(args, DataType::Int32, |invocation| measure::<Utf8Type>(invocation, Utf8Type::count)),
     })
 }

@@ -6,10 +6,15 @@ mod case;
 mod codes;
 pub(crate) mod columns;
 mod concat;
+mod decimal_text;
+mod format_number;
+mod format_string;
 mod measure;
+mod number_pattern;
 mod search;
 mod slices;
 mod trim;
+mod url;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -25,11 +30,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { names: &["lower", "lcase"], arity: Arity::exactly(1), resolve: case::lower },
     Function { names: &["initcap"], arity: Arity::exactly(1), resolve: case::initcap },
     // Sizes, distances, checks.
-    Function {
-        names: &["length", "len", "char_length", "character_length"],
-        arity: Arity::exactly(1),
-        resolve: measure::length,
-    },
+    Function { names: &["length", "len", "char_length", "character_length"], arity: Arity::exactly(1), resolve: measure::length },
     Function { names: &["octet_length"], arity: Arity::exactly(1), resolve: measure::octet_length },
     Function { names: &["bit_length"], arity: Arity::exactly(1), resolve: measure::bit_length },
     Function { names: &["ascii"], arity: Arity::exactly(1), resolve: measure::ascii },
@@ -80,4 +81,16 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { names: &["try_validate_utf8"], arity: Arity::exactly(1), resolve: codes::try_validate_utf8 },
     Function { names: &["quote"], arity: Arity::exactly(1), resolve: codes::quote },
     Function { names: &["mask"], arity: Arity::between(1, 5), resolve: codes::mask },
+    // Numbers as text and back.
+    Function { names: &["format_string", "printf"], arity: Arity::at_least(1), resolve: format_string::format_string },
+    Function { names: &["format_number"], arity: Arity::exactly(2), resolve: format_number::format_number },
+    Function { names: &["to_char", "to_varchar"], arity: Arity::exactly(2), resolve: number_pattern::to_char },
+    Function { names: &["to_number"], arity: Arity::exactly(2), resolve: number_pattern::to_number },
+    Function { names: &["try_to_number"], arity: Arity::exactly(2), resolve: number_pattern::try_to_number },
+    // URLs.
+    Function { names: &["parse_url"], arity: Arity::between(2, 3), resolve: url::parse_url },
+    Function { names: &["try_parse_url"], arity: Arity::between(2, 3), resolve: url::try_parse_url },
+    Function { names: &["url_encode"], arity: Arity::exactly(1), resolve: url::url_encode },
+    Function { names: &["url_decode"], arity: Arity::exactly(1), resolve: url::url_decode },
+    Function { names: &["try_url_decode"], arity: Arity::exactly(1), resolve: url::try_url_decode },
 ];

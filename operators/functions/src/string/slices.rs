@@ -118,8 +118,7 @@ pub(super) fn space(call: &Call<'_>) -> Result<Resolved> {
 }
 
 pub(super) fn reverse(call: &Call<'_>) -> Result<Resolved> {
-    let own = text_or_binary(call, 0)
-        .map_err(|_| call.unexpected_type(0, "the (\"STRING\" or \"BINARY\" or \"ARRAY\") type"))?;
+    let own = text_or_binary(call, 0).map_err(|_| call.unexpected_type(0, "the (\"STRING\" or \"BINARY\" or \"ARRAY\") type"))?;
     if own == DataType::Binary {
         let kernel = |invocation: &Invocation<'_>| {
             let values = sequences::<BinaryType>(invocation, 0)?;
