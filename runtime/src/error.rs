@@ -30,6 +30,7 @@ pub enum Error {
         /// The epoch that was open in it, if one was.
         epoch: Option<Epoch>,
         /// Why.
+        #[source]
         cause: Box<Error>,
     },
 
@@ -41,6 +42,7 @@ pub enum Error {
         /// The epoch, if one was planned.
         epoch: Option<Epoch>,
         /// Why.
+        #[source]
         cause: Box<Error>,
     },
 

@@ -1,5 +1,6 @@
 //! What an aggregation computes: its keys, and the aggregate calls that the expressions above it need.
 
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::Expr as DfExpr;
 
 use super::relation::Attribute;
@@ -23,6 +24,17 @@ impl Aggregation {
 
     pub(crate) fn key_index(&self, expr: &DfExpr) -> Option<usize> {
         self.keys.iter().position(|(own, _)| own == expr)
+    }
+
+    /// An expression over the input as one over the keys: a field of a key, for instance. `None` if it needs another column.
+    pub(crate) fn above(&self, expr: &DfExpr) -> Option<DfExpr> {
+        let replaced = expr.clone().transform_down(|part| match self.key(&part) {
+            Some(key) => Ok(Transformed::new(key.expr(), true, TreeNodeRecursion::Jump)),
+            None => Ok(Transformed::no(part)),
+        });
+        let replaced = replaced.ok()?.data;
+        let known = |name: &String| self.keys.iter().any(|(_, attribute)| attribute.id == *name);
+        replaced.column_refs().into_iter().all(|column| known(&column.name)).then_some(replaced)
     }
 
     /// The column of this call; the same call is computed once.

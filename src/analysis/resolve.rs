@@ -157,7 +157,10 @@ impl<'a> Resolver<'a> {
         if let Some(found) = self.lookup(parts, self.columns)? {
             return match self.aggregation {
                 None => Ok(found),
-                Some(_) => Err(self.missing_aggregation(parts, at)),
+                Some(aggregation) => {
+                    let above = aggregation.borrow().above(&found.expr);
+                    above.map(|expr| Typed { expr, ..found }).ok_or_else(|| self.missing_aggregation(parts, at))
+                }
             };
         }
         if let [name] = parts

@@ -71,7 +71,7 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
         Sql::RLike { negated, expr, pattern, .. } => negate(call("rlike", vec![expr, pattern])?, *negated),
         Sql::Cast { kind, expr, data_type, .. } => Expr::Cast {
             expr: Box::new(expression(expr)?),
-            to: parse_type(&data_type.to_string())?,
+            to: type_of(data_type)?,
             is_try: matches!(kind, ast::CastKind::TryCast | ast::CastKind::SafeCast),
         },
         Sql::Extract { field, expr, .. } => Expr::call("extract", vec![Expr::string(field.to_string()), expression(expr)?]),
@@ -127,6 +127,15 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
         Sql::QualifiedWildcard(name, _) => Expr::Star { qualifier: path(name), except: Vec::new(), replace: Vec::new() },
         other => return Err(Error::analysis("PARSE_SYNTAX_ERROR", format!("the expression {other} is not supported"))),
     })
+}
+
+/// The type of a cast. Nested types come as names in back-quotes.
+fn type_of(data_type: &ast::DataType) -> Result<DataType> {
+    let text = match data_type {
+        ast::DataType::Custom(name, _) if name.0.len() == 1 => path(name).concat(),
+        other => other.to_string(),
+    };
+    Ok(parse_type(&text)?)
 }
 
 /// `like` with its optional escape character.

@@ -56,6 +56,8 @@ impl Dialect for Spark {
         supports_within_after_array_aggregation,
         supports_window_function_null_treatment_arg,
         supports_order_by_all,
+        allow_extract_custom,
+        allow_extract_single_quotes,
     );
 
     fn ignores_wildcard_escapes(&self) -> bool {
@@ -132,7 +134,68 @@ fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>> {
             _ => merged.push(token),
         }
     }
-    Ok(merged)
+    Ok(with_exists_functions(with_nested_types(merged)))
+}
+
+/// Nested types (`struct<a: int>`) become names in back-quotes: the parser knows other forms of them only. They are read from the
+/// name later.
+fn with_nested_types(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut output = Vec::with_capacity(tokens.len());
+    let mut at = 0;
+    while at < tokens.len() {
+        let span = tokens[at].span;
+        match nested_type(&tokens[at..]) {
+            Some((text, used)) => {
+                output.push(TokenWithSpan { token: Token::make_word(&text, Some('`')), span });
+                at += used;
+            }
+            None => {
+                output.push(tokens[at].clone());
+                at += 1;
+            }
+        }
+    }
+    output
+}
+
+/// The nested type that these tokens begin with, and how many of them it has.
+fn nested_type(tokens: &[TokenWithSpan]) -> Option<(String, usize)> {
+    let is_nested = |word: &str| ["array", "map", "struct"].iter().any(|own| word.eq_ignore_ascii_case(own));
+    match (&tokens.first()?.token, &tokens.get(1)?.token) {
+        (Token::Word(word), Token::Lt) if word.quote_style.is_none() && is_nested(&word.value) => {}
+        _ => return None,
+    }
+    let mut depth = 0usize;
+    let mut text = String::new();
+    for (index, token) in tokens.iter().enumerate() {
+        match &token.token {
+            Token::Lt => depth += 1,
+            Token::Gt => depth = depth.checked_sub(1)?,
+            Token::ShiftRight => depth = depth.checked_sub(2)?,
+            Token::Word(_) | Token::Comma | Token::Colon | Token::LParen | Token::RParen | Token::Number(_, _) | Token::Whitespace(_) => {}
+            _ => return None,
+        }
+        text.push_str(&token.token.to_string());
+        if index > 0 && depth == 0 {
+            return tidegate_functions::types::parse(&text).is_ok().then_some((text, index + 1));
+        }
+    }
+    None
+}
+
+/// `exists(xs, x -> …)` is a function, unless a query follows.
+fn with_exists_functions(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let meaningful: Vec<usize> = (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();
+    for window in meaningful.windows(3) {
+        let [word, paren, next] = window else { continue };
+        let is_query = matches!(&tokens[*next].token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::FROM | Keyword::VALUES | Keyword::TABLE))
+            || tokens[*next].token == Token::LParen;
+        let is_exists = matches!(&tokens[*word].token, Token::Word(word) if word.keyword == Keyword::EXISTS && word.quote_style.is_none());
+        if is_exists && tokens[*paren].token == Token::LParen && !is_query {
+            tokens[*word].token = Token::make_word("exists", Some('`'));
+        }
+    }
+    tokens
 }
 
 fn is_suffix(word: &str) -> bool {

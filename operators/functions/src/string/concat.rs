@@ -19,7 +19,11 @@ pub(super) fn concat(call: &Call<'_>) -> Result<Resolved> {
     if let Some(index) = types().position(|own| is_nested(own) && !matches!(own, DataType::List(_))) {
         return Err(call.unexpected_type(index, REQUIRED));
     }
-    if types().any(|own| matches!(own, DataType::List(_))) {
+    let is_list = |own: &DataType| matches!(own, DataType::List(_));
+    if types().any(is_list) && types().all(|own| is_list(own) || own == &DataType::Null) {
+        return crate::array::concat(call);
+    }
+    if types().any(is_list) {
         let own = types().map(|own| if is_nested(own) { sql_name(own) } else { "STRING".to_owned() });
         return Err(differing(call, &own.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(" or ")));
     }

@@ -118,6 +118,9 @@ pub(super) fn space(call: &Call<'_>) -> Result<Resolved> {
 }
 
 pub(super) fn reverse(call: &Call<'_>) -> Result<Resolved> {
+    if matches!(call.data_type(0), DataType::List(_)) {
+        return crate::array::reverse(call);
+    }
     let own = text_or_binary(call, 0).map_err(|_| call.unexpected_type(0, "the (\"STRING\" or \"BINARY\" or \"ARRAY\") type"))?;
     if own == DataType::Binary {
         let kernel = |invocation: &Invocation<'_>| {
