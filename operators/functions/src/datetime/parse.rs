@@ -142,7 +142,8 @@ fn hour(fields: &mut BTreeMap<Field, i64>) -> Result<i64, String> {
     }
     if let (Some(&half), Some(&hour)) = (fields.get(&Field::Half), fields.get(&Field::HourOfHalf)) {
         let hour = check(Field::HourOfHalf, hour)?;
-        (fields.remove(&Field::Half), fields.remove(&Field::HourOfHalf));
+        fields.remove(&Field::Half);
+        fields.remove(&Field::HourOfHalf);
         derive(fields, Field::Half, Field::Hour, half * 12 + hour)?;
     }
     let get = |field| fields.get(&field).copied();
