@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 
-use chrono::{DateTime, TimeZone};
-use chrono_tz::{OffsetName, Tz};
+use chrono_tz::Tz;
 
 use super::calendar::{Date, MICROS_PER_DAY, MICROS_PER_SECOND, MONTHS, WEEKDAYS, weekday};
 use super::pattern::{Field, Item, OffsetStyle, Part, Pattern, Sign};
-use super::zone::Zone;
+use super::zone::{Zone, abbreviation};
 
 /// What the items of a pattern are written from.
 struct Moment {
@@ -119,9 +118,8 @@ impl Moment {
         let Zone::Region(zone) = Zone::from(self.zone) else {
             return if full { "Coordinated Universal Time" } else { "UTC" }.to_owned();
         };
-        let time = DateTime::from_timestamp_micros(self.instant).unwrap_or_default().naive_utc();
-        let offset = zone.offset_from_utc_datetime(&time);
-        let short = offset.abbreviation().unwrap_or(zone.name());
+        let abbreviation = abbreviation(zone, self.instant);
+        let short = abbreviation.as_deref().unwrap_or(zone.name());
         let found = ZONE_NAMES.iter().find(|(name, _)| *name == short).map(|(_, long)| *long);
         match found {
             Some(long) if full && generic => long.replace(" Standard", "").replace(" Daylight", ""),

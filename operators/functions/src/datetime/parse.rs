@@ -25,26 +25,53 @@ impl Pattern {
     /// # Errors
     /// A sentence on what doesn't match.
     pub(super) fn read(&self, text: &str) -> Result<Reading, String> {
-        let mut reader = Reader { text, fields: BTreeMap::new(), zone: None };
+        let mut reader = Reader { text, fields: BTreeMap::new(), zone: None, offset: None };
         let end = reader.items(&self.items, 0).map_err(|at| format!("{} at index {}", could_not(text), index(text, at)))?;
         if end < text.len() {
             return Err(format!("{}, unparsed text found at index {}", could_not(text), index(text, end)));
         }
-        let Reader { mut fields, zone, .. } = reader;
+        let Reader { mut fields, zone, offset, .. } = reader;
+        let zone = zone.or(offset.map(Zone::Fixed));
         let date = date(&mut fields).map_err(|message| format!("{}: {message}", could_not(text)))?;
         let hour = hour(&mut fields).map_err(|message| format!("{}: {message}", could_not(text)))?;
         let date = match date {
             Some(date) => date,
-            None => {
-                let or = |field, default| fields.get(&field).copied().unwrap_or(default);
-                Date::of(or(Field::Year, 1970), or(Field::Month, 1), or(Field::Day, 1))?
-            }
+            None => date_of_1970(&fields)?,
         };
         let or_zero = |field| fields.get(&field).copied().unwrap_or(0);
         let time = time_of_day(hour, or_zero(Field::Minute), or_zero(Field::Second), or_zero(Field::Nano) / 1_000)
             .map_err(|message| format!("{}: {message}", could_not(text)))?;
         Ok(Reading { days: date.days(), time, zone })
     }
+}
+
+/// The date of fields that are too few for one: what is missing is that of 1970-01-01.
+fn date_of_1970(fields: &BTreeMap<Field, i64>) -> Result<Date, String> {
+    let get = |field| fields.get(&field).copied();
+    let year = get(Field::Year).unwrap_or(1970);
+    let Some(day) = get(Field::DayOfYear) else {
+        return Date::of(year, get(Field::Month).unwrap_or(1), get(Field::Day).unwrap_or(1));
+    };
+    let date = of_year_day(year, day)?;
+    for (field, own) in [(Field::Month, date.month), (Field::Day, date.day)] {
+        if let Some(given) = get(field).filter(|given| *given != own) {
+            let (name, shown) = (field.bounds().0, show_date(date));
+            return Err(format!("Conflict found: Field {name} {given} differs from {name} {own} derived from {shown}."));
+        }
+    }
+    Ok(date)
+}
+
+fn of_year_day(year: i64, day: i64) -> Result<Date, String> {
+    let (year, day) = (check(Field::Year, year)?, check(Field::DayOfYear, day)?);
+    if day == 366 && !is_leap(year) {
+        return Err(format!("Invalid date 'DayOfYear 366' as '{year}' is not a leap year"));
+    }
+    Ok(Date::from_days(Date { year, month: 1, day: 1 }.days() + day - 1))
+}
+
+fn show_date(date: Date) -> String {
+    format!("{:04}-{:02}-{:02}", date.year, date.month, date.day)
 }
 
 fn could_not(text: &str) -> String {
@@ -84,13 +111,7 @@ fn date(fields: &mut BTreeMap<Field, i64>) -> Result<Option<Date>, String> {
         _ => None,
     };
     let by_day_of_year = match (get(Field::Year), get(Field::DayOfYear)) {
-        (Some(year), Some(day)) if ymd.is_none() => {
-            let day = check(Field::DayOfYear, day)?;
-            if day == 366 && !is_leap(check(Field::Year, year)?) {
-                return Err(format!("Invalid date 'DayOfYear 366' as '{year}' is not a leap year"));
-            }
-            Some(Date::from_days(Date { year, month: 1, day: 1 }.days() + day - 1))
-        }
+        (Some(year), Some(day)) if ymd.is_none() => Some(of_year_day(year, day)?),
         _ => None,
     };
     let by_julian_day =
@@ -102,10 +123,8 @@ fn date(fields: &mut BTreeMap<Field, i64>) -> Result<Option<Date>, String> {
         for (field, own) in derived {
             if let Some(given) = get(field).filter(|given| *given != own) {
                 let name = field.bounds().0;
-                let (year, month, day) = (date.year, date.month, date.day);
-                return Err(format!(
-                    "Conflict found: Field {name} {own} differs from {name} {given} derived from {year:04}-{month:02}-{day:02}"
-                ));
+                let shown = show_date(date);
+                return Err(format!("Conflict found: Field {name} {own} differs from {name} {given} derived from {shown}"));
             }
         }
     }
@@ -115,32 +134,48 @@ fn date(fields: &mut BTreeMap<Field, i64>) -> Result<Option<Date>, String> {
 /// The hour of the day. Without an hour it is midnight, or noon if the text says that it is after noon; without a half of the day
 /// it is the first.
 fn hour(fields: &mut BTreeMap<Field, i64>) -> Result<i64, String> {
-    if let Some(&hour) = fields.get(&Field::ClockHour) {
-        derive(fields, Field::Hour, check(Field::ClockHour, hour)? % 24)?;
+    if let Some(hour) = fields.remove(&Field::ClockHour) {
+        derive(fields, Field::ClockHour, Field::Hour, check(Field::ClockHour, hour)? % 24)?;
     }
-    if let Some(&hour) = fields.get(&Field::ClockHourOfHalf) {
-        derive(fields, Field::HourOfHalf, check(Field::ClockHourOfHalf, hour)? % 12)?;
+    if let Some(hour) = fields.remove(&Field::ClockHourOfHalf) {
+        derive(fields, Field::ClockHourOfHalf, Field::HourOfHalf, check(Field::ClockHourOfHalf, hour)? % 12)?;
     }
-    let half = fields.get(&Field::Half).copied();
-    if let Some(&hour) = fields.get(&Field::HourOfHalf) {
+    if let (Some(&half), Some(&hour)) = (fields.get(&Field::Half), fields.get(&Field::HourOfHalf)) {
         let hour = check(Field::HourOfHalf, hour)?;
-        match half {
-            Some(half) => derive(fields, Field::Hour, half * 12 + hour)?,
-            None if !fields.contains_key(&Field::Hour) => return Ok(hour),
-            None => (),
+        fields.remove(&Field::Half);
+        fields.remove(&Field::HourOfHalf);
+        derive(fields, Field::Half, Field::Hour, half * 12 + hour)?;
+    }
+    let get = |field| fields.get(&field).copied();
+    let (half, hour_of_half) = (get(Field::Half), get(Field::HourOfHalf));
+    let Some(hour) = get(Field::Hour) else {
+        return match hour_of_half {
+            Some(hour) => check(Field::HourOfHalf, hour),
+            None => Ok(if half == Some(1) { 12 } else { 0 }),
+        };
+    };
+    check(Field::Hour, hour)?;
+    let (minute, second, nano) = (get(Field::Minute), get(Field::Second), get(Field::Nano));
+    // Java doesn't compare where a field in between is missing.
+    let complete = minute.is_some() || (second.is_none() && nano.is_none());
+    if complete && (second.is_some() || nano.is_none() || minute.is_none()) {
+        for (field, own, given) in [(Field::HourOfHalf, hour % 12, hour_of_half), (Field::Half, hour / 12, half)] {
+            if let Some(given) = given.filter(|given| *given != own) {
+                let (name, minute) = (field.bounds().0, minute.unwrap_or(0));
+                return Err(format!(
+                    "Conflict found: Field {name} {own} differs from {name} {given} derived from {hour:02}:{minute:02}"
+                ));
+            }
         }
     }
-    match fields.get(&Field::Hour) {
-        Some(&hour) => check(Field::Hour, hour),
-        None => Ok(if half == Some(1) { 12 } else { 0 }),
-    }
+    Ok(hour)
 }
 
-fn derive(fields: &mut BTreeMap<Field, i64>, field: Field, value: i64) -> Result<(), String> {
+fn derive(fields: &mut BTreeMap<Field, i64>, from: Field, field: Field, value: i64) -> Result<(), String> {
     match fields.insert(field, value) {
         Some(old) if old != value => {
-            let name = field.bounds().0;
-            Err(format!("Conflict found: {name} {old} differs from {name} {value}"))
+            let (name, from) = (field.bounds().0, from.bounds().0);
+            Err(format!("Conflict found: {name} {old} differs from {name} {value} while resolving  {from}"))
         }
         _ => Ok(()),
     }
@@ -150,7 +185,10 @@ fn derive(fields: &mut BTreeMap<Field, i64>, field: Field, value: i64) -> Result
 struct Reader<'a> {
     text: &'a str,
     fields: BTreeMap<Field, i64>,
+    /// The last zone that was named.
     zone: Option<Zone>,
+    /// An offset, which counts only without a zone.
+    offset: Option<i64>,
 }
 
 impl Reader<'_> {
@@ -181,24 +219,26 @@ impl Reader<'_> {
             }
             Item::Offset(style) => {
                 let (offset, end) = self.offset(*style, at).ok_or(at)?;
-                self.set_zone(Zone::Fixed(offset), at, end)
+                self.set_offset(offset, at, end)
             }
             Item::LocalizedOffset { full } => {
                 let (offset, end) = self.localized_offset(*full, at).ok_or(at)?;
-                self.set_zone(Zone::Fixed(offset), at, end)
+                self.set_offset(offset, at, end)
             }
             Item::ZoneId => {
                 let (zone, end) = self.zone_id(at, false).ok_or(at)?;
-                self.set_zone(zone, at, end)
+                self.zone = Some(zone);
+                Ok(end)
             }
             Item::ZoneName { .. } => {
                 let (zone, end) = self.zone_id(at, true).ok_or(at)?;
-                self.set_zone(zone, at, end)
+                self.zone = Some(zone);
+                Ok(end)
             }
             Item::Optional(items) => {
-                let (fields, zone) = (self.fields.clone(), self.zone);
+                let (fields, zone, offset) = (self.fields.clone(), self.zone, self.offset);
                 Ok(self.items(items, at).unwrap_or_else(|_| {
-                    (self.fields, self.zone) = (fields, zone);
+                    (self.fields, self.zone, self.offset) = (fields, zone, offset);
                     at
                 }))
             }
@@ -223,9 +263,9 @@ impl Reader<'_> {
         }
     }
 
-    fn set_zone(&mut self, zone: Zone, at: usize, end: usize) -> Result<usize, usize> {
-        match self.zone.replace(zone) {
-            Some(old) if old != zone => Err(at),
+    fn set_offset(&mut self, offset: i64, at: usize, end: usize) -> Result<usize, usize> {
+        match self.offset.replace(offset) {
+            Some(old) if old != offset => Err(at),
             _ => Ok(end),
         }
     }

@@ -1,10 +1,10 @@
 //! Time zones as Java names and applies them.
 
 use chrono::{DateTime, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetName, Tz};
 use datafusion::error::Result;
 
-use super::calendar::MICROS_PER_SECOND;
+use super::calendar::{Date, MICROS_PER_DAY, MICROS_PER_SECOND, is_leap, weekday};
 use crate::error::spark_error;
 
 /// The ids of three letters that Java knows by convention.
@@ -100,7 +100,7 @@ impl Zone {
     pub(crate) fn offset_at(self, instant: i64) -> i64 {
         match self {
             Zone::Fixed(seconds) => seconds,
-            Zone::Region(tz) => i64::from(tz.offset_from_utc_datetime(&naive(instant)).fix().local_minus_utc()),
+            Zone::Region(tz) => i64::from(tz.offset_from_utc_datetime(&naive(known(instant))).fix().local_minus_utc()),
         }
     }
 
@@ -120,7 +120,7 @@ impl Zone {
             Zone::Fixed(seconds) => return seconds,
             Zone::Region(tz) => tz,
         };
-        let mut clock = naive(local);
+        let mut clock = naive(known(local));
         // The longest gap is a whole day (Samoa skipped 2011-12-30).
         for _ in 0..=26 * 4 {
             match tz.offset_from_local_datetime(&clock) {
@@ -141,11 +141,30 @@ impl Zone {
     }
 }
 
+/// The same time of a year that has the same calendar and whose transitions are known: they are listed up to the year 2099.
+fn known(micros: i64) -> i64 {
+    const LISTED: i64 = 4_102_444_800 * MICROS_PER_SECOND;
+    if micros < LISTED {
+        return micros;
+    }
+    let year = Date::from_days(micros.div_euclid(MICROS_PER_DAY)).year;
+    let first = |year: i64| Date { year, month: 1, day: 1 }.days();
+    let alike = |other: &i64| is_leap(*other) == is_leap(year) && weekday(first(*other)) == weekday(first(year));
+    // Within 28 years of no century that is no leap year all calendars occur.
+    let other = (2070..2098).find(alike).unwrap_or(2070);
+    micros - (first(year) - first(other)) * MICROS_PER_DAY
+}
+
+/// What a region calls its time at an instant, such as `EDT`.
+pub(crate) fn abbreviation(tz: Tz, instant: i64) -> Option<String> {
+    tz.offset_from_utc_datetime(&naive(known(instant))).abbreviation().map(str::to_owned)
+}
+
 /// As chrono counts; what it can't count lies outside of all rules, so the nearest it can count has the same offset.
 fn naive(micros: i64) -> NaiveDateTime {
-    // About the years -260000 to 260000: a margin for the offset.
-    const LIMIT: i64 = 8_200_000_000_000 * MICROS_PER_SECOND;
-    DateTime::from_timestamp_micros(micros.clamp(-LIMIT, LIMIT)).unwrap_or_default().naive_utc()
+    // About the year -260000: a margin for the offset.
+    const LIMIT: i64 = -8_200_000_000_000 * MICROS_PER_SECOND;
+    DateTime::from_timestamp_micros(micros.max(LIMIT)).unwrap_or_default().naive_utc()
 }
 
 /// `+h`, `+hh`, `+hh:mm`, `+hhmm`, `+hh:mm:ss`, `+hhmmss`, or (as Spark allows) `+h:m`, as seconds.
@@ -179,7 +198,7 @@ fn parse_offset(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::datetime::calendar::{Date, MICROS_PER_HOUR, MICROS_PER_MINUTE, local_micros};
+    use crate::datetime::calendar::{MICROS_PER_HOUR, MICROS_PER_MINUTE, local_micros};
 
     fn at(year: i64, month: i64, day: i64, hour: i64, minute: i64) -> i64 {
         local_micros(Date { year, month, day }.days(), hour * MICROS_PER_HOUR + minute * MICROS_PER_MINUTE).unwrap()
@@ -225,6 +244,8 @@ mod tests {
         assert_eq!(zone.to_instant(at(2021, 11, 7, 1, 30)), at(2021, 11, 7, 5, 30));
         let samoa = Zone::parse("Pacific/Apia").unwrap();
         assert_eq!(samoa.to_local(samoa.to_instant(at(2011, 12, 30, 12, 0))), at(2011, 12, 31, 12, 0));
+        assert_eq!(zone.offset_at(at(7404, 7, 1, 0, 0)), -4 * 3600);
+        assert_eq!(zone.offset_at(at(7404, 1, 1, 0, 0)), -5 * 3600);
         for zone in [zone, samoa] {
             assert_eq!(zone.to_instant(zone.to_local(i64::MAX / 2)), i64::MAX / 2);
         }
