@@ -191,7 +191,8 @@ fn json_bytes_that_are_no_text_spoil_their_line_only() {
 fn json_in_many_splits_and_batches() {
     let dir = tempfile::tempdir().unwrap();
     let nested = DataType::Struct(Fields::from(vec![Field::new("l", ints(), true)]));
-    let line = |n: usize| if n % 7 == 0 { "{broken".to_owned() } else { format!("{{\"n\":{n},\"s\":{{\"l\":[{n},{n}]}}}}") };
+    let line =
+        |n: usize| if n.is_multiple_of(7) { "{broken".to_owned() } else { format!("{{\"n\":{n},\"s\":{{\"l\":[{n},{n}]}}}}") };
     let content: Vec<String> = (0..20_000).map(line).collect();
     std::fs::write(dir.path().join("a"), content.join("\n")).unwrap();
     let columns = schema(&[("n", DataType::Int64), ("s", nested)]);

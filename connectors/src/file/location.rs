@@ -161,7 +161,7 @@ impl Parser<'_> {
                 '{' => {
                     let choices = self.choices()?;
                     let joined = |head: &Vec<Token>| choices.iter().map(move |tail| [&head[..], &tail[..]].concat()).collect();
-                    alternatives = alternatives.iter().flat_map::<Vec<_>, _>(|head| joined(head)).collect();
+                    alternatives = alternatives.iter().flat_map::<Vec<_>, _>(joined).collect();
                     continue;
                 }
                 other => Token::Char(other),

@@ -133,7 +133,6 @@ fn conform_fields(fields: &Fields, columns: &[ArrayRef], wanted: &Fields, rows: 
 }
 
 /// The column as the field's type.
-#[expect(clippy::wildcard_enum_match_arm, reason = "pairs of Arrow's types are many; all but these are cast or refused")]
 fn conform(column: &ArrayRef, field: &FieldRef) -> Result<ArrayRef, ArrowError> {
     let wanted = field.data_type();
     if column.data_type() == wanted {
@@ -172,7 +171,6 @@ fn mismatch(from: &DataType, field: &Field) -> ArrowError {
 }
 
 /// Whether every value of a type has its equal in the other.
-#[expect(clippy::wildcard_enum_match_arm, reason = "pairs of Arrow's types are many; all but these are refused")]
 fn is_safe(from: &DataType, to: &DataType) -> bool {
     use DataType as T;
     match (from, to) {
