@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::prelude::ParquetReadOptions;
-use tidegate_connectors::{FileSource, MemoryStream, ParseMode, RateSource, SocketSource};
+use tidegate_connectors::{FileSource, MemoryStream, ParseMode, RateMicroBatchSource, RateSource, SocketSource};
 use tidegate_functions::types;
 use tidegate_runtime::{
     EpochInfo, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Source, SourceContext, SourceOutput, SourceReader, SourceSupplier, Split,
@@ -176,13 +176,14 @@ impl DataStreamReader {
         let name = self.options.get("name").map(str::to_owned);
         let supplier: Arc<dyn SourceSupplier> = match self.format.as_str() {
             "rate" => Arc::new(self.rate()?),
+            "rate-micro-batch" => Arc::new(self.rate_micro_batch()?),
             "socket" => Arc::new(self.socket()?),
             "text" | "json" | "csv" | "parquet" => {
                 let path = self.options.required("path", &format!("the {} source", self.format))?.to_owned();
                 return self.files(&path);
             }
             other => {
-                let message = format!("Failed to find the data source: {other}. Known are rate, socket, json, csv, parquet and text.");
+                let message = format!("Failed to find the data source: {other}. Known are rate, rate-micro-batch, socket, json, csv, parquet and text.");
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
         };
@@ -249,6 +250,21 @@ impl DataStreamReader {
         }
         if let Some(partitions) = self.options.positive("numPartitions")? {
             source = source.num_partitions(partitions);
+        }
+        Ok(source)
+    }
+
+    fn rate_micro_batch(&self) -> Result<RateMicroBatchSource> {
+        self.options.required("rowsPerBatch", "the rate-micro-batch source")?;
+        let mut source = RateMicroBatchSource::new(self.options.parsed("rowsPerBatch")?.unwrap_or_default());
+        if let Some(partitions) = self.options.positive("numPartitions")? {
+            source = source.num_partitions(partitions);
+        }
+        if let Some(start) = self.options.parsed("startTimestamp")? {
+            source = source.start_timestamp(start);
+        }
+        if let Some(advance) = self.options.parsed("advanceMillisPerBatch")? {
+            source = source.advance_millis_per_batch(advance);
         }
         Ok(source)
     }

@@ -1,14 +1,16 @@
 //! Writing results: a batch at once ([`DataFrameWriter`]), a stream epoch by epoch ([`DataStreamWriter`]).
 
+use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_connectors::{ConsoleSink, FileSink, MemorySink};
+use tidegate_connectors::{ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink};
+use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
-use tidegate_runtime::{Query, RestartStrategy, Sink, SinkSupplier, Topology, Trigger};
+use tidegate_runtime::{BoxError, Query, RestartStrategy, Sink, SinkSupplier, Topology, Trigger};
 
-use crate::catalog::{MemoryTable, relation_of};
+use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
 use crate::options::Options;
@@ -80,6 +82,65 @@ impl DataStreamWriter {
     pub fn sink(mut self, sink: impl SinkSupplier + 'static) -> Self {
         self.target = Target::Sink(Arc::new(sink));
         self
+    }
+
+    /// Calls a closure with every row, as rows come: a row may come again after a failure.
+    ///
+    /// An error or a panic in it fails the query.
+    pub fn foreach(self, process: impl Fn(ForeachRow<'_>) -> Result<(), BoxError> + Send + Sync + 'static) -> Self {
+        self.sink(ForeachSink::rows(process))
+    }
+
+    /// Gives the rows of each task and epoch to a writer of their own: `open(partition, epoch)`, which may decline, then the rows,
+    /// then `close`, as in Spark's `ForeachWriter`.
+    pub fn foreach_writer<W: ForeachWriter + 'static>(self, writer: impl Fn() -> W + Send + Sync + 'static) -> Self {
+        self.sink(ForeachSink::new(writer))
+    }
+
+    /// Calls a closure with each epoch's rows as a batch `DataFrame`, and the epoch's number: also for an epoch without rows. After a
+    /// failure the same number comes again with the same rows, so a body that remembers numbers is exactly-once.
+    ///
+    /// An error or a panic in it fails the query, and the epoch is run again at the next start.
+    ///
+    /// ```
+    /// use std::sync::mpsc::channel;
+    /// use tidegate::Session;
+    ///
+    /// let session = Session::builder().build()?;
+    /// let (input, numbers) = session.memory_stream("n BIGINT")?;
+    /// let (sender, sums) = channel();
+    /// let query = numbers.write_stream().foreach_batch(move |batch, epoch| {
+    ///     let rows = batch.filter("n > 1").count()?;
+    ///     sender.send((epoch, rows))?;
+    ///     Ok(())
+    /// });
+    /// let query = query.start()?;
+    /// # use std::sync::Arc;
+    /// # use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+    /// # let rows = RecordBatch::try_from_iter_with_nullable([("n", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef, true)])?;
+    /// input.add_data(rows).map_err(Arc::new)?;
+    /// query.process_all_available()?;
+    /// assert_eq!(sums.recv()?, (0, 2));
+    /// query.stop()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn foreach_batch(self, body: impl Fn(DataFrame, u64) -> Result<(), BoxError> + Send + Sync + 'static) -> Self {
+        let session = self.frame.session().clone();
+        self.sink(ForeachBatchSink::new(move |batches, schema, epoch| {
+            let frame = session.frame(rows_relation(schema, batches)?);
+            body(frame, epoch)
+        }))
+    }
+
+    /// As [`foreach_batch`](Self::foreach_batch), for a closure that gives a future. It is run on the library's own async runtime.
+    pub fn foreach_batch_async<F>(self, body: impl Fn(DataFrame, u64) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.foreach_batch(move |frame, epoch| {
+            let future = body(frame, epoch);
+            crate::batch::block_on(async move { Ok(future.await) })?
+        })
     }
 
     pub(crate) fn noop(self) -> Self {
@@ -229,7 +290,7 @@ impl DataStreamWriter {
                 };
                 (Arc::new(sink.clone()), Some((name, MemoryTable { schema: Arc::clone(schema), sink })))
             }
-            "noop" => (Arc::new(MemorySink::complete()), None),
+            "noop" => (Arc::new(NoopSink::new()), None),
             "parquet" | "json" | "csv" | "text" => {
                 if self.mode != OutputMode::Append {
                     let message = format!("Invalid streaming output mode: {}. This output mode is not supported in Data Source {format}: files take the append mode only.", self.mode);
@@ -246,7 +307,10 @@ impl DataStreamWriter {
     }
 
     fn console(&self) -> Result<ConsoleSink> {
-        let mut sink = ConsoleSink::new();
+        let settings = self.frame.session().context().settings;
+        let mut sink = ConsoleSink::new().cell_formatter(move |array, row| {
+            format_value(array.as_ref(), row, &settings).unwrap_or_else(|| "NULL".to_owned())
+        });
         if let Some(rows) = self.options.positive("numRows")? {
             sink = sink.num_rows(rows);
         }
@@ -265,6 +329,8 @@ impl DataStreamWriter {
 
     fn files(&self, format: &str, path: &str) -> Result<FileSink> {
         Ok(match format {
+            "parquet" => FileSink::parquet(path),
+            "json" => FileSink::json(path),
             "text" => FileSink::text(path),
             _ => {
                 let mut sink = FileSink::csv(path).header(self.options.parsed("header")?.unwrap_or(false));
