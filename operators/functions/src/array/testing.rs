@@ -96,8 +96,11 @@ pub(crate) fn eval(name: &str, args: &[(&str, &str)]) -> String {
     }
 }
 
+/// Arguments of a call: each a type and a value.
+pub(crate) type Values<'a> = &'a [(&'a str, &'a str)];
+
 /// Checks a table of calls, each of a name, arguments, and what comes out.
-pub(crate) fn check(cases: &[(&str, &[(&str, &str)], &str)]) {
+pub(crate) fn check(cases: &[(&str, Values<'_>, &str)]) {
     for (name, args, expected) in cases {
         assert_eq!(eval(name, args), *expected, "{name} {args:?}");
     }

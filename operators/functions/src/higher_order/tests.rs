@@ -7,7 +7,7 @@ use datafusion::logical_expr::ColumnarValue;
 
 use super::*;
 use crate::SparkError;
-use crate::array::testing::{arguments, column, texts};
+use crate::array::testing::{Values, arguments, column, texts};
 use crate::function::Settings;
 use crate::registry;
 
@@ -103,7 +103,7 @@ const M: &str = "map<int,int>";
 
 #[test]
 fn over_arrays() {
-    let cases: &[(&str, &[(&str, &str)], &[TestLambda], &str)] = &[
+    let cases: &[(&str, Values<'_>, &[TestLambda], &str)] = &[
         ("transform", &[(XS, "[1,null,2]")], &[(1, "int", PLUS_CAPTURE)], "[11, null, 12] | null | [31, null, 32]"),
         ("transform", &[(XS, "[5,5]")], &[(2, "int", PLUS)], "[5, 6] | null | [5, 6]"),
         ("transform", &[(XS, "[]")], &[(1, "int", PLUS_CAPTURE)], "[] | null | []"),
@@ -150,7 +150,7 @@ fn folding() {
         Ok(Arc::new(StructArray::from(vec![field(0, sum), field(1, Arc::new(count))])))
     };
     const SC: &str = "struct<s:int,c:int>";
-    let cases: &[(&[(&str, &str)], &[TestLambda], &str)] = &[
+    let cases: &[(Values<'_>, &[TestLambda], &str)] = &[
         (&[(XS, "[1,2,3]"), ("int", "0")], &[(2, "int", PLUS)], "6 | null | 6"),
         (&[(XS, "[1,2]"), ("int", "0")], &[(2, "int", PLUS_ALL)], "23 | null | 63"),
         (&[(XS, "[1,null]"), ("int", "0")], &[(2, "int", PLUS)], "null | null | null"),
@@ -208,7 +208,7 @@ fn over_maps() {
     const NULL: Body = |own, _| Ok(new_null_array(&DataType::Int32, own[0].len()));
     const SECOND_PLUS_THIRD: Body = |own, _| Ok(zip(&own[1..], |x, y| Some(x + y)));
     let two = "{\"2\":5,\"1\":7}";
-    let cases: &[(&str, &[(&str, &str)], &[TestLambda], &str)] = &[
+    let cases: &[(&str, Values<'_>, &[TestLambda], &str)] = &[
         ("map_filter", &[(M, two)], &[(2, "boolean", OVER_1)], "{2: 5} | null | {2: 5}"),
         ("map_filter", &[(M, two)], &[(2, "void", VOID)], "{} | null | {}"),
         ("map_filter", &[(M, two)], &[(2, "int", FIRST)], "!DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
