@@ -75,7 +75,9 @@ fn check_orderable(call: &Call<'_>, index: usize) -> Result<DataType> {
     let (sql, name, data_type) = (call.sql(), call.name, sql_name(data_type));
     Err(spark_error(
         "DATATYPE_MISMATCH.INVALID_ORDERING_TYPE",
-        format!("Cannot resolve \"{sql}\" due to data type mismatch: The `{name}` does not support ordering on type \"{data_type}\"."),
+        format!(
+            "Cannot resolve \"{sql}\" due to data type mismatch: The `{name}` does not support ordering on type \"{data_type}\"."
+        ),
     ))
 }
 

@@ -59,8 +59,15 @@ pub(super) fn resolved<A: Aggregate>(
     let literals = call.args.iter().map(|arg| arg.literal.clone()).collect();
     let signature = Signature::user_defined(Volatility::Immutable);
     let maker = Arc::new(Shared(Arc::new(aggregate)));
-    let udaf =
-        SparkAggregate { name: call.name.to_owned(), literals, args: args.clone(), returns: returns.clone(), state, signature, maker };
+    let udaf = SparkAggregate {
+        name: call.name.to_owned(),
+        literals,
+        args: args.clone(),
+        returns: returns.clone(),
+        state,
+        signature,
+        maker,
+    };
     ResolvedAggregate { args, returns, udaf: AggregateUDF::new_from_impl(udaf) }
 }
 
@@ -344,7 +351,8 @@ impl AggregateUDFImpl for SparkAggregate {
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
-        let field = |name: &str, data_type: &DataType| Arc::new(Field::new(format_state_name(args.name, name), data_type.clone(), true));
+        let field =
+            |name: &str, data_type: &DataType| Arc::new(Field::new(format_state_name(args.name, name), data_type.clone(), true));
         if args.is_distinct {
             return Ok(vec![field("distinct", &distinct::state_type(&self.args))]);
         }

@@ -72,7 +72,13 @@ impl Edge {
     }
 
     /// The offers in the order in which the first one of a group is taken.
-    fn choose(&self, cells: &mut [Option<Bytes>], values: &ArrayRef, groups: &[usize], chosen: impl Fn(usize) -> bool) -> Result<()> {
+    fn choose(
+        &self,
+        cells: &mut [Option<Bytes>],
+        values: &ArrayRef,
+        groups: &[usize],
+        chosen: impl Fn(usize) -> bool,
+    ) -> Result<()> {
         let offers = groups.iter().copied().enumerate().filter(|(row, _)| chosen(*row));
         if self.last {
             self.offer(cells, values, offers.collect::<Vec<_>>().into_iter().rev())

@@ -46,10 +46,8 @@ impl Moments {
         let delta = other.mean - self.mean;
         let delta_n = delta / n;
         let m2 = self.m2 + other.m2 + delta * delta_n * n1 * n2;
-        let m3 = self.m3
-            + other.m3
-            + delta_n * delta_n * delta * n1 * n2 * (n1 - n2)
-            + 3.0 * delta_n * (n1 * other.m2 - n2 * self.m2);
+        let m3 =
+            self.m3 + other.m3 + delta_n * delta_n * delta * n1 * n2 * (n1 - n2) + 3.0 * delta_n * (n1 * other.m2 - n2 * self.m2);
         let m4 = self.m4
             + other.m4
             + delta_n * delta_n * delta_n * delta * n1 * n2 * (n1 * n1 - n1 * n2 + n2 * n2)

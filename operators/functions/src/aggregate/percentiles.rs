@@ -192,14 +192,7 @@ fn ranked(values: &[(f64, i64)], rank: i64) -> f64 {
 
 impl Percentiles {
     fn new(method: Method) -> Self {
-        Percentiles {
-            fractions: Vec::new(),
-            many: false,
-            method,
-            descending: false,
-            element: DataType::Float64,
-            weighted: false,
-        }
+        Percentiles { fractions: Vec::new(), many: false, method, descending: false, element: DataType::Float64, weighted: false }
     }
 
     fn percentile(&self, values: &[(f64, i64)], total: i64, fraction: f64) -> f64 {

@@ -29,7 +29,8 @@ pub(super) fn approx_count_distinct(call: &Call<'_>) -> Result<ResolvedAggregate
     };
     let bits = (2.0 * (1.106 / error).ln() / std::f64::consts::LN_2).ceil();
     if !(4.0..=25.0).contains(&bits) {
-        let message = "Failed preparing of the function `approx_count_distinct` for call. Please, double check function's arguments.";
+        let message =
+            "Failed preparing of the function `approx_count_distinct` for call. Please, double check function's arguments.";
         return Err(spark_error("FAILED_FUNCTION_CALL", message));
     }
     let state = vec![("registers", DataType::Binary)];
@@ -203,7 +204,12 @@ fn hash(values: &ArrayRef, hashes: &mut [u64]) -> Result<()> {
             let before = hashes.to_vec();
             rows.columns().iter().try_for_each(|column| hash(column, hashes))?;
             // A null struct leaves the hash, whatever its columns hold.
-            hashes.iter_mut().zip(before).enumerate().filter(|(row, _)| rows.is_null(*row)).for_each(|(_, (hash, old))| *hash = old);
+            hashes
+                .iter_mut()
+                .zip(before)
+                .enumerate()
+                .filter(|(row, _)| rows.is_null(*row))
+                .for_each(|(_, (hash, old))| *hash = old);
         }
         DataType::List(_) => {
             let lists = values.as_list::<i32>();

@@ -3,8 +3,8 @@
 use std::marker::PhantomData;
 
 use arrow::datatypes::{
-    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, DecimalType, DurationMicrosecondType, Float64Type, Int64Type,
-    IntervalUnit, IntervalYearMonthType, i256,
+    ArrowPrimitiveType, DECIMAL128_MAX_PRECISION, DataType, Decimal128Type, DecimalType, DurationMicrosecondType, Float64Type,
+    Int64Type, IntervalUnit, IntervalYearMonthType, i256,
 };
 use datafusion::error::{DataFusionError, Result};
 
@@ -157,7 +157,13 @@ fn avg_with(call: &Call<'_>, try_: bool) -> Result<ResolvedAggregate> {
     }
 }
 
-fn mean<S, R, A, E>(call: &Call<'_>, [sum_type, returns]: [DataType; 2], overflow: Overflow, add: A, finish: E) -> ResolvedAggregate
+fn mean<S, R, A, E>(
+    call: &Call<'_>,
+    [sum_type, returns]: [DataType; 2],
+    overflow: Overflow,
+    add: A,
+    finish: E,
+) -> ResolvedAggregate
 where
     S: ArrowPrimitiveType,
     R: ArrowPrimitiveType,

@@ -19,7 +19,8 @@ use crate::types;
 fn argument(text: &str) -> (Arg, Option<ArrayRef>) {
     let (literal, text) = text.strip_prefix('=').map_or((false, text), |rest| (true, rest));
     if let Some(items) = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
-        let items: Float64Array = items.split(',').filter(|item| !item.is_empty()).map(|item| item.trim().parse::<f64>().ok()).collect();
+        let items: Float64Array =
+            items.split(',').filter(|item| !item.is_empty()).map(|item| item.trim().parse::<f64>().ok()).collect();
         let array = super::values::list_of(Arc::new(items), vec![items_len(text)], None).unwrap();
         let value = ScalarValue::List(Arc::new(array.as_any().downcast_ref::<ListArray>().unwrap().clone()));
         return (Arg { data_type: array.data_type().clone(), literal: Some(value), sql: text.to_owned() }, None);
@@ -130,7 +131,13 @@ fn evaluate(name: &str, args: &[&str], distinct: bool) -> Result<String> {
     assert_eq!(result.data_type(), &resolved.returns, "{name}");
     assert_eq!(one.evaluate()?.to_array()?.as_ref(), result.as_ref(), "{name}: evaluate changed something");
     made.columns(&one.state()?);
-    let text = |array: &ArrayRef| if array.is_null(0) || array.data_type() == &DataType::Null { "NULL".to_owned() } else { array_value_to_string(array, 0).unwrap() };
+    let text = |array: &ArrayRef| {
+        if array.is_null(0) || array.data_type() == &DataType::Null {
+            "NULL".to_owned()
+        } else {
+            array_value_to_string(array, 0).unwrap()
+        }
+    };
     let text = format!("{} {}", text(&result), types::name(result.data_type()));
     Ok(text)
 }
@@ -140,7 +147,11 @@ fn check(cases: &[(&str, &[&str], &str)]) {
         let found = evaluate(name, args, false);
         match (expected.strip_prefix("error "), found) {
             (Some(condition), Err(error)) => {
-                assert_eq!(SparkError::find(&error).map(|error| error.condition.as_str()), Some(condition), "{name}{args:?}: {error}");
+                assert_eq!(
+                    SparkError::find(&error).map(|error| error.condition.as_str()),
+                    Some(condition),
+                    "{name}{args:?}: {error}"
+                );
             }
             (None, Ok(found)) => assert_eq!(&found, expected, "{name}{args:?}"),
             (_, found) => panic!("{name}{args:?}: {found:?}, not {expected}"),
@@ -484,7 +495,8 @@ fn round_trips(name: &str, shape: &[&str], rows: &[(Option<i8>, Option<i8>, usiz
     let resolved = resolve(name, &args).unwrap();
     let made = Made::new(&resolved, distinct);
     let numbers = [rows.iter().map(|row| row.0).collect::<Vec<_>>(), rows.iter().map(|row| row.1).collect()];
-    let columns: Vec<ArrayRef> = resolved.args.iter().zip(numbers).map(|(data_type, numbers)| values(data_type, &numbers)).collect();
+    let columns: Vec<ArrayRef> =
+        resolved.args.iter().zip(numbers).map(|(data_type, numbers)| values(data_type, &numbers)).collect();
     let groups: Vec<usize> = rows.iter().map(|row| row.2).collect();
     let of = |group: usize, range: std::ops::Range<usize>| {
         let chosen: Vec<u64> = range.filter(|row| groups[*row] == group).map(|row| row as u64).collect();

@@ -156,7 +156,13 @@ fn bound_type(left: &DataType, right: &DataType) -> DataType {
     };
     match (left, right) {
         (DataType::Null, _) | (_, DataType::Null) => DataType::Float64,
-        (DataType::Decimal128(l, _), DataType::Decimal128(r, _)) => if l >= r { left.clone() } else { right.clone() },
+        (DataType::Decimal128(l, _), DataType::Decimal128(r, _)) => {
+            if l >= r {
+                left.clone()
+            } else {
+                right.clone()
+            }
+        }
         _ if rank(left) >= rank(right) => left.clone(),
         _ => right.clone(),
     }

@@ -107,11 +107,13 @@ fn round_with(call: &Call<'_>, mode: Mode) -> Result<Resolved> {
         (DataType::Int32, Some(scale)) => integer::<Int32Type>(scale, mode),
         (DataType::Int64, Some(scale)) => integer::<Int64Type>(scale, mode),
         (DataType::Float32, Some(scale)) => Resolved::new(vec![own.clone()], own, move |invocation| {
-            let one = |value: f32| if value.is_finite() { round_text(&format!("{value:e}"), scale, mode).parse() } else { Ok(value) };
+            let one =
+                |value: f32| if value.is_finite() { round_text(&format!("{value:e}"), scale, mode).parse() } else { Ok(value) };
             Ok(Arc::new(primitive::<Float32Type>(invocation, 0)?.unary::<_, Float32Type>(|value| one(value).unwrap_or(value))))
         }),
         (_, Some(scale)) => Resolved::new(vec![own.clone()], own, move |invocation| {
-            let one = |value: f64| if value.is_finite() { round_text(&format!("{value:e}"), scale, mode).parse() } else { Ok(value) };
+            let one =
+                |value: f64| if value.is_finite() { round_text(&format!("{value:e}"), scale, mode).parse() } else { Ok(value) };
             Ok(Arc::new(primitive::<Float64Type>(invocation, 0)?.unary::<_, Float64Type>(|value| one(value).unwrap_or(value))))
         }),
     };
@@ -137,7 +139,8 @@ fn integer<T: ArrowPrimitiveType<Native: Into<i64> + TryFrom<i128>>>(scale: i32,
         let digits = scale.unsigned_abs();
         let one = |value: T::Native| {
             let rounded = divide(i128::from(value.into()), digits, mode);
-            let rounded = if rounded == 0 { Some(0) } else { 10_i128.checked_pow(digits).and_then(|unit| rounded.checked_mul(unit)) };
+            let rounded =
+                if rounded == 0 { Some(0) } else { 10_i128.checked_pow(digits).and_then(|unit| rounded.checked_mul(unit)) };
             rounded.and_then(|rounded| T::Native::try_from(rounded).ok()).ok_or_else(|| overflow("Overflow."))
         };
         Ok(Arc::new(values.try_unary::<_, T, DataFusionError>(one)?))
@@ -269,8 +272,7 @@ fn to_scale(call: &Call<'_>, mode: Mode) -> Result<Resolved> {
         DataType::Utf8 | DataType::Null => (38, 18),
         _ => return Err(call.unexpected_type(0, "the \"DECIMAL\" type")),
     };
-    let mut resolved =
-        decimal(&DataType::Decimal128(precision, own), rounded_type(precision, own, scale), Some(scale), mode);
+    let mut resolved = decimal(&DataType::Decimal128(precision, own), rounded_type(precision, own, scale), Some(scale), mode);
     resolved.args.push(call.data_type(1).clone());
     Ok(resolved)
 }
