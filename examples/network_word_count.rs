@@ -10,20 +10,17 @@
 //! yet committed when the process is killed are lost.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program may print")]
 
-use std::io::Write;
-use std::net::TcpListener;
+#[path = "common/tide.rs"]
+mod tide;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
-use crossbeam_channel::{Receiver, after, bounded, select};
 use tidegate::connectors::{ConsoleSink, SocketSource};
 use tidegate::operators::{Emit, FlatMap, KeyedAggregate};
 use tidegate::prelude::*;
-
-/// What is counted when no server is named.
-const TEXT: &str = include_str!("data/tide.txt");
 
 #[derive(Parser)]
 #[command(about = "Counts the words that come over a socket")]
@@ -52,7 +49,7 @@ fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     let (host, port) = match arguments.port {
         Some(port) => (arguments.host.unwrap_or_else(|| "127.0.0.1".to_owned()), port),
-        None => ("127.0.0.1".to_owned(), serve_text()?),
+        None => ("127.0.0.1".to_owned(), tide::serve_text()?),
     };
     let topology = topology(&host, port)?;
     println!("{}", topology.describe());
@@ -62,7 +59,7 @@ fn run(arguments: Arguments) -> Result<(), Box<dyn std::error::Error>> {
     }
     let started = Instant::now();
     let query = query.start()?;
-    wait(&query)?;
+    tide::wait(&query)?;
     let (totals, seconds) = (query.totals(), started.elapsed().as_secs_f64());
     println!("{} epochs, {} rows, {:.0} rows/s", totals.epochs, totals.input_rows, totals.input_rows as f64 / seconds);
     Ok(())
@@ -77,40 +74,4 @@ fn topology(host: &str, port: u16) -> Result<Topology> {
         t.operator("count", [words.hash(["word"])], KeyedAggregate::new(["word"]).count("count").emit(Emit::All)).parallelism(2);
     t.sink("console", [counts], ConsoleSink::new());
     t.build()
-}
-
-/// Until the server closes the connection, or Ctrl-C, which finishes what was received.
-fn wait(query: &QueryHandle) -> Result<(), Box<dyn std::error::Error>> {
-    let interrupted = interrupts()?;
-    let (ended, has_ended) = bounded(1);
-    let waiting = query.clone();
-    std::thread::Builder::new().spawn(move || ended.send(waiting.await_termination(None)))?;
-    select! {
-        recv(interrupted) -> _ => query.stop()?,
-        recv(has_ended) -> result => { result??; }
-    }
-    Ok(())
-}
-
-fn interrupts() -> Result<Receiver<()>, ctrlc::Error> {
-    let (interrupt, interrupted) = bounded(1);
-    // A second Ctrl-C while the query drains changes nothing.
-    ctrlc::set_handler(move || interrupt.try_send(()).unwrap_or_default())?;
-    Ok(interrupted)
-}
-
-/// Serves the bundled text on a free loopback port, a verse at a time, to the first client; then closes.
-fn serve_text() -> std::io::Result<u16> {
-    let listener = TcpListener::bind(("127.0.0.1", 0))?;
-    let port = listener.local_addr()?.port();
-    std::thread::Builder::new().spawn(move || -> std::io::Result<()> {
-        let (mut client, _) = listener.accept()?;
-        for verse in TEXT.split("\n\n") {
-            writeln!(client, "{}", verse.trim_end())?;
-            // A pause between verses, so that each is an epoch.
-            after(Duration::from_millis(300)).recv().map_err(std::io::Error::other)?;
-        }
-        Ok(())
-    })?;
-    Ok(port)
 }
