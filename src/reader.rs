@@ -8,8 +8,7 @@ use datafusion::prelude::ParquetReadOptions;
 use tidegate_connectors::{FileSource, MemoryStream, ParseMode, RateMicroBatchSource, RateSource, SocketSource};
 use tidegate_functions::types;
 use tidegate_runtime::{
-    EpochInfo, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Source, SourceContext, SourceOutput, SourceReader, SourceSupplier, Split,
-    Wake,
+    EpochInfo, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, SourceContext, SourceOutput, SourceSupplier,
 };
 
 use crate::analysis::stream::StreamFactory;
@@ -18,6 +17,7 @@ use crate::catalog::{relation_of, rows_relation, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::planner::MappedSource;
 use crate::session::Session;
 
 /// The columns that a user declares: as SQL writes them, or as Arrow has them.
@@ -352,7 +352,7 @@ impl StreamFactory for SupplierStream {
         let schema = Arc::new(self.schema.project(projection)?);
         let projection = projection.to_vec();
         let map = move |batch: RecordBatch, _: EpochInfo| Ok(vec![batch.project(&projection)?]);
-        Ok(Arc::new(MappedSource { inner: Arc::clone(&self.supplier), schema, map: Arc::new(map) }))
+        Ok(Arc::new(MappedSource { inner: Arc::clone(&self.supplier), schema, map: Arc::new(map), does: None }))
     }
 
     fn name(&self) -> Option<&str> {
@@ -361,96 +361,6 @@ impl StreamFactory for SupplierStream {
 
     fn describe(&self) -> String {
         self.supplier.describe()
-    }
-}
-
-/// What is done to each batch of a source, on the source's own thread.
-pub(crate) type MapBatch = dyn Fn(RecordBatch, EpochInfo) -> tidegate_runtime::Result<Vec<RecordBatch>> + Send + Sync;
-
-/// A source whose batches go through a function before they leave its task.
-pub(crate) struct MappedSource {
-    pub(crate) inner: Arc<dyn SourceSupplier>,
-    pub(crate) schema: SchemaRef,
-    pub(crate) map: Arc<MapBatch>,
-}
-
-impl SourceSupplier for MappedSource {
-    fn schema(&self) -> tidegate_runtime::Result<SchemaRef> {
-        Ok(Arc::clone(&self.schema))
-    }
-
-    fn supply(&self) -> tidegate_runtime::Result<Box<dyn Source>> {
-        Ok(Box::new(Mapped { inner: self.inner.supply()?, map: Arc::clone(&self.map) }))
-    }
-
-    fn is_replayable(&self) -> bool {
-        self.inner.is_replayable()
-    }
-
-    fn describe(&self) -> String {
-        self.inner.describe()
-    }
-}
-
-struct Mapped {
-    inner: Box<dyn Source>,
-    map: Arc<MapBatch>,
-}
-
-impl Source for Mapped {
-    fn open(&mut self, context: SourceContext) -> tidegate_runtime::Result<()> {
-        self.inner.open(context)
-    }
-
-    fn latest_offset(
-        &mut self,
-        from: Option<&tidegate_runtime::Offset>,
-        limit: ReadLimit,
-    ) -> tidegate_runtime::Result<Option<tidegate_runtime::Offset>> {
-        self.inner.latest_offset(from, limit)
-    }
-
-    fn journal(&mut self, range: &OffsetRange) -> tidegate_runtime::Result<Option<Vec<u8>>> {
-        self.inner.journal(range)
-    }
-
-    fn splits(&mut self, range: &OffsetRange) -> tidegate_runtime::Result<Vec<Split>> {
-        self.inner.splits(range)
-    }
-
-    fn reader(&mut self, subtask: usize) -> tidegate_runtime::Result<Box<dyn SourceReader>> {
-        Ok(Box::new(MappedReader { inner: self.inner.reader(subtask)?, map: Arc::clone(&self.map) }))
-    }
-
-    fn commit(&mut self, end: &tidegate_runtime::Offset) -> tidegate_runtime::Result<()> {
-        self.inner.commit(end)
-    }
-
-    fn freeze(&mut self) -> tidegate_runtime::Result<()> {
-        self.inner.freeze()
-    }
-
-    fn is_finished(&self) -> bool {
-        self.inner.is_finished()
-    }
-
-    fn wake(&self) -> Wake {
-        self.inner.wake()
-    }
-}
-
-struct MappedReader {
-    inner: Box<dyn SourceReader>,
-    map: Arc<MapBatch>,
-}
-
-impl SourceReader for MappedReader {
-    fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> tidegate_runtime::Result<()> {
-        let (map, epoch) = (Arc::clone(&self.map), out.epoch());
-        let mut emit = |batch: RecordBatch| {
-            map(batch, epoch)?.into_iter().filter(|batch| batch.num_rows() > 0).try_for_each(|batch| out.emit(batch))
-        };
-        self.inner.read(split, &mut SourceOutput::new(epoch, &mut emit))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidegate_connectors::{ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink};
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
-use tidegate_runtime::{BoxError, Query, RestartStrategy, Sink, SinkSupplier, Topology, Trigger};
+use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology, Trigger};
 
 use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
@@ -268,9 +268,7 @@ impl DataStreamWriter {
         let lowering = Lowering { mode: self.mode, parallelism: session.parallelism(), context: session.batch().clone() };
         let lowered = lower(self.name.as_deref().unwrap_or("query"), &relation, lowering)?;
         let (sink, table) = self.sink_of(&user_schema(&relation.columns))?;
-        let mut builder = lowered.builder;
-        let _sink = builder.sink("sink", [lowered.input], SharedSink(sink)).parallelism(lowered.parallelism);
-        Ok((builder.build()?, table))
+        Ok((lowered.with_sink(sink)?, table))
     }
 
     fn sink_of(&self, schema: &arrow::datatypes::SchemaRef) -> Result<(Arc<dyn SinkSupplier>, Option<(String, MemoryTable)>)> {
@@ -349,23 +347,6 @@ impl DataStreamWriter {
 impl std::fmt::Debug for DataStreamWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DataStreamWriter").field("frame", &self.frame).field("mode", &self.mode).finish_non_exhaustive()
-    }
-}
-
-/// A sink that a writer and a topology share.
-struct SharedSink(Arc<dyn SinkSupplier>);
-
-impl SinkSupplier for SharedSink {
-    fn check_input(&self, schema: &arrow::datatypes::SchemaRef) -> tidegate_runtime::Result<()> {
-        self.0.check_input(schema)
-    }
-
-    fn supply(&self) -> tidegate_runtime::Result<Box<dyn Sink>> {
-        self.0.supply()
-    }
-
-    fn describe(&self) -> String {
-        self.0.describe()
     }
 }
 

@@ -16,8 +16,9 @@ use tidegate_operators::{
     AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, Limit, PartialAggregate,
     Pipeline, Sort, SortKey, StatefulAggregate, StaticJoin, StaticJoinKind, Union,
 };
-use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SourceSupplier, Topology, TopologyBuilder};
+use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SinkSupplier, SourceSupplier, Topology, TopologyBuilder};
 
+use super::chain::{MapBatch, MappedSink, MappedSource, chained};
 use super::event_time::event_time_of;
 use super::rules::event_times;
 use super::steps::{PlannedStep, physical, schema_of};
@@ -40,12 +41,27 @@ pub(crate) struct Lowering {
 
 /// A topology that lacks only its sink.
 pub(crate) struct Lowered {
-    pub(crate) builder: TopologyBuilder,
+    builder: TopologyBuilder,
     /// The rows for the sink.
-    pub(crate) input: Input,
-    /// Their columns, under the names that the user sees.
-    pub(crate) schema: SchemaRef,
-    pub(crate) parallelism: usize,
+    input: Input,
+    /// What the sink's tasks do with them first.
+    last: Option<(Arc<MapBatch>, String)>,
+    /// Their columns then, under the names that the user sees.
+    schema: SchemaRef,
+    parallelism: usize,
+}
+
+impl Lowered {
+    /// The topology with its sink.
+    pub(crate) fn with_sink(self, sink: Arc<dyn SinkSupplier>) -> Result<Topology> {
+        let Lowered { mut builder, input, last, schema, parallelism } = self;
+        let (map, does): (Arc<MapBatch>, _) = match last {
+            Some((map, does)) => (map, Some(does)),
+            None => (Arc::new(|batch, _| Ok(vec![batch])), None),
+        };
+        let _sink = builder.sink("sink", [input], MappedSink { inner: sink, schema, map, does }).parallelism(parallelism);
+        Ok(builder.build()?)
+    }
 }
 
 /// Lowers a relation that the rules allow.
@@ -63,8 +79,13 @@ pub(crate) fn lower(name: &str, relation: &Relation, lowering: Lowering) -> Resu
     if exprs != columns_of(&flow.columns) || *flow.schema != *schema {
         flow.push(PlannedStep::project(exprs, &flow.columns.clone(), Arc::clone(&schema)));
     }
+    // What is left to do is done by the source if there is nothing between it and the sink, else by the sink.
+    let last = match flow.source {
+        None if !flow.steps.is_empty() => Some(chained(Arc::clone(&flow.given), std::mem::take(&mut flow.steps))?),
+        _ => None,
+    };
     let flow = planner.materialised(flow)?;
-    Ok(Lowered { builder: planner.builder, input: Input::named(&flow.node), schema, parallelism: flow.parallelism })
+    Ok(Lowered { builder: planner.builder, input: Input::named(&flow.node), last, schema, parallelism: flow.parallelism })
 }
 
 fn columns_of(schema: &DFSchema) -> Vec<Expr> {
@@ -102,6 +123,8 @@ fn scalar_of(plan: LogicalPlan, context: &SessionContext) -> Result<ScalarValue>
 /// Rows on their way: a node of the topology, and the steps after it that are not yet an operator.
 struct Flow {
     node: String,
+    /// Set while the node is a source that nothing else reads and that is not declared yet: the steps can be its own.
+    source: Option<Arc<dyn SourceSupplier>>,
     /// The columns that the node gives.
     given: SchemaRef,
     steps: Vec<PlannedStep>,
@@ -134,7 +157,10 @@ struct PlannedSource {
     /// The numbers of the columns that some scan needs.
     projection: Vec<usize>,
     node: String,
+    supplier: Arc<dyn SourceSupplier>,
     schema: SchemaRef,
+    /// How many scans read it.
+    scans: usize,
 }
 
 struct Planner {
@@ -163,29 +189,38 @@ impl Planner {
 
     /// Declares the sources, each with the columns that its scans need together.
     fn plan_sources(&mut self, plan: &LogicalPlan) -> Result<()> {
-        let mut found: Vec<(Arc<dyn StreamFactory>, Vec<usize>)> = Vec::new();
+        let mut found: Vec<(Arc<dyn StreamFactory>, Vec<usize>, usize)> = Vec::new();
         plan.apply(|node| {
             if let (Some(stream), LogicalPlan::TableScan(scan)) = (stream_of(node), node) {
                 let all = || (0..stream.factory.schema().fields().len()).collect();
                 let needed: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
-                match found.iter_mut().find(|(own, _)| Arc::ptr_eq(own, &stream.factory)) {
-                    Some((_, columns)) => columns.extend(needed),
-                    None => found.push((stream.factory, needed)),
+                match found.iter_mut().find(|(own, _, _)| Arc::ptr_eq(own, &stream.factory)) {
+                    Some((_, columns, scans)) => {
+                        columns.extend(needed);
+                        *scans += 1;
+                    }
+                    None => found.push((stream.factory, needed, 1)),
                 }
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        for (factory, mut projection) in found {
+        for (factory, mut projection, scans) in found {
             projection.sort_unstable();
             projection.dedup();
             let kind = factory.name().map_or_else(|| factory.describe(), str::to_owned);
             let node = self.name(&kind);
             let supplier = factory.source(&projection)?;
             let schema = supplier.schema()?;
-            let _stream = self.builder.source(node.clone(), SharedSource(supplier)).parallelism(self.lowering.parallelism);
-            self.sources.push(PlannedSource { factory, projection, node, schema });
+            if scans > 1 {
+                self.declare_source(&node, Arc::clone(&supplier));
+            }
+            self.sources.push(PlannedSource { factory, projection, node, supplier, schema, scans });
         }
         Ok(())
+    }
+
+    fn declare_source(&mut self, node: &str, supplier: Arc<dyn SourceSupplier>) {
+        let _stream = self.builder.source(node, SharedSource(supplier)).parallelism(self.lowering.parallelism);
     }
 
     // ---- nodes
@@ -268,6 +303,7 @@ impl Planner {
         let (node, given) = (source.node.clone(), Arc::clone(&source.schema));
         let mut flow = Flow {
             node,
+            source: (source.scans == 1).then(|| Arc::clone(&source.supplier)),
             schema: Arc::clone(&given),
             columns: Arc::clone(&scan.projected_schema),
             steps: Vec::new(),
@@ -289,7 +325,8 @@ impl Planner {
     /// A node of the topology that gives the columns of a plan node.
     fn node(&self, node: String, columns: &DFSchemaRef, parallelism: usize) -> Flow {
         let schema = schema_of(columns);
-        Flow { node, given: Arc::clone(&schema), steps: Vec::new(), columns: Arc::clone(columns), schema, parallelism }
+        let given = Arc::clone(&schema);
+        Flow { node, source: None, given, steps: Vec::new(), columns: Arc::clone(columns), schema, parallelism }
     }
 
     /// An operator of one task that gives the rows that it is given.
@@ -316,11 +353,22 @@ impl Planner {
     }
 
     /// Makes an operator of the steps that are not yet one.
-    fn materialised(&mut self, flow: Flow) -> Result<Flow> {
+    fn materialised(&mut self, mut flow: Flow) -> Result<Flow> {
+        if let Some(inner) = flow.source.take() {
+            let (schema, steps) = (Arc::clone(&flow.schema), std::mem::take(&mut flow.steps));
+            let supplier = if steps.is_empty() {
+                inner
+            } else {
+                let (map, does) = chained(Arc::clone(&flow.given), steps)?;
+                Arc::new(MappedSource { inner, schema: Arc::clone(&schema), map, does: Some(does) })
+            };
+            self.declare_source(&flow.node, supplier);
+            return Ok(Flow { given: schema, ..flow });
+        }
         if flow.steps.is_empty() {
             return Ok(flow);
         }
-        let Flow { node, given, steps, columns, schema, parallelism } = flow;
+        let Flow { node, given, steps, columns, schema, parallelism, source } = flow;
         let pipeline = if steps.iter().any(PlannedStep::depends_on_time) {
             // Built once now, so that what can't be built is refused before the query runs.
             build_steps(&steps, 0)?;
@@ -332,7 +380,7 @@ impl Planner {
             Pipeline::new(given, build_steps(&steps, 0)?)
         };
         let node = self.operator("pipeline", vec![Input::named(&node)], pipeline, parallelism);
-        Ok(Flow { node, given: Arc::clone(&schema), steps: Vec::new(), columns, schema, parallelism })
+        Ok(Flow { node, source, given: Arc::clone(&schema), steps: Vec::new(), columns, schema, parallelism })
     }
 
     fn watermark(&mut self, node: &Watermark) -> Result<Flow> {

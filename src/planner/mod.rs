@@ -7,14 +7,16 @@
 //! Stateless nodes are chained: one pipeline, one actor, until data has to change hands. Aggregations are computed in part before
 //! the exchange; static tables are read by DataFusion and joined where the stream's rows are.
 
+mod chain;
 mod event_time;
 mod lower;
 pub(crate) mod optimize;
 pub(crate) mod rules;
 mod steps;
 
+pub(crate) use chain::{MappedSink, MappedSource};
 pub(crate) use lower::{Lowering, lower};
-pub(crate) use steps::{PlannedStep, arrow_schema};
+pub(crate) use steps::PlannedStep;
 
 /// Which rows of its result a streaming query gives with each epoch. The names and rules are those of the Structured Streaming
 /// guide, section "Output Modes".

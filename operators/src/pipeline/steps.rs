@@ -111,6 +111,12 @@ impl Steps {
     }
 }
 
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.steps.iter().map(ToString::to_string).collect::<Vec<_>>().join(" > "))
+    }
+}
+
 fn apply(steps: &[Step], mut batch: RecordBatch, sink: &mut dyn FnMut(RecordBatch) -> Result<()>) -> Result<()> {
     for (position, step) in steps.iter().enumerate() {
         // An expression must not fail because of a row that is not there.
