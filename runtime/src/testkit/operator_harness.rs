@@ -127,6 +127,11 @@ impl OperatorHarness {
         self.output.metrics().read().late_rows
     }
 
+    /// How many rows its state has.
+    pub fn state_rows(&self) -> usize {
+        self.tables.iter().map(|table| table.len()).sum()
+    }
+
     /// Gives the operator rows on a port.
     ///
     /// # Errors
