@@ -7,6 +7,7 @@
 //! | [`MapBatches`] | a function of a batch | none |
 //! | [`Filter`] | keeps the rows that a predicate is true for | none |
 //! | [`FlatMap`] | any number of batches from one; [`FlatMap::strings`] splits text | none |
+//! | [`Watermark`] | reports how far event time has come | none |
 //! | [`Union`] | the rows of several inputs | none |
 //! | [`Pipeline`] | a chain of filters, projections and explodes | none |
 //! | [`PartialAggregate`] | makes one row of states for each key of an epoch | none |
@@ -21,7 +22,9 @@
 //! what they have gathered at the end of the epoch.
 
 mod aggregate;
+mod closing;
 mod deduplicate;
+mod event_time;
 mod expressions;
 mod filter;
 mod flat_map;
@@ -37,11 +40,11 @@ mod static_join;
 #[cfg(test)]
 mod testing;
 mod union;
+mod watermark;
 
-pub use aggregate::{
-    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EventTime, EventTimeKind, PartialAggregate, StatefulAggregate,
-};
+pub use aggregate::{AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, PartialAggregate, StatefulAggregate};
 pub use deduplicate::Deduplicate;
+pub use event_time::{EventTime, EventTimeKind};
 pub use filter::Filter;
 pub use flat_map::FlatMap;
 pub use flat_map_strings::{FlatMapStrings, Strings};
@@ -52,3 +55,4 @@ pub use pipeline::{Pipeline, Step, Steps};
 pub use sort::{Sort, SortKey};
 pub use static_join::{BuildRows, StaticJoin, StaticJoinKind};
 pub use union::Union;
+pub use watermark::Watermark;

@@ -101,6 +101,16 @@ impl<'a> Tasks<'a> {
         self.tasks = (0..parallelism).map(task).collect();
     }
 
+    /// How many rows the state has.
+    pub(crate) fn state_rows(&self) -> usize {
+        self.tasks.iter().map(OperatorHarness::state_rows).sum()
+    }
+
+    /// How many rows were late since the last restart.
+    pub(crate) fn late_rows(&self) -> u64 {
+        self.tasks.iter().map(OperatorHarness::late_rows).sum()
+    }
+
     /// Runs an epoch; gives what the tasks emitted.
     pub(crate) fn run(&mut self, epoch: EpochInfo, batches: &[RecordBatch]) -> Vec<RecordBatch> {
         self.tasks.iter_mut().for_each(|task| task.set_epoch(epoch));

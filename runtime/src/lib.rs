@@ -43,14 +43,14 @@ mod sink;
 mod source;
 pub mod state;
 mod task;
-#[cfg(feature = "testkit")]
+#[cfg(any(test, feature = "testkit"))]
 pub mod testkit;
 mod time;
 mod topology;
 mod types;
 
 pub use checkpoint::CheckpointOptions;
-pub use coordinator::RestartStrategy;
+pub use coordinator::{RestartStrategy, WatermarkPolicy};
 pub use edge::Exchange;
 pub use error::{BoxError, Error, Result};
 pub use message::TARGET_BATCH_ROWS;

@@ -6,7 +6,7 @@ use arrow::record_batch::RecordBatch;
 use crate::edge::Output;
 use crate::error::{Error, Result};
 use crate::state::{StateStore, TableSpec};
-use crate::types::{EpochInfo, Port, TaskId};
+use crate::types::{EpochInfo, Port, TaskId, Watermark};
 
 /// One parallel instance of an operator. It runs on a thread of its own, so its methods may compute or block as they like.
 ///
@@ -76,6 +76,8 @@ pub struct OperatorContext<'a> {
     pub(crate) epoch: Option<EpochInfo>,
     pub(crate) tables: &'a mut [Box<dyn StateStore>],
     pub(crate) output: &'a mut Output,
+    /// The greatest event time reported since the last barrier.
+    pub(crate) reported: &'a mut Option<Watermark>,
 }
 
 impl OperatorContext<'_> {
@@ -99,6 +101,14 @@ impl OperatorContext<'_> {
     pub fn emit(&mut self, batch: RecordBatch) -> Result<()> {
         let epoch = self.epoch()?;
         self.output.batch(epoch, batch)
+    }
+
+    /// Reports how far event time has come: the greatest that the operator has seen, less the delay that it allows. It may be called
+    /// any number of times and with any values; the greatest of the epoch counts, and moves the watermark of epochs that are
+    /// planned after this one's commit. The supplier has to say that its operators
+    /// [report](OperatorSupplier::reports_watermark).
+    pub fn report_event_time(&mut self, watermark: Watermark) {
+        *self.reported = (*self.reported).max(Some(watermark));
     }
 
     /// Counts rows that are dropped because they came after the watermark had passed them.
@@ -163,6 +173,18 @@ pub trait OperatorSupplier: Send + Sync {
     /// When the inputs have no such columns.
     fn state(&self, _inputs: &[SchemaRef]) -> Result<Vec<TableSpec>> {
         Ok(Vec::new())
+    }
+
+    /// Whether its instances report how far event time has come, with [`OperatorContext::report_event_time`]. A query has a
+    /// watermark if any of its operators does.
+    fn reports_watermark(&self) -> bool {
+        false
+    }
+
+    /// Whether an instance has something to do when the watermark moves, also when it gets no rows: results to emit, state to
+    /// remove. The query then runs an epoch without input after one that moved the watermark.
+    fn needs_watermark_epochs(&self) -> bool {
+        false
     }
 
     /// A new instance. Called once for each task, at every start.

@@ -22,8 +22,12 @@ pub struct EpochProgress {
     pub input_rows: u64,
     /// Rows that the sinks committed; rows of a replayed epoch that a sink had already are not counted again.
     pub output_rows: u64,
-    /// The watermark of the next epoch.
+    /// Rows that operators dropped because they came after the watermark had passed them.
+    pub late_rows: u64,
+    /// The watermark that the epoch ran with; `None` when no operator reports one.
     pub watermark: Option<Watermark>,
+    /// The watermark of epochs that are planned after it.
+    pub next_watermark: Option<Watermark>,
     /// Where the time went.
     pub durations: EpochDurations,
     /// Each source's part.

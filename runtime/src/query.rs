@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 
 use crate::actor::{Command, Launch, QueryActor, launch};
 use crate::checkpoint::CheckpointOptions;
-use crate::coordinator::{RestartStrategy, RunSettings};
+use crate::coordinator::{RestartStrategy, RunSettings, WatermarkPolicy};
 use crate::error::{Error, Result};
 use crate::metrics::{TaskMetrics, TaskMetricsSnapshot};
 use crate::progress::EpochProgress;
@@ -49,6 +49,8 @@ pub struct Query {
     restart: RestartStrategy,
     stop_timeout: Duration,
     max_epochs_in_flight: usize,
+    watermark_policy: WatermarkPolicy,
+    keep_event_times: bool,
     clock: Arc<dyn Clock>,
 }
 
@@ -64,6 +66,8 @@ impl Query {
             restart: RestartStrategy::None,
             stop_timeout: Duration::from_secs(30),
             max_epochs_in_flight: 1,
+            watermark_policy: WatermarkPolicy::default(),
+            keep_event_times: false,
             clock: Arc::new(SystemClock),
         }
     }
@@ -106,9 +110,27 @@ impl Query {
     }
 
     /// How many epochs may be under way at a time: 1, if not set, as in Spark's micro-batch mode. With more, sources read the next
-    /// epoch while the one before it is snapshotted and committed.
+    /// epoch while the one before it is snapshotted and committed. An epoch has the watermark that is known when it is planned: with
+    /// more than one, that of an epoch some way back, so results come later and fewer rows are late.
     pub fn max_epochs_in_flight(mut self, epochs: usize) -> Self {
         self.max_epochs_in_flight = epochs.max(1);
+        self
+    }
+
+    /// Which watermark the query has when several operators report one: the least, if not set. A query that goes on from a
+    /// checkpoint keeps the policy that it has there.
+    pub fn watermark_policy(mut self, policy: WatermarkPolicy) -> Self {
+        self.watermark_policy = policy;
+        self
+    }
+
+    /// Whether a new start goes on with what each operator had reported of event time in the starts before: no, if not set.
+    ///
+    /// The watermark itself is always kept. But with several inputs and the policy [`Min`](WatermarkPolicy::Min), it does not move
+    /// in a new start before all inputs have had rows again: so it is in Spark, which forgets what it came from. With this, an input
+    /// counts with what it had before. A restart after a failure always goes on as if there had been none.
+    pub fn keep_event_times(mut self, keep: bool) -> Self {
+        self.keep_event_times = keep;
         self
     }
 
@@ -140,6 +162,8 @@ impl Query {
             checkpoint_options: self.checkpoint_options,
             clock: self.clock,
             max_epochs_in_flight: self.max_epochs_in_flight,
+            watermark_policy: self.watermark_policy,
+            keep_event_times: self.keep_event_times,
         };
         let actor = launch(Launch {
             settings,

@@ -49,6 +49,9 @@ impl fmt::Display for Epoch {
 pub struct Watermark(i64);
 
 impl Watermark {
+    /// 1970-01-01T00:00:00Z: the watermark of a query that has seen no event time.
+    pub const ZERO: Watermark = Watermark(0);
+
     /// The watermark at this instant, in microseconds since 1970-01-01 UTC.
     pub const fn from_micros(micros: i64) -> Self {
         Watermark(micros)
@@ -70,9 +73,9 @@ pub struct EpochInfo {
     pub epoch: Epoch,
     /// Wall-clock time of the trigger in milliseconds since 1970-01-01 UTC: what `current_timestamp` gives in this epoch.
     pub trigger_time_ms: i64,
-    /// The event-time watermark of this epoch, which evicts state at its end; `None` until one is known.
+    /// The event-time watermark of this epoch, which evicts state at its end; `None` when no operator of the query reports one.
     pub watermark: Option<Watermark>,
-    /// The watermark of the epoch before, by which rows are judged to be late; `None` until one is known.
+    /// The watermark of the epoch before, by which rows are judged to be late; `None` when no operator of the query reports one.
     pub late_watermark: Option<Watermark>,
 }
 

@@ -5,7 +5,6 @@
 //! accumulator lives no longer than an epoch: what is stored is the state that it exports, in plain columns.
 
 mod accumulators;
-mod closing;
 mod partial;
 mod stateful;
 
@@ -16,7 +15,6 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use tidegate_runtime::{Error, Result};
 
-pub use self::closing::{EventTime, EventTimeKind};
 pub use self::partial::PartialAggregate;
 pub use self::stateful::{AggregateEmit, AggregateInput, StatefulAggregate};
 use crate::expressions::failed;

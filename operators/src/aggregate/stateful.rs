@@ -11,8 +11,9 @@ use tidegate_runtime::state::{KeyGroup, StateStore, TableSpec, hash_columns, rel
 use tidegate_runtime::{EpochInfo, Error, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
 
 use super::accumulators::{Accumulators, Calls};
-use super::closing::{Closing, EventTime};
 use super::{AggregateSpec, not_open};
+use crate::closing::Closing;
+use crate::event_time::EventTime;
 use crate::expressions::{batch_of, evaluate_all};
 use crate::groups::Groups;
 use crate::output::single_input;
@@ -135,6 +136,10 @@ impl OperatorSupplier for StatefulAggregate {
         Ok(vec![self.table()?])
     }
 
+    fn needs_watermark_epochs(&self) -> bool {
+        self.emit.event_time().is_some()
+    }
+
     fn supply(&self) -> Result<Box<dyn Operator>> {
         Ok(Box::new(StatefulTask { aggregate: self.clone(), open: None, rows: Vec::new() }))
     }
@@ -172,7 +177,7 @@ struct Open {
     values: SchemaRef,
     output: SchemaRef,
     /// The keys that will be final, unless they are kept for ever.
-    closing: Option<Closing>,
+    closing: Option<(EventTime, Closing)>,
     /// Whether the group of no keys belongs to this task, which has to give it even when it never had a row.
     owns_global_group: bool,
 }
@@ -181,10 +186,13 @@ impl Open {
     fn new(aggregate: &StatefulAggregate, store: &dyn StateStore) -> Result<Self> {
         let (keys, values) = (Arc::clone(store.spec().keys()), Arc::clone(store.spec().values()));
         let calls = Calls::new(&aggregate.spec)?;
-        let mut closing = aggregate.emit.event_time().map(|time| Closing::new(time, &keys)).transpose()?;
-        if let Some(closing) = &mut closing {
+        let closing = aggregate.emit.event_time().map(|time| Closing::new(&keys).map(|closing| (time, closing)));
+        let mut closing = closing.transpose()?;
+        if let Some((event_time, closing)) = &mut closing {
             for rows in store.scan(TARGET_BATCH_ROWS) {
-                closing.add(&rows?.columns()[..keys.fields().len()])?;
+                let rows = rows?;
+                let keys = &rows.columns()[..keys.fields().len()];
+                closing.add(&event_time.final_times(keys)?, keys)?;
             }
         }
         Ok(Open {
@@ -239,12 +247,12 @@ impl Open {
             let merged = self.calls.merge(stored.values.columns(), &stored.found, &new)?;
             let merged = batch_of(NAME, &self.values, merged, rows)?;
             store.put(&keys, &merged)?;
-            if let Some(closing) = &mut self.closing
+            if let Some((event_time, closing)) = &mut self.closing
                 && stored.found.true_count() < rows
             {
                 let added = not(&stored.found)?;
                 let added = keys.columns().iter().map(|key| filter(key, &added)).collect::<Result<Vec<_>, _>>()?;
-                closing.add(&added)?;
+                closing.add(&event_time.final_times(&added)?, &added)?;
             }
             emit(self, &keys, &merged, context)?;
         }
@@ -274,7 +282,7 @@ impl Open {
     /// Removes the keys that are final, and gives them if `emit`.
     fn close(&mut self, emit: bool, context: &mut OperatorContext<'_>) -> Result<()> {
         let Some(watermark) = context.epoch()?.watermark else { return Ok(()) };
-        let Some(closing) = &mut self.closing else { return Ok(()) };
+        let Some((_, closing)) = &mut self.closing else { return Ok(()) };
         for keys in closing.close(watermark)? {
             let store = context.state(TABLE)?;
             let stored = if emit { Some(store.get(&keys)?) } else { None };

@@ -88,6 +88,8 @@ struct Coordinator {
     due: bool,
     /// `Trigger::Once` has had its epoch.
     once_done: bool,
+    /// Whether an epoch was committed since the start of the query, in any run.
+    committed: bool,
     /// Dropped, and so answered, when there is nothing left to do.
     idle_waiters: Vec<Sender<Infallible>>,
     /// The end was reported, or the query never ran.
@@ -119,6 +121,7 @@ impl Coordinator {
             stop_requested: false,
             due: true,
             once_done: false,
+            committed: false,
             idle_waiters: Vec::new(),
             over: false,
             notified: Arc::new(AtomicBool::new(false)),
@@ -139,6 +142,9 @@ impl Coordinator {
         let Assembly { mut driver, tasks, guard } = assemble(&self.settings, id, acks, &notifier)?;
         if self.trigger == Trigger::AvailableNow {
             driver.freeze()?;
+        }
+        if self.committed {
+            driver.resume();
         }
         let measured = tasks.iter().filter(|plan| plan.is_of_topology());
         let metrics = measured.map(|plan| (plan.task.clone(), Arc::clone(&plan.metrics))).collect();
@@ -179,10 +185,12 @@ impl Coordinator {
             let Some(run) = self.run.as_mut().filter(|run| matches!(run.ending, Ending::No)) else { return Ok(()) };
             while let Some(progress) = run.driver.commit_next()? {
                 self.restarts.after_commit();
+                self.committed = true;
                 self.shared.committed(progress);
                 self.due |= self.trigger.is_continual();
             }
-            if self.stop_requested || (self.once_done && !run.driver.is_replaying()) {
+            let once_over = self.once_done && !run.driver.is_replaying() && !run.driver.owes_epoch();
+            if self.stop_requested || once_over {
                 if run.driver.is_quiet() {
                     self.drain(ctx);
                 }
@@ -204,7 +212,12 @@ impl Coordinator {
     fn begin_epoch(&mut self, ctx: &mut Context<Self>) -> Result<bool> {
         let Some(run) = self.run.as_mut() else { return Ok(false) };
         let (replaying, once) = (run.driver.is_replaying(), self.trigger == Trigger::Once);
-        let limit = if once { ReadLimit::All } else { ReadLimit::Configured };
+        let limit = match once {
+            // What follows the one epoch is for the watermark alone.
+            true if self.once_done => None,
+            true => Some(ReadLimit::All),
+            false => Some(ReadLimit::Configured),
+        };
         // Asked first: a source may get its last rows and finish while it is asked what it has.
         let finished = run.driver.is_finished();
         match run.driver.begin(limit)? {

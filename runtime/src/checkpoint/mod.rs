@@ -2,7 +2,7 @@
 //!
 //! # The protocol of an epoch
 //!
-//! 1. The coordinator plans epoch *n*: where each source ends, the watermark, the time of the trigger.
+//! 1. The coordinator plans epoch *n*: where each source ends, the watermarks, the time of the trigger.
 //! 2. [`Checkpoint::log_offsets`] makes that durable, with what the sources journal. From here on, epoch *n* is this one, also
 //!    after a crash.
 //! 3. The epoch runs. At its barrier, every task hands its changed state to a [`SnapshotWriter`], which writes it to segments:
@@ -31,7 +31,7 @@
 //! | `meta` | query id, pinned settings, topology |
 //! | `offsets/<n>` | what epoch *n* reads; hash of `offsets/<n-1>` and, if it was committed by then, of `commits/<n-1>` |
 //! | `journal/<source>/<n>` | what a source remembers of epoch *n*, and of those before it that have no record; never purged |
-//! | `commits/<n>` | that epoch *n* is committed, and the next watermark; hashes of `offsets/<n>`, `commits/<n-1>`, `manifest/<n>` |
+//! | `commits/<n>` | that epoch *n* is committed, the next watermark and what it comes from; hashes of `offsets/<n>`, `commits/<n-1>`, `manifest/<n>` |
 //! | `manifest/<n>` | all runs that make up the state after epoch *n*, with length and checksum; kept for two epochs |
 //! | `segments/<name>` | a run that is small enough to need no file |
 //!
@@ -62,6 +62,7 @@ mod segment;
 mod store;
 #[cfg(test)]
 mod tests;
+mod watermarks;
 
 use std::time::Duration;
 
@@ -71,6 +72,9 @@ pub(crate) use offsets::{OffsetRecord, SourceOffset};
 pub(crate) use recovery::Recovered;
 pub(crate) use runs::{SnapshotWriter, StateReader};
 pub(crate) use store::Checkpoint;
+#[cfg(test)]
+pub(crate) use tests::support::no_faults;
+pub(crate) use watermarks::Watermarks;
 
 /// How a checkpoint is opened and kept.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -17,6 +17,8 @@ pub(crate) struct OffsetRecord {
     pub(crate) trigger_time_ms: i64,
     /// Its watermark.
     pub(crate) watermark: Option<Watermark>,
+    /// The watermark of the epoch before it.
+    pub(crate) late_watermark: Option<Watermark>,
     /// What each source of the topology gives to it: all of them, each once, also those that have nothing new.
     pub(crate) sources: Vec<SourceOffset>,
     /// The settings that shape results.
@@ -65,6 +67,7 @@ impl OffsetRecord {
             epoch: self.epoch.number(),
             trigger_time_ms: self.trigger_time_ms,
             watermark: self.watermark.map(Watermark::micros),
+            late_watermark: self.late_watermark.map(Watermark::micros),
             sources: self.sources.iter().map(source).collect(),
             settings: self.settings.clone(),
             previous: None,
@@ -108,6 +111,7 @@ impl OffsetEntry {
             epoch: Epoch::new(self.epoch),
             trigger_time_ms: self.trigger_time_ms,
             watermark: self.watermark.map(Watermark::from_micros),
+            late_watermark: self.late_watermark.map(Watermark::from_micros),
             sources: self.sources.iter().map(source).collect(),
             settings: self.settings.clone(),
         }

@@ -29,6 +29,8 @@ pub(super) struct OffsetEntry {
     pub(super) trigger_time_ms: i64,
     /// Its watermark, in microseconds.
     pub(super) watermark: Option<i64>,
+    /// The watermark of the epoch before it, in microseconds.
+    pub(super) late_watermark: Option<i64>,
     /// What every source gives to it.
     pub(super) sources: Vec<SourceEntry>,
     /// The settings that shape results.
@@ -66,8 +68,10 @@ pub(super) struct JournalRecord {
 pub(super) struct CommitEntry {
     /// The epoch.
     pub(super) epoch: u64,
-    /// The watermark of the epoch after it, in microseconds.
+    /// The watermark of epochs that are planned after it, in microseconds.
     pub(super) next_watermark: Option<i64>,
+    /// The greatest event time that each node had reported by then, in microseconds.
+    pub(super) reported: BTreeMap<String, i64>,
     /// The hash of its entry in the offset log.
     pub(super) offsets_hash: u64,
     /// The hash of the entry of the epoch before.

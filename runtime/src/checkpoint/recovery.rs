@@ -18,6 +18,7 @@ use super::key::Key;
 use super::offsets::{OffsetRecord, journal_hash};
 use super::records::{CommitEntry, JournalRecord, Manifest, Mark, Meta, OffsetEntry, Place, Pointer, SegmentRef};
 use super::segment::{Segments, SmallSegments};
+use super::watermarks::Watermarks;
 use crate::error::{Error, Result};
 use crate::source::{JournalEntry, Offset};
 use crate::types::{Epoch, NodeId, QueryId, Watermark};
@@ -29,8 +30,12 @@ pub(crate) struct Recovered {
     pub(crate) query: QueryId,
     /// The newest committed epoch, whose state is restored.
     pub(crate) committed: Option<Epoch>,
-    /// The watermark that was logged with it.
+    /// That epoch's own watermark.
     pub(crate) watermark: Option<Watermark>,
+    /// What was known of event time after it.
+    pub(crate) watermarks: Watermarks,
+    /// The settings that the newest logged epoch fixes for those after it.
+    pub(crate) settings: BTreeMap<String, String>,
     /// The epochs to run again, in order, with what was logged for them.
     pub(crate) uncommitted: Vec<OffsetRecord>,
     /// Where each source ends in the newest logged epoch.
@@ -353,17 +358,17 @@ impl Checked {
         let committed = commits.last_key_value().map(|(epoch, _)| *epoch);
         let newest = offsets.values().next_back().map(|logged| &logged.entry);
         let uncommitted = offsets.values().filter(|logged| committed.is_none_or(|committed| logged.entry.epoch > committed));
-        let next_watermark = commits.values().next_back().and_then(|commit| commit.entry.next_watermark);
+        let commit = commits.values().next_back().map(|logged| &logged.entry);
+        let committed_entry = committed.and_then(|epoch| offsets.get(&epoch)).map(|logged| &logged.entry);
         Ok(Recovered {
             query,
             committed: committed.map(Epoch::new),
-            watermark: next_watermark.map(Watermark::from_micros),
+            watermark: committed_entry.and_then(|entry| entry.watermark).map(Watermark::from_micros),
+            watermarks: commit.map(|c| Watermarks::logged(c.next_watermark, &c.reported)).unwrap_or_default(),
+            settings: newest.map(|entry| entry.settings.clone()).unwrap_or_default(),
             uncommitted: uncommitted.map(|logged| logged.entry.record()).collect(),
             last_offsets: newest.map(ends).unwrap_or_default(),
-            committed_offsets: committed
-                .and_then(|epoch| offsets.get(&epoch))
-                .map(|logged| ends(&logged.entry))
-                .unwrap_or_default(),
+            committed_offsets: committed_entry.map(ends).unwrap_or_default(),
             journals: std::mem::take(&mut self.journals)
                 .into_iter()
                 .map(|(node, entries)| (NodeId::new(node), entries))

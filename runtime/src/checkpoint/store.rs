@@ -21,6 +21,7 @@ use super::records::{CommitEntry, JournalRecord, Manifest, Meta, OffsetEntry, Pl
 use super::recovery::{Checked, Records, Recovered};
 use super::runs::{SnapshotWriter, StateReader};
 use super::segment::{NewSegment, Segments, SmallSegments, sync_dir};
+use super::watermarks::Watermarks;
 use crate::error::{Error, Result};
 use crate::failpoint;
 use crate::state::{HASH_NAME, KEY_GROUPS};
@@ -123,7 +124,7 @@ impl Checkpoint {
     /// # Errors
     /// [`Error::Protocol`] when the epoch is not the next one, was not logged, or its runs don't fit; or a write failed, now or
     /// in the background.
-    pub(crate) fn commit(&mut self, epoch: Epoch, next_watermark: Option<Watermark>, runs: Vec<NewRun>) -> Result<()> {
+    pub(crate) fn commit(&mut self, epoch: Epoch, watermarks: &Watermarks, runs: Vec<NewRun>) -> Result<()> {
         self.database.check()?;
         let offsets_hash = self.check_next(epoch.number())?;
         let merges = self.compactor.take_finished()?;
@@ -131,7 +132,7 @@ impl Checkpoint {
         let (adopted, outdated): (Vec<Merged>, Vec<Merged>) = merges.into_iter().partition(|merged| manifest.adopt(merged));
         manifest.add(epoch.number(), &runs)?;
         let new = adopted.into_iter().map(|merged| merged.segment).chain(runs.into_iter().map(|run| run.segment)).collect();
-        self.commit_manifest(manifest, offsets_hash, next_watermark, new)?;
+        self.commit_manifest(manifest, offsets_hash, watermarks, new)?;
         let outdated = outdated.into_iter().filter(|merged| merged.run.segment.place == Place::File);
         self.released.extend(outdated.map(|merged| merged.run.segment.name));
         failpoint::hit("commit.after")?;
@@ -266,14 +267,15 @@ impl Checkpoint {
         &mut self,
         manifest: Manifest,
         offsets_hash: u64,
-        next_watermark: Option<Watermark>,
+        watermarks: &Watermarks,
         new: Vec<NewSegment>,
     ) -> Result<()> {
         let epoch = manifest.epoch;
         let (manifest, manifest_change) = store(&self.segments, Key::Manifest(epoch), Kind::Manifest, manifest)?;
         let commit = CommitEntry {
             epoch,
-            next_watermark: next_watermark.map(Watermark::micros),
+            next_watermark: watermarks.next.map(Watermark::micros),
+            reported: watermarks.reported_micros(),
             offsets_hash,
             previous: self.catalogue.committed().map(|mark| mark.hash),
             manifest_hash: manifest.hash,

@@ -1,12 +1,13 @@
 //! From a topology and its checkpoint to the driver and the tasks of one run.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam_channel::{Sender, bounded};
 
 use super::driver::{DrivenSink, DrivenSource, DriverParts, EpochDriver, at};
+use super::watermarks::{WatermarkPolicy, WatermarkTracker};
 use crate::checkpoint::{
     Checkpoint, CheckpointOptions, Recovered, StateReader, StatefulNode, TableDescriptor, TopologyDescriptor,
 };
@@ -42,6 +43,8 @@ pub(crate) struct RunSettings {
     pub(crate) checkpoint_options: CheckpointOptions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) max_epochs_in_flight: usize,
+    pub(crate) watermark_policy: WatermarkPolicy,
+    pub(crate) keep_event_times: bool,
 }
 
 /// A run, ready to start.
@@ -91,7 +94,8 @@ pub(crate) fn assemble(settings: &RunSettings, run: RunId, acks: AckSender, noti
     builder.nodes(&checkpoint)?;
     let RunBuilder { sources, sinks, tasks, .. } = builder;
     let acknowledging = topology.nodes().iter().flat_map(task_ids).collect();
-    let driver = EpochDriver::new(DriverParts {
+    let policy = WatermarkPolicy::pinned(&recovered.settings, settings.watermark_policy)?;
+    let mut driver = EpochDriver::new(DriverParts {
         checkpoint,
         run,
         clock: Arc::clone(&settings.clock),
@@ -100,11 +104,30 @@ pub(crate) fn assemble(settings: &RunSettings, run: RunId, acks: AckSender, noti
         tasks: acknowledging,
         max_epochs_in_flight: settings.max_epochs_in_flight,
         committed: recovered.committed,
-        watermark: recovered.watermark,
+        watermarks: WatermarkTracker::new(policy, reporters(topology), recovered.watermarks.next),
+        reported: recovered.watermarks.reported,
+        last_watermark: recovered.watermark,
+        needs_watermark_epochs: operators(topology).any(|(_, supplier)| supplier.needs_watermark_epochs()),
         last_trigger_time_ms: recovered.last_trigger_time_ms,
         replay: VecDeque::from(recovered.uncommitted),
     });
+    if settings.keep_event_times {
+        driver.keep_reported();
+    }
     Ok(Assembly { driver, tasks, guard })
+}
+
+fn operators(topology: &Topology) -> impl Iterator<Item = (&Node, &dyn OperatorSupplier)> {
+    topology.nodes().iter().filter_map(|node| match &node.kind {
+        NodeKind::Operator(supplier, _) => Some((node, supplier.as_ref())),
+        NodeKind::Source(_) | NodeKind::Sink(_) => None,
+    })
+}
+
+/// The nodes that report event times.
+fn reporters(topology: &Topology) -> BTreeSet<NodeId> {
+    let reporting = operators(topology).filter(|(_, supplier)| supplier.reports_watermark());
+    reporting.map(|(node, _)| node.id.clone()).collect()
 }
 
 fn task_ids(node: &Node) -> impl Iterator<Item = TaskId> {
@@ -281,10 +304,25 @@ impl RunBuilder<'_> {
             let (cancel, acks, snapshots) = (self.cancel.clone(), Arc::clone(&self.acks), snapshots.clone());
             let (metrics, open_epoch) = (Arc::clone(&handles.metrics), Arc::clone(&handles.open_epoch));
             let (specs, reader, parallelism, id) = (tables.to_vec(), self.reader.clone(), node.parallelism, task.clone());
+            let reports = supplier.reports_watermark();
             // The state is read on the task's own thread: all tasks restore at the same time.
             let body = move || {
                 let state = TaskState::restore(&id, parallelism, specs, &reader)?;
-                OperatorTask { task: id, operator, state, gate, output, cancel, metrics, acks, snapshots, open_epoch }.run()
+                let task = OperatorTask {
+                    task: id,
+                    operator,
+                    state,
+                    gate,
+                    output,
+                    cancel,
+                    metrics,
+                    acks,
+                    snapshots,
+                    open_epoch,
+                    reports,
+                    reported: None,
+                };
+                task.run()
             };
             self.plan(task, None, handles, Box::new(body));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::tracker::EpochTracker;
+use super::watermarks::WatermarkTracker;
 use crate::checkpoint::{Checkpoint, NewRun, OffsetRecord, SourceOffset};
 use crate::error::{Error, Result, catch_panic};
 use crate::failpoint;
@@ -43,7 +44,14 @@ pub(crate) struct DriverParts {
     pub(crate) tasks: Vec<TaskId>,
     pub(crate) max_epochs_in_flight: usize,
     pub(crate) committed: Option<Epoch>,
-    pub(crate) watermark: Option<Watermark>,
+    /// Which watermark epochs are planned with.
+    pub(crate) watermarks: WatermarkTracker,
+    /// What nodes had reported by the newest committed epoch, in whichever start of the query.
+    pub(crate) reported: BTreeMap<NodeId, Watermark>,
+    /// The watermark of the newest committed epoch.
+    pub(crate) last_watermark: Option<Watermark>,
+    /// Whether any operator has something to do when the watermark moves.
+    pub(crate) needs_watermark_epochs: bool,
     pub(crate) last_trigger_time_ms: Option<i64>,
     /// Logged and not committed: to be run again first, exactly as logged.
     pub(crate) replay: VecDeque<OffsetRecord>,
@@ -56,6 +64,10 @@ pub(crate) struct EpochDriver {
     tracker: EpochTracker<TaskAck>,
     begun: BTreeMap<Epoch, BegunEpoch>,
     next: Epoch,
+    /// The watermark of the newest epoch begun in this run, or the newest committed one.
+    last_watermark: Option<Watermark>,
+    /// Whether a watermark that has moved is worth an epoch without input. Not before this start of the query has had an epoch.
+    may_follow_up: bool,
     /// Each task's counters at its last acknowledgement.
     metrics: HashMap<TaskId, TaskMetricsSnapshot>,
 }
@@ -85,6 +97,8 @@ impl EpochDriver {
             tracker: EpochTracker::new(parts.tasks.iter().cloned()),
             begun: BTreeMap::new(),
             next,
+            last_watermark: parts.last_watermark,
+            may_follow_up: false,
             metrics: HashMap::new(),
             parts,
         }
@@ -131,9 +145,27 @@ impl EpochDriver {
         Ok(())
     }
 
+    /// Goes on for an earlier run of the same start of the query, which has committed an epoch: as if that run had not failed.
+    pub(crate) fn resume(&mut self) {
+        self.keep_reported();
+        self.may_follow_up = true;
+    }
+
+    /// Takes up what nodes had reported before this run.
+    pub(crate) fn keep_reported(&mut self) {
+        self.parts.watermarks.resume(&self.parts.reported);
+    }
+
+    /// Whether an epoch is due although no source has anything new: the watermark has moved since the last one, and an operator
+    /// waits for that. Epochs in flight may move it further, so they are waited for.
+    pub(crate) fn owes_epoch(&self) -> bool {
+        let moved = || self.planned_watermark() > self.last_watermark.or(Some(Watermark::ZERO));
+        self.parts.needs_watermark_epochs && self.may_follow_up && self.is_quiet() && !self.is_replaying() && moved()
+    }
+
     /// Begins the next epoch, if there is anything to do: plans it and makes the plan durable, or takes up one that an earlier
-    /// run had logged.
-    pub(crate) fn begin(&mut self, limit: ReadLimit) -> Result<Option<EpochStart>> {
+    /// run had logged. Without a limit the sources are not asked for more.
+    pub(crate) fn begin(&mut self, limit: Option<ReadLimit>) -> Result<Option<EpochStart>> {
         let triggered = Instant::now();
         let mut durations = EpochDurations::default();
         let record = match self.parts.replay.pop_front() {
@@ -151,30 +183,41 @@ impl EpochDriver {
         self.start(record, triggered, durations).map(Some)
     }
 
-    /// Asks every source how far its input reaches. `None`: nothing new.
-    fn plan(&mut self, limit: ReadLimit) -> Result<Option<OffsetRecord>> {
+    /// Asks every source how far its input reaches. `None`: nothing new, and no work for the watermark.
+    fn plan(&mut self, limit: Option<ReadLimit>) -> Result<Option<OffsetRecord>> {
         let mut sources = Vec::with_capacity(self.parts.sources.len());
         for source in &mut self.parts.sources {
             let start = source.offset.clone();
-            let end = at(format!("asking source {} for its latest offset", source.node), Some(self.next), || {
-                source.source.latest_offset(start.as_ref(), limit)
-            })?;
+            let end = match limit {
+                Some(limit) => at(format!("asking source {} for its latest offset", source.node), Some(self.next), || {
+                    source.source.latest_offset(start.as_ref(), limit)
+                })?,
+                None => None,
+            };
             let end = end.or_else(|| start.clone());
             sources.push(SourceOffset { node: source.node.clone(), start, end });
         }
-        if sources.iter().all(|source| source.end == source.start) {
+        if sources.iter().all(|source| source.end == source.start) && !self.owes_epoch() {
             return Ok(None);
         }
         // The wall clock may be set back; the times of epochs never go back.
         let now = self.parts.clock.now_ms();
         let trigger_time_ms = self.parts.last_trigger_time_ms.map_or(now, |last| last.max(now));
+        let watermark = self.planned_watermark();
         Ok(Some(OffsetRecord {
             epoch: self.next,
             trigger_time_ms,
-            watermark: self.parts.watermark,
+            watermark,
+            late_watermark: watermark.map(|_| self.last_watermark.unwrap_or(Watermark::ZERO)),
             sources,
-            settings: BTreeMap::new(),
+            settings: self.parts.watermarks.settings(),
         }))
+    }
+
+    /// The watermark of an epoch that is planned now: the newest that is known, which is not the one that epochs in flight will
+    /// make of it.
+    fn planned_watermark(&self) -> Option<Watermark> {
+        self.parts.watermarks.current().map(|known| known.max(self.last_watermark.unwrap_or(Watermark::ZERO)))
     }
 
     /// The write-ahead log: after this, the epoch can only be run as planned.
@@ -191,14 +234,16 @@ impl EpochDriver {
     }
 
     fn start(&mut self, record: OffsetRecord, triggered: Instant, durations: EpochDurations) -> Result<EpochStart> {
-        let OffsetRecord { epoch, trigger_time_ms, watermark, sources: offsets, settings: _ } = record;
-        let info = EpochInfo { epoch, trigger_time_ms, watermark, late_watermark: None };
+        let OffsetRecord { epoch, trigger_time_ms, watermark, late_watermark, sources: offsets, settings: _ } = record;
+        let info = EpochInfo { epoch, trigger_time_ms, watermark, late_watermark };
         let mut splits = Vec::new();
         for logged in &offsets {
             splits.extend(self.splits(epoch, logged)?);
         }
         self.tracker.begin(epoch)?;
         self.next = epoch.next();
+        self.last_watermark = watermark;
+        self.may_follow_up = true;
         self.parts.last_trigger_time_ms = Some(trigger_time_ms);
         self.begun.insert(epoch, BegunEpoch { info, offsets, triggered, started: Instant::now(), durations });
         Ok(EpochStart { info, splits })
@@ -238,14 +283,15 @@ impl EpochDriver {
         };
         begun.durations.run = begun.started.elapsed();
         at("committing the epoch", Some(epoch), || failpoint::hit("state.after"))?;
-        let EpochAcks { runs, mut staged, tasks, input_rows } = self.collect(acks);
+        let EpochAcks { runs, mut staged, tasks, input_rows, reports } = self.collect(acks);
 
         let committing = Instant::now();
         let output_rows = self.commit_sinks(epoch, &mut staged)?;
         begun.durations.sink_commit = committing.elapsed();
 
         let logging = Instant::now();
-        at("writing the commit log", Some(epoch), || self.parts.checkpoint.commit(epoch, self.parts.watermark, runs))?;
+        let watermarks = self.parts.watermarks.advance(reports);
+        at("writing the commit log", Some(epoch), || self.parts.checkpoint.commit(epoch, watermarks, runs))?;
         begun.durations.commit_log = logging.elapsed();
         self.parts.committed = Some(epoch);
 
@@ -263,6 +309,7 @@ impl EpochDriver {
                 *collected.input_rows.entry(task.node.clone()).or_default() += grown.rows_in;
             }
             collected.runs.extend(ack.runs);
+            collected.reports.extend(ack.reported.map(|watermark| (task.node.clone(), watermark)));
             // The map is in task order, so a sink's parts come in the order of its subtasks.
             collected.staged.entry(task.node.clone()).or_default().extend(ack.staged);
             collected.tasks.push((task, grown));
@@ -313,7 +360,9 @@ impl EpochDriver {
             trigger_time_ms: begun.info.trigger_time_ms,
             input_rows: input_rows.values().sum(),
             output_rows,
-            watermark: self.parts.watermark,
+            late_rows: tasks.iter().map(|(_, metrics)| metrics.late_rows).sum(),
+            watermark: begun.info.watermark,
+            next_watermark: self.parts.watermarks.current(),
             durations: begun.durations,
             sources: begun.offsets.into_iter().map(source).collect(),
             tasks,
@@ -336,6 +385,8 @@ struct EpochAcks {
     staged: HashMap<NodeId, Vec<Staged>>,
     tasks: Vec<(TaskId, TaskMetricsSnapshot)>,
     input_rows: HashMap<NodeId, u64>,
+    /// What each task reported, by node.
+    reports: Vec<(NodeId, Watermark)>,
 }
 
 /// Runs one step, which may be a user's code: a panic becomes an error, and an error says what was being done.

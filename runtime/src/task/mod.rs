@@ -21,7 +21,7 @@ use crate::checkpoint::NewRun;
 use crate::error::Result;
 use crate::metrics::TaskMetricsSnapshot;
 use crate::sink::Staged;
-use crate::types::{Epoch, RunId, TaskId};
+use crate::types::{Epoch, RunId, TaskId, Watermark};
 
 /// A task has done its part of an epoch, durably.
 #[derive(Debug)]
@@ -32,6 +32,8 @@ pub(crate) struct TaskAck {
     pub(crate) runs: Vec<NewRun>,
     /// What a sink staged; `None` when the sink has the epoch already, and for other tasks.
     pub(crate) staged: Option<Staged>,
+    /// The greatest event time that an operator reported in the epoch.
+    pub(crate) reported: Option<Watermark>,
     /// The task's counters at its barrier.
     pub(crate) metrics: TaskMetricsSnapshot,
 }

@@ -14,7 +14,7 @@ use crate::message::Barrier;
 use crate::metrics::TaskMetrics;
 use crate::operator::{Operator, OperatorContext};
 use crate::state::{KeyGroupRange, MemoryTable, StateStore, TableSpec};
-use crate::types::{EpochInfo, TaskId};
+use crate::types::{EpochInfo, TaskId, Watermark};
 
 /// One task of an operator.
 pub(crate) struct OperatorTask {
@@ -28,6 +28,10 @@ pub(crate) struct OperatorTask {
     pub(crate) acks: AckSender,
     pub(crate) snapshots: Sender<SnapshotJob>,
     pub(crate) open_epoch: Arc<OpenEpoch>,
+    /// Whether the supplier says that the operator reports event times.
+    pub(crate) reports: bool,
+    /// The greatest one that it has reported in the open epoch.
+    pub(crate) reported: Option<Watermark>,
 }
 
 /// A task's part of its operator's state tables.
@@ -108,8 +112,12 @@ impl OperatorTask {
     }
 
     fn acknowledge(&mut self, epoch: EpochInfo, tables: Vec<(TableSpec, crate::state::Snapshot)>) -> Result<()> {
-        let ack =
-            TaskAck { task: self.task.clone(), epoch: epoch.epoch, runs: Vec::new(), staged: None, metrics: self.metrics.read() };
+        let reported = self.reported.take();
+        if reported.is_some() && !self.reports {
+            return Err(Error::InvalidArgument("reports event times; its supplier says that it does not".to_owned()));
+        }
+        let (task, metrics) = (self.task.clone(), self.metrics.read());
+        let ack = TaskAck { task, epoch: epoch.epoch, runs: Vec::new(), staged: None, reported, metrics };
         if tables.is_empty() {
             (self.acks)(ack);
             return Ok(());
@@ -127,7 +135,8 @@ impl OperatorTask {
         call: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {
         let (started, blocked) = (Instant::now(), self.metrics.blocked_so_far());
-        let mut context = OperatorContext { task: &self.task, epoch, tables: &mut self.state.tables, output: &mut self.output };
+        let (tables, output, reported) = (&mut self.state.tables, &mut self.output, &mut self.reported);
+        let mut context = OperatorContext { task: &self.task, epoch, tables, output, reported };
         let result = call(self.operator.as_mut(), &mut context);
         self.metrics.busy(started.elapsed().saturating_sub(self.metrics.blocked_so_far() - blocked));
         result

@@ -64,6 +64,6 @@ impl SinkTask {
 
     fn acknowledge(&self, epoch: EpochInfo, staged: Option<Staged>) {
         let (task, metrics) = (self.task.clone(), self.metrics.read());
-        (self.acks)(TaskAck { task, epoch: epoch.epoch, runs: Vec::new(), staged, metrics });
+        (self.acks)(TaskAck { task, epoch: epoch.epoch, runs: Vec::new(), staged, reported: None, metrics });
     }
 }

@@ -72,8 +72,8 @@ impl SourceTask {
         }
         metrics.busy(started.elapsed().saturating_sub(metrics.blocked_so_far() - blocked));
         output.barrier(Barrier { epoch })?;
-        let metrics = metrics.read();
-        (self.acks)(TaskAck { task: self.task.clone(), epoch: epoch.epoch, runs: Vec::new(), staged: None, metrics });
+        let (task, metrics) = (self.task.clone(), metrics.read());
+        (self.acks)(TaskAck { task, epoch: epoch.epoch, runs: Vec::new(), staged: None, reported: None, metrics });
         Ok(())
     }
 }

@@ -11,7 +11,7 @@ use crate::message::{Barrier, Message};
 use crate::metrics::TaskMetrics;
 use crate::operator::{Operator, OperatorContext, OperatorSupplier};
 use crate::state::{KeyGroupRange, MemoryTable, StateStore, TableSpec};
-use crate::types::{Epoch, EpochInfo, NodeId, Port, TaskId};
+use crate::types::{Epoch, EpochInfo, NodeId, Port, TaskId, Watermark};
 
 /// One instance of an operator under test.
 ///
@@ -56,6 +56,7 @@ pub struct OperatorHarness {
     output: Output,
     emitted: EdgeReceiver,
     epoch: EpochInfo,
+    reported: Option<Watermark>,
     _guard: CancelGuard,
 }
 
@@ -94,6 +95,7 @@ impl OperatorHarness {
             output: Output::new(edges, cancel, Arc::new(TaskMetrics::default())),
             emitted,
             epoch: EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None },
+            reported: None,
             _guard: guard,
         };
         harness.with_context(None, |operator, context| operator.open(context))?;
@@ -108,6 +110,26 @@ impl OperatorHarness {
     /// Sets what the next epoch is given by its plan.
     pub fn set_epoch(&mut self, epoch: EpochInfo) {
         self.epoch = epoch;
+    }
+
+    /// Sets the watermarks of the open epoch and those after it: `late` judges rows, `watermark` removes state.
+    pub fn set_watermarks(&mut self, late: Watermark, watermark: Watermark) {
+        (self.epoch.late_watermark, self.epoch.watermark) = (Some(late), Some(watermark));
+    }
+
+    /// The greatest event time that the operator has reported since the last call.
+    pub fn take_reported(&mut self) -> Option<Watermark> {
+        self.reported.take()
+    }
+
+    /// How many late rows the operator has counted.
+    pub fn late_rows(&self) -> u64 {
+        self.output.metrics().read().late_rows
+    }
+
+    /// How many rows its state has.
+    pub fn state_rows(&self) -> usize {
+        self.tables.iter().map(|table| table.len()).sum()
     }
 
     /// Gives the operator rows on a port.
@@ -151,7 +173,8 @@ impl OperatorHarness {
         epoch: Option<EpochInfo>,
         call: impl FnOnce(&mut dyn Operator, &mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {
-        let mut context = OperatorContext { task: &self.task, epoch, tables: &mut self.tables, output: &mut self.output };
+        let (tables, output, reported) = (&mut self.tables, &mut self.output, &mut self.reported);
+        let mut context = OperatorContext { task: &self.task, epoch, tables, output, reported };
         call(self.operator.as_mut(), &mut context)
     }
 }

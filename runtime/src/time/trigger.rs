@@ -10,7 +10,8 @@ pub enum Trigger {
     /// At every multiple of the interval, or as soon as the previous epoch is committed if that took longer. With a zero interval
     /// (the default): as soon as there is input.
     ProcessingTime(Duration),
-    /// One epoch with everything that is there, then the query ends.
+    /// One epoch with everything that is there, then the query ends; before that, as under any trigger, epochs without input as
+    /// long as the watermark moves and an operator waits for that.
     Once,
     /// Everything that is there at the start, in epochs of the sources' configured size, then the query ends. A restart after a
     /// failure is a new start.

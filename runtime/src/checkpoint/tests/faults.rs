@@ -166,7 +166,13 @@ fn after_a_failed_sync_nothing_more_is_written() {
         let refused = checkpoint.log_offsets(offsets(1), vec![]).unwrap_err().to_string();
         assert!(refused.contains("takes no more writes"), "{refused}");
     }
-    assert!(checkpoint.commit(Epoch::new(1), None, vec![]).unwrap_err().to_string().contains("takes no more writes"));
+    assert!(
+        checkpoint
+            .commit(Epoch::new(1), &Watermarks::default(), vec![])
+            .unwrap_err()
+            .to_string()
+            .contains("takes no more writes")
+    );
     drop(checkpoint);
     let (mut checkpoint, recovered) = open(dir.path()).unwrap();
     assert_eq!(recovered.committed, Some(Epoch::new(0)));

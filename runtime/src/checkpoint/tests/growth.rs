@@ -170,7 +170,7 @@ proptest! {
                     parallelism = tasks;
                     checkpoint.log_offsets(offsets(epoch), journal(epoch)).unwrap();
                     let full = write(&checkpoint.snapshot_writer(), epoch, parallelism, &full_rows(&model), true).unwrap();
-                    checkpoint.commit(Epoch::new(epoch), None, full).unwrap();
+                    checkpoint.commit(Epoch::new(epoch), &Watermarks::default(), full).unwrap();
                     epoch += 1;
                 }
             }

@@ -8,7 +8,7 @@ use super::super::*;
 use super::support::*;
 use crate::error::Error;
 use crate::source::Offset;
-use crate::types::{Epoch, NodeId, Watermark};
+use crate::types::{Epoch, NodeId};
 
 #[test]
 fn a_new_checkpoint_is_empty_and_keeps_its_query_id() {
@@ -18,6 +18,7 @@ fn a_new_checkpoint_is_empty_and_keeps_its_query_id() {
     let query = checkpoint.query_id();
     assert_eq!(recovered.query, query);
     assert_eq!((recovered.committed, recovered.watermark, recovered.last_trigger_time_ms), (None, None, None));
+    assert_eq!(recovered.watermarks, Watermarks::default());
     assert!(recovered.uncommitted.is_empty() && recovered.last_offsets.is_empty() && recovered.journals.is_empty());
     assert_eq!(checkpoint.state_reader().parallelism(&node()), None);
     drop(checkpoint);
@@ -34,7 +35,7 @@ fn committed_epochs_come_back_with_their_state() {
     drop(checkpoint);
     let (checkpoint, recovered) = open(dir.path()).unwrap();
     assert_eq!(recovered.committed, Some(Epoch::new(1)));
-    assert_eq!(recovered.watermark, Some(Watermark::from_micros(1)));
+    assert_eq!((recovered.watermark, recovered.watermarks), (offsets(1).watermark, watermarks(1)));
     assert_eq!(recovered.uncommitted, []);
     assert_eq!(recovered.last_trigger_time_ms, Some(1_001));
     assert_eq!(recovered.last_offsets[&NodeId::new("a")], Offset::from_json("20"));
@@ -97,11 +98,11 @@ fn epochs_are_committed_in_order_and_after_they_were_logged() {
     let _points = no_faults();
     let dir = tempfile::tempdir().unwrap();
     let (mut checkpoint, _) = open(dir.path()).unwrap();
-    assert!(matches!(checkpoint.commit(Epoch::new(0), None, vec![]), Err(Error::Protocol(_))));
+    assert!(matches!(checkpoint.commit(Epoch::new(0), &Watermarks::default(), vec![]), Err(Error::Protocol(_))));
     checkpoint.log_offsets(offsets(0), vec![]).unwrap();
-    assert!(matches!(checkpoint.commit(Epoch::new(1), None, vec![]), Err(Error::Protocol(_))));
-    checkpoint.commit(Epoch::new(0), None, vec![]).unwrap();
-    assert!(matches!(checkpoint.commit(Epoch::new(0), None, vec![]), Err(Error::Protocol(_))));
+    assert!(matches!(checkpoint.commit(Epoch::new(1), &Watermarks::default(), vec![]), Err(Error::Protocol(_))));
+    checkpoint.commit(Epoch::new(0), &Watermarks::default(), vec![]).unwrap();
+    assert!(matches!(checkpoint.commit(Epoch::new(0), &Watermarks::default(), vec![]), Err(Error::Protocol(_))));
 }
 
 #[test]
@@ -116,12 +117,12 @@ fn snapshots_of_several_epochs_may_be_written_before_the_first_is_committed() {
         waiting.push(write(&writer, epoch, 2, &[(1, Some(epoch as i64)), (epoch as i64, Some(7))], false).unwrap());
     }
     for (epoch, runs) in waiting.into_iter().enumerate() {
-        checkpoint.commit(Epoch::new(epoch as u64), None, runs).unwrap();
+        checkpoint.commit(Epoch::new(epoch as u64), &Watermarks::default(), runs).unwrap();
         checkpoint.clean().unwrap();
     }
     drop(checkpoint);
     let (checkpoint, recovered) = open(dir.path()).unwrap();
-    assert_eq!((recovered.committed, recovered.watermark), (Some(Epoch::new(4)), None));
+    assert_eq!((recovered.committed, recovered.watermarks), (Some(Epoch::new(4)), Watermarks::default()));
     assert_eq!(restore(&checkpoint.state_reader()).unwrap(), Model::from([(0, 7), (1, 4), (2, 7), (3, 7), (4, 7)]));
 }
 
@@ -154,9 +155,9 @@ fn another_parallelism_replaces_all_chains() {
     assert_eq!(restore(&checkpoint.state_reader()).unwrap(), model);
     checkpoint.log_offsets(offsets(5), vec![]).unwrap();
     let deltas = write(&checkpoint.snapshot_writer(), 5, 3, &full_rows(&model), false).unwrap();
-    assert!(matches!(checkpoint.commit(Epoch::new(5), None, deltas), Err(Error::Protocol(_))));
+    assert!(matches!(checkpoint.commit(Epoch::new(5), &Watermarks::default(), deltas), Err(Error::Protocol(_))));
     let full = write(&checkpoint.snapshot_writer(), 5, 3, &full_rows(&model), true).unwrap();
-    checkpoint.commit(Epoch::new(5), None, full).unwrap();
+    checkpoint.commit(Epoch::new(5), &Watermarks::default(), full).unwrap();
     drop(checkpoint);
     let (checkpoint, _) = open(dir.path()).unwrap();
     assert_eq!(checkpoint.state_reader().parallelism(&node()), Some(3));

@@ -18,7 +18,7 @@ use crate::types::{Epoch, NodeId, TaskId, Watermark};
 static POINTS: RwLock<()> = RwLock::new(());
 
 /// For a test that passes fail points and expects nothing to happen.
-pub(in super::super) fn no_faults() -> RwLockReadGuard<'static, ()> {
+pub(crate) fn no_faults() -> RwLockReadGuard<'static, ()> {
     POINTS.read().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -70,9 +70,15 @@ pub(super) fn offsets(epoch: u64) -> OffsetRecord {
         epoch: Epoch::new(epoch),
         trigger_time_ms: 1_000 + epoch as i64,
         watermark: epoch.checked_sub(1).map(|before| Watermark::from_micros(before as i64)),
+        late_watermark: epoch.checked_sub(2).map(|before| Watermark::from_micros(before as i64)),
         sources: vec![source("a"), source("b")],
         settings: BTreeMap::from([("timeZone".into(), "UTC".into())]),
     }
+}
+
+pub(super) fn watermarks(epoch: u64) -> Watermarks {
+    let next = Watermark::from_micros(epoch as i64);
+    Watermarks { next: Some(next), reported: BTreeMap::from([(NodeId::new("late"), next), (node(), Watermark::from_micros(-1))]) }
 }
 
 pub(super) fn journal(epoch: u64) -> Vec<(NodeId, Vec<u8>)> {
@@ -166,7 +172,7 @@ pub(super) fn run(checkpoint: &mut Checkpoint, epoch: u64, parallelism: usize, r
 /// Writes and commits an epoch that is logged.
 pub(super) fn finish(checkpoint: &mut Checkpoint, epoch: u64, parallelism: usize, rows: &[(i64, Option<i64>)]) -> Result<()> {
     let runs = write(&checkpoint.snapshot_writer(), epoch, parallelism, rows, false)?;
-    checkpoint.commit(Epoch::new(epoch), Some(Watermark::from_micros(epoch as i64)), runs)?;
+    checkpoint.commit(Epoch::new(epoch), &watermarks(epoch), runs)?;
     checkpoint.clean()
 }
 
