@@ -8,12 +8,13 @@ use std::time::Duration;
 use tidegate_connectors::{ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink};
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
-use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology, Trigger};
+use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology, Trigger, WatermarkPolicy};
 
 use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
 use crate::options::Options;
+use crate::session::Session;
 use crate::planner::{Lowering, OutputMode, lower, rules};
 use crate::streams::StreamingQuery;
 
@@ -227,7 +228,8 @@ impl DataStreamWriter {
             return Err(Error::analysis("QUERY_NAME_ALREADY_ACTIVE", message));
         }
         let (topology, table) = self.topology()?;
-        let mut query = Query::new(topology).trigger(self.trigger.clone()?).restart(self.restart);
+        let policy = watermark_policy(&session)?;
+        let mut query = Query::new(topology).trigger(self.trigger.clone()?).restart(self.restart).watermark_policy(policy);
         if let Some(name) = &self.name {
             query = query.name(name);
         }
@@ -347,6 +349,16 @@ impl DataStreamWriter {
 impl std::fmt::Debug for DataStreamWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("DataStreamWriter").field("frame", &self.frame).field("mode", &self.mode).finish_non_exhaustive()
+    }
+}
+
+/// Which of several watermarks a query has.
+fn watermark_policy(session: &Session) -> Result<WatermarkPolicy> {
+    const KEY: &str = "spark.sql.streaming.multipleWatermarkPolicy";
+    match session.config(KEY).map(|policy| policy.to_lowercase()).as_deref() {
+        None | Some("min") => Ok(WatermarkPolicy::Min),
+        Some("max") => Ok(WatermarkPolicy::Max),
+        Some(other) => Err(Error::analysis("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS", format!("The value '{other}' in the config \"{KEY}\" is invalid: min or max."))),
     }
 }
 

@@ -39,6 +39,11 @@ impl TaskMetrics {
         self.bytes_out.fetch_add(batch_bytes(batch), Relaxed);
     }
 
+    /// Corrects the count of rows by a number that may wrap around.
+    pub(crate) fn rows_in(&self, more: u64) {
+        self.rows_in.fetch_add(more, Relaxed);
+    }
+
     pub(crate) fn late(&self, rows: u64) {
         self.late_rows.fetch_add(rows, Relaxed);
     }

@@ -271,13 +271,16 @@ pub trait SourceReader: Send {
 /// Takes the rows that a reader reads. Blocks while the tasks downstream are busy.
 pub struct SourceOutput<'a> {
     epoch: EpochInfo,
+    emitted: u64,
+    /// Set by readers that emit others than the rows that they read.
+    read: Option<u64>,
     emit: &'a mut dyn FnMut(RecordBatch) -> Result<()>,
 }
 
 impl<'a> SourceOutput<'a> {
     /// An output that hands each batch to `emit`, also for tests of a reader.
     pub fn new(epoch: EpochInfo, emit: &'a mut dyn FnMut(RecordBatch) -> Result<()>) -> Self {
-        SourceOutput { epoch, emit }
+        SourceOutput { epoch, emitted: 0, read: None, emit }
     }
 
     /// The epoch that is being read.
@@ -290,7 +293,19 @@ impl<'a> SourceOutput<'a> {
     /// # Errors
     /// When the query is being cancelled: return it.
     pub fn emit(&mut self, batch: RecordBatch) -> Result<()> {
+        self.emitted += batch.num_rows() as u64;
         (self.emit)(batch)
+    }
+
+    /// Says how many rows were read, by a reader that filters or multiplies them: progress counts these rather than those that are
+    /// emitted.
+    pub fn count_read(&mut self, rows: usize) {
+        *self.read.get_or_insert(0) += rows as u64;
+    }
+
+    /// How many rows were read beyond those that were emitted; wraps around if there were fewer.
+    pub(crate) fn uncounted(&self) -> u64 {
+        self.read.map_or(0, |read| read.wrapping_sub(self.emitted))
     }
 }
 

@@ -106,11 +106,14 @@ impl SourceReader for MappedReader {
     fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> tidegate_runtime::Result<()> {
         let (map, epoch) = (Arc::clone(&self.map), out.epoch());
         let mut gathered = Gathered::new(&self.schema);
+        let mut read = 0;
         let mut emit = |batch: RecordBatch| {
+            read += batch.num_rows();
             let batches = map(batch, epoch)?.into_iter().filter(|batch| batch.num_rows() > 0);
             batches.into_iter().try_for_each(|batch| gathered.push(batch, out))
         };
         self.inner.read(split, &mut SourceOutput::new(epoch, &mut emit))?;
+        out.count_read(read);
         gathered.finish(out)
     }
 }

@@ -388,8 +388,9 @@ impl Planner {
         let flow = self.materialised(flow)?;
         let column = flow.columns.fields().iter().position(|field| *field.name() == node.column);
         let column = column.ok_or_else(|| Error::unsupported("a watermark of a column that is not there"))?;
-        let _ = column;
-        Err(Error::unsupported("watermarks"))
+        let operator = tidegate_operators::Watermark::new(column, node.delay);
+        let name = self.operator("watermark", vec![Input::named(&flow.node)], operator, flow.parallelism);
+        Ok(Flow { node: name, given: Arc::clone(&flow.schema), ..flow })
     }
 
     fn deduplicate(&mut self, node: &Deduplicate) -> Result<Flow> {
@@ -398,7 +399,15 @@ impl Planner {
         let keys: Vec<usize> = node.keys.iter().filter_map(|key| flow.columns.fields().iter().position(|field| field.name() == key)).collect();
         let names: Vec<String> = keys.iter().map(|key| flow.schema.field(*key).name().clone()).collect();
         let parallelism = self.lowering.parallelism;
-        let operator = tidegate_operators::Deduplicate::new(keys);
+        let mut operator = tidegate_operators::Deduplicate::new(keys);
+        let known = event_times(&node.input);
+        let event_time = flow.columns.fields().iter().enumerate().find_map(|(at, field)| Some((at, known.get(field.name())?)));
+        if let Some((column, event_time)) = event_time {
+            operator = operator.event_time(column);
+            if node.within_watermark {
+                operator = operator.within_watermark(event_time.delay);
+            }
+        }
         let name = self.operator("deduplicate", vec![Input::named(&flow.node).hash(names)], operator, parallelism);
         Ok(Flow { node: name, given: Arc::clone(&flow.schema), parallelism, ..flow })
     }

@@ -67,9 +67,13 @@ impl SourceTask {
             metrics.batch_in(&batch);
             output.batch(epoch, batch)
         };
+        let mut uncounted = 0u64;
         for split in splits {
-            reader.read(split, &mut SourceOutput::new(epoch, &mut emit))?;
+            let mut out = SourceOutput::new(epoch, &mut emit);
+            reader.read(split, &mut out)?;
+            uncounted = uncounted.wrapping_add(out.uncounted());
         }
+        metrics.rows_in(uncounted);
         metrics.busy(started.elapsed().saturating_sub(metrics.blocked_so_far() - blocked));
         output.barrier(Barrier { epoch })?;
         let (task, metrics) = (self.task.clone(), metrics.read());
