@@ -110,8 +110,9 @@ impl OperatorSupplier for Deduplicate {
         Ok(vec![TableSpec::new(TABLE, keys, expires)?])
     }
 
+    // As in Spark, also where no key is forgotten: the next rows are then judged by the newest watermark.
     fn needs_watermark_epochs(&self) -> bool {
-        self.forget() != Forget::Never
+        self.event_time.is_some()
     }
 
     fn supply(&self) -> Result<Box<dyn Operator>> {

@@ -627,15 +627,21 @@ impl<'a> Resolver<'a> {
 
     /// The time that stands for a window: one microsecond before its end.
     fn window_time(&self, window: &Expr) -> Result<Typed> {
+        let written = window;
         let window = self.resolve(window)?;
         let event_time = window.event_time;
-        let end = self.scalar_call(".", vec![window, Typed::literal(ScalarValue::from("end"))])?;
-        let micro = Typed::literal(ScalarValue::DurationMicrosecond(Some(1)));
-        let time = self.scalar_call("-", vec![end, micro])?;
-        Ok(Typed {
-            event_time: event_time.map(|event_time| EventTime { kind: super::relation::EventTimeKind::Instant, ..event_time }),
-            ..time
-        })
+        let time = match &window.data_type {
+            DataType::Struct(fields) if fields.len() == 2 && fields[1].name() == "end" && types::is_timestamp(fields[1].data_type()) => {
+                fields[1].data_type().clone()
+            }
+            other => {
+                let message = format!("The window_time function needs a window column, \"{written}\" has the type \"{}\".", sql_name(other));
+                return Err(Error::analysis("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message));
+            }
+        };
+        let typed = self.apply("window_time", tidegate_functions::time_window::window_time(&time), vec![window])?;
+        let instant = |event_time| EventTime { kind: super::relation::EventTimeKind::Instant, ..event_time };
+        Ok(Typed { event_time: event_time.map(instant), ..typed })
     }
 }
 

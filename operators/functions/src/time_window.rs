@@ -112,6 +112,19 @@ impl WindowSpec {
     }
 }
 
+/// The time that stands for a window of times of this type, as a function of the window: one microsecond before its end.
+pub fn window_time(time: &DataType) -> Resolved {
+    Resolved::new(vec![window_type(time)], time.clone(), |call: &crate::Invocation<'_>| {
+        let windows = call.array(0)?;
+        let windows = windows.as_struct();
+        let ends = windows.column(1).as_primitive::<TimestampMicrosecondType>();
+        let times: TimestampMicrosecondArray = ends.unary(|end| end.saturating_sub(1));
+        let nulls = NullBuffer::union(windows.nulls(), times.nulls());
+        let times = TimestampMicrosecondArray::new(times.values().clone(), nulls);
+        Ok(Arc::new(times.with_data_type(ends.data_type().clone())))
+    })
+}
+
 fn window_fields(time: &DataType) -> Fields {
     vec![Field::new("start", time.clone(), true), Field::new("end", time.clone(), true)].into()
 }
