@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow::datatypes::{DataType, Field, Fields, Schema};
 use datafusion::common::{DFSchema, DFSchemaRef};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
+use datafusion::logical_expr::{Aggregate, Expr, Extension, LogicalPlan, UserDefinedLogicalNode, UserDefinedLogicalNodeCore};
 
 /// A node of ours, if the plan node is one.
 pub(crate) fn node<T: 'static>(plan: &LogicalPlan) -> Option<&T> {
@@ -81,6 +81,15 @@ pub(crate) struct Deduplicate {
     pub(crate) within_watermark: bool,
 }
 
+/// An aggregation one of whose keys is the session that a row begins: sessions of the other keys that touch become one.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct SessionAggregate {
+    /// The same as if sessions were keys like others.
+    pub(crate) aggregate: Aggregate,
+    /// The number of the key that is the session.
+    pub(crate) session: usize,
+}
+
 fn schema_of(fields: impl Iterator<Item = Field>) -> Result<DFSchemaRef> {
     let schema = Schema::new(fields.collect::<Fields>());
     Ok(Arc::new(DFSchema::try_from(schema)?))
@@ -119,7 +128,7 @@ macro_rules! unordered {
         }
     )*};
 }
-unordered!(Generate, Expand, Watermark, Deduplicate);
+unordered!(Generate, Expand, Watermark, Deduplicate, SessionAggregate);
 
 impl UserDefinedLogicalNodeCore for Generate {
     fn name(&self) -> &str {
@@ -254,5 +263,38 @@ impl UserDefinedLogicalNodeCore for Deduplicate {
 
     fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
         Ok(Deduplicate { input: single(inputs)?, ..self.clone() })
+    }
+}
+
+impl UserDefinedLogicalNodeCore for SessionAggregate {
+    fn name(&self) -> &str {
+        "SessionAggregate"
+    }
+
+    fn inputs(&self) -> Vec<&LogicalPlan> {
+        vec![&self.aggregate.input]
+    }
+
+    fn schema(&self) -> &DFSchemaRef {
+        &self.aggregate.schema
+    }
+
+    fn expressions(&self) -> Vec<Expr> {
+        self.aggregate.group_expr.iter().chain(&self.aggregate.aggr_expr).cloned().collect()
+    }
+
+    fn necessary_children_exprs(&self, _output: &[usize]) -> Option<Vec<Vec<usize>>> {
+        Some(vec![needed(&self.aggregate.input, &[], columns_of(&UserDefinedLogicalNodeCore::expressions(self)))])
+    }
+
+    fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |exprs: &[Expr]| exprs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        write!(f, "SessionAggregate: {} by {}", list(&self.aggregate.aggr_expr), list(&self.aggregate.group_expr))
+    }
+
+    fn with_exprs_and_inputs(&self, mut exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
+        let calls = exprs.split_off(self.aggregate.group_expr.len().min(exprs.len()));
+        let aggregate = Aggregate::try_new(Arc::new(single(inputs)?), exprs, calls)?;
+        Ok(SessionAggregate { aggregate, session: self.session })
     }
 }

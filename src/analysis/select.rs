@@ -12,7 +12,7 @@ use tidegate_functions::{aggregate, generator};
 
 use super::Analyzer;
 use super::aggregation::Aggregation;
-use super::nodes::{self, Expand, Generate};
+use super::nodes::{self, Expand, Generate, SessionAggregate};
 use super::relation::{Attribute, Relation};
 use super::resolve::{Resolver, Typed};
 use super::windows::{WindowCalls, generator_call};
@@ -124,7 +124,15 @@ impl Analyzer<'_> {
         };
         let group_exprs = key_exprs.into_iter().zip(keys.iter().map(|(_, attribute)| attribute)).map(named).collect();
         let call_exprs = aggregates.iter().map(|(expr, attribute)| expr.clone().alias(attribute.id.clone())).collect();
-        plan = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(plan), group_exprs, call_exprs)?);
+        let aggregate = Aggregate::try_new(Arc::new(plan), group_exprs, call_exprs)?;
+        let is_session = |attribute: &Attribute| {
+            let call = |expr: &Expr| matches!(expr, Expr::Call(call) if call.name == "session_window");
+            windows.iter().any(|(expr, own)| own.id == attribute.id && call(expr))
+        };
+        plan = match keys.iter().position(|(_, attribute)| is_session(attribute)) {
+            Some(session) => nodes::plan(SessionAggregate { aggregate, session }),
+            None => LogicalPlan::Aggregate(aggregate),
+        };
         if let Some(having) = having {
             plan = LogicalPlan::Filter(Filter::try_new(having.expr, Arc::new(plan))?);
         }

@@ -8,9 +8,8 @@ use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::{Expr as DfExpr, WindowFrame, WindowFunctionDefinition};
 use tidegate_functions::aggregate;
-use tidegate_functions::datetime::parse_interval;
-use tidegate_functions::time_window::{WindowSpec, window_type};
-use tidegate_functions::types::{is_timestamp, timestamp};
+use tidegate_functions::time_window::{WindowSpec, gap_micros, session, session_gap, window_type};
+use tidegate_functions::types::{DAY_TIME_INTERVAL, is_timestamp, sql_name, timestamp};
 
 use super::Analyzer;
 use super::nodes::{self, Generate};
@@ -47,10 +46,8 @@ impl Analyzer<'_> {
             return Err(Error::Streaming(message.to_owned()));
         }
         let Expr::Call(call) = first else { return Ok((input, Vec::new())) };
-        if call.name == "session_window" {
-            return Err(self.locate(Error::unsupported("session_window is not supported yet"), call.at));
-        }
-        let (relation, attribute) = self.time_window(input, call).map_err(|error| self.locate(error, call.at))?;
+        let added = if call.name == "session_window" { self.session_window(input, call) } else { self.time_window(input, call) };
+        let (relation, attribute) = added.map_err(|error| self.locate(error, call.at))?;
         Ok((relation, vec![(first.clone(), attribute)]))
     }
 
@@ -92,6 +89,37 @@ impl Analyzer<'_> {
             Relation { plan, columns }
         };
         Ok((relation, attribute))
+    }
+
+    /// Adds the session that each row begins; the aggregation merges those that touch.
+    fn session_window(&self, input: Relation, call: &Call) -> Result<(Relation, Attribute)> {
+        let [time, gap] = call.args.as_slice() else {
+            let message = format!("The `session_window` requires 2 parameters but the actual number is {}.", call.args.len());
+            return Err(Error::analysis("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", message));
+        };
+        let resolver = Resolver::new(self, &input.columns);
+        let (time, event_time) = self.window_input(&resolver, time)?;
+        let gap = resolver.resolve(gap)?;
+        let gap = match (gap.as_literal(), &gap.data_type) {
+            (Some(ScalarValue::Utf8(Some(text))), _) => Typed::literal(ScalarValue::DurationMicrosecond(Some(gap_micros(text)?))),
+            (_, DataType::Utf8) => resolver.apply("session_gap", session_gap(), vec![gap])?,
+            (_, own) if *own == DAY_TIME_INTERVAL => gap,
+            (_, other) => {
+                let message = format!("The gap of a session window must be an interval, it has the type \"{}\".", sql_name(other));
+                return Err(Error::analysis("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message));
+            }
+        };
+        let mut attribute = Attribute::new("session_window", window_type(&time.data_type));
+        attribute.event_time = event_time.map(|event_time| EventTime { kind: EventTimeKind::Window, ..event_time });
+        let session = resolver.apply("session_window", session(&time.data_type), vec![time, gap])?;
+        let mut columns: Vec<(DfExpr, Attribute)> = input.columns.iter().map(|column| (column.expr(), column.clone())).collect();
+        columns.push((session.expr, attribute.clone()));
+        let relation = Relation::project(input.plan, columns)?;
+        // Rows without a time are in no session, nor are those whose gap is not positive.
+        let above = Resolver::new(self, &relation.columns);
+        let part = |name: &str| above.scalar_call(".", vec![Typed::of(&attribute), Typed::literal(ScalarValue::from(name))]);
+        let condition = above.scalar_call(">", vec![part("end")?, part("start")?])?;
+        Ok((self.filtered(relation, condition.expr)?, attribute))
     }
 
     /// The time of a window: a timestamp, or what another window ends with.
@@ -175,16 +203,7 @@ pub(super) fn generator_call(resolver: &Resolver<'_>, name: &str, args: Vec<Type
 fn window_micros(parameter: &Typed) -> Result<i64> {
     let not_literal = || Error::analysis("DATATYPE_MISMATCH.NON_FOLDABLE_INPUT", "The window's lengths must be literals.");
     match parameter.as_literal().ok_or_else(not_literal)? {
-        ScalarValue::Utf8(Some(text)) => {
-            let interval = parse_interval(text)?;
-            if interval.months != 0 {
-                let message = format!("Intervals greater than a month is not supported ({text}).");
-                return Err(Error::analysis("_LEGACY_ERROR_TEMP_3231", message));
-            }
-            let days = i64::from(interval.days).checked_mul(86_400_000_000);
-            days.and_then(|days| days.checked_add(interval.micros))
-                .ok_or_else(|| Error::analysis("CANNOT_PARSE_INTERVAL", format!("the interval '{text}' is too long")))
-        }
+        ScalarValue::Utf8(Some(text)) => Ok(gap_micros(text)?),
         ScalarValue::DurationMicrosecond(Some(micros)) => Ok(*micros),
         ScalarValue::IntervalYearMonth(_) => {
             Err(Error::analysis("_LEGACY_ERROR_TEMP_3231", "Intervals greater than a month is not supported."))

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, NullEquality, ScalarValue};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, ScalarValue};
 use datafusion::execution::context::{ExecutionProps, SessionContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, Join, LogicalPlan, Operator};
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use tidegate_operators::{
     AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, Limit, PartialAggregate,
@@ -20,6 +19,7 @@ use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SinkSupplier, SourceS
 
 use super::chain::{MapBatch, MappedSink, MappedSource, chained};
 use super::event_time::event_time_of;
+use super::join_keys::JoinKeys;
 use super::rules::event_times;
 use super::steps::{PlannedStep, physical, schema_of};
 use super::{OutputMode, optimize};
@@ -485,14 +485,16 @@ impl Planner {
         let (stream, table) = if left_streams { (&join.left, &join.right) } else { (&join.right, &join.left) };
         let flow = self.flow(stream)?;
         let flow = self.materialised(flow)?;
-        let keys = JoinKeys::of(join, left_streams)?;
+        let keys = JoinKeys::of(join)?;
+        let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = keys.keys.into_iter().unzip();
+        let (stream_keys, table_keys) = if left_streams { (left_keys, right_keys) } else { (right_keys, left_keys) };
         let both = Arc::new(stream.schema().join(table.schema())?);
         let build_schema = schema_of(table.schema());
         let supplier = StaticJoin {
             build: build_rows(&self.lowering.context, table.as_ref().clone(), &build_schema),
             build_schema,
-            stream_keys: keys.stream.iter().map(|key| physical(key, stream.schema(), 0)).collect::<Result<_>>()?,
-            build_keys: keys.table.iter().map(|key| physical(key, table.schema(), 0)).collect::<Result<_>>()?,
+            stream_keys: stream_keys.iter().map(|key| physical(key, stream.schema(), 0)).collect::<Result<_>>()?,
+            build_keys: table_keys.iter().map(|key| physical(key, table.schema(), 0)).collect::<Result<_>>()?,
             null_equal: keys.null_equal,
             residual: keys.residual.map(|residual| physical(&residual, &both, 0)).transpose()?,
             join: kind,
@@ -538,65 +540,6 @@ fn build_rows(context: &SessionContext, plan: LogicalPlan, schema: &SchemaRef) -
         let rows = rows.and_then(|rows| batch::relabel(rows, &schema));
         rows.map_err(tidegate_runtime::Error::user)
     })
-}
-
-/// The condition of a join, taken apart.
-struct JoinKeys {
-    stream: Vec<Expr>,
-    table: Vec<Expr>,
-    null_equal: Vec<bool>,
-    residual: Option<Expr>,
-}
-
-impl JoinKeys {
-    fn of(join: &Join, left_streams: bool) -> Result<Self> {
-        let mut keys = JoinKeys { stream: Vec::new(), table: Vec::new(), null_equal: Vec::new(), residual: None };
-        let null_equal = join.null_equality == NullEquality::NullEqualsNull;
-        for (left, right) in &join.on {
-            keys.add(left.clone(), right.clone(), null_equal, left_streams);
-        }
-        let mut rest = Vec::new();
-        for part in join.filter.iter().flat_map(split_conjunction) {
-            match equality(part) {
-                Some((a, b, null_equal)) if is_of(a, join.left.schema()) && is_of(b, join.right.schema()) => {
-                    keys.add(a.clone(), b.clone(), null_equal, left_streams);
-                }
-                Some((a, b, null_equal)) if is_of(b, join.left.schema()) && is_of(a, join.right.schema()) => {
-                    keys.add(b.clone(), a.clone(), null_equal, left_streams);
-                }
-                _ => rest.push(optimize::guard(part.clone())?),
-            }
-        }
-        keys.residual = conjunction(rest);
-        Ok(keys)
-    }
-
-    fn add(&mut self, left: Expr, right: Expr, null_equal: bool, left_streams: bool) {
-        let (stream, table) = if left_streams { (left, right) } else { (right, left) };
-        self.stream.push(stream);
-        self.table.push(table);
-        self.null_equal.push(null_equal);
-    }
-}
-
-/// The sides of an equality, and whether null equals null.
-fn equality(expr: &Expr) -> Option<(&Expr, &Expr, bool)> {
-    match expr {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => Some((left, right, false)),
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::IsNotDistinctFrom, right }) => Some((left, right, true)),
-        Expr::ScalarFunction(function) => match (function.func.name(), function.args.as_slice()) {
-            ("=", [left, right]) => Some((left, right, false)),
-            ("<=>", [left, right]) => Some((left, right, true)),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// Whether an expression is one of a side: it has columns, and all are of this side.
-fn is_of(expr: &Expr, side: &DFSchema) -> bool {
-    let columns = expr.column_refs();
-    !columns.is_empty() && columns.into_iter().all(|column| side.has_column(column))
 }
 
 /// A source that several plans may share.

@@ -9,6 +9,8 @@
 
 mod chain;
 mod event_time;
+mod join_bounds;
+mod join_keys;
 mod lower;
 pub(crate) mod optimize;
 pub(crate) mod rules;

@@ -4,11 +4,13 @@
 
 use datafusion::common::JoinType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 
 use super::OutputMode;
 use super::event_time::{EventTimes, event_time_of};
-use crate::analysis::nodes::{self, Deduplicate, Generate, Watermark};
+use super::join_bounds::JoinTimes;
+use super::join_keys::JoinKeys;
+use crate::analysis::nodes::{self, Deduplicate, Generate, SessionAggregate, Watermark};
 use crate::analysis::stream::is_streaming;
 use crate::analysis::{EventTime, EventTimeKind, Relation};
 use crate::error::{Error, Result};
@@ -32,6 +34,8 @@ struct Facts {
     aggregations: usize,
     /// Those without an event time among their keys.
     unbounded_aggregations: usize,
+    /// Those by sessions.
+    sessions: usize,
     deduplications: usize,
     stream_joins: usize,
     has_watermark: bool,
@@ -41,8 +45,9 @@ impl Facts {
     fn of(plan: &LogicalPlan) -> Result<Self> {
         let mut facts = Facts::default();
         plan.apply(|node| {
+            facts.sessions += usize::from(nodes::node::<SessionAggregate>(node).is_some() && is_streaming(node));
             match node {
-                LogicalPlan::Aggregate(aggregate) if is_streaming(node) => {
+                _ if let Some(aggregate) = aggregation(node) && is_streaming(node) => {
                     facts.aggregations += 1;
                     let known = event_times(&aggregate.input);
                     let bounded = aggregate.group_expr.iter().any(|key| event_time_of(key, &known).is_some());
@@ -72,7 +77,7 @@ pub(crate) fn event_times(plan: &LogicalPlan) -> EventTimes {
     };
     match plan {
         LogicalPlan::Projection(projection) => of_expressions(&projection.expr, &projection.input),
-        LogicalPlan::Aggregate(aggregate) => of_expressions(&aggregate.group_expr, &aggregate.input),
+        _ if let Some(aggregate) = aggregation(plan) => of_expressions(&aggregate.group_expr, &aggregate.input),
         LogicalPlan::Union(union) => union.inputs.first().map(|input| event_times(input)).unwrap_or_default(),
         LogicalPlan::Extension(_) => {
             if let Some(watermark) = nodes::node::<Watermark>(plan) {
@@ -107,6 +112,8 @@ fn check_mode(facts: &Facts, mode: OutputMode) -> Result<()> {
             let operation = "streaming aggregations without watermark";
             Err(unsupported_mode(mode, operation)).map_err(|error| hint(error, "Group by a window over a column with_watermark was called for, or use the update or complete mode."))
         }
+        OutputMode::Update if facts.sessions > 0 => Err(unsupported_mode(mode, "session window streaming aggregations"))
+            .map_err(|error| hint(error, "Use the append or complete mode.")),
         OutputMode::Complete if facts.aggregations == 0 => Err(unsupported_mode(mode, "no streaming aggregations"))
             .map_err(|error| hint(error, "Use the append mode, or aggregate.")),
         OutputMode::Update | OutputMode::Complete if facts.aggregations > 1 => Err(Error::Streaming(format!(
@@ -135,7 +142,12 @@ fn check_node(plan: &LogicalPlan, mode: OutputMode, facts: &Facts) -> Result<()>
     }
     check_expressions(plan)?;
     match plan {
-        LogicalPlan::Aggregate(aggregate) => check_aggregate(&aggregate.aggr_expr)?,
+        _ if let Some(aggregate) = aggregation(plan) => {
+            check_aggregate(&aggregate.aggr_expr)?;
+            if nodes::node::<SessionAggregate>(plan).is_some() && aggregate.group_expr.len() == 1 {
+                refused("Global aggregation with session window in streaming query is not supported: group by another column too")?;
+            }
+        }
         LogicalPlan::Sort(_) if mode != OutputMode::Complete || facts.aggregations == 0 => refused(
             "Sorting is not supported on streaming DataFrames/Datasets, unless it is on aggregated DataFrame/Dataset in Complete output mode",
         )?,
@@ -152,7 +164,12 @@ fn check_node(plan: &LogicalPlan, mode: OutputMode, facts: &Facts) -> Result<()>
         LogicalPlan::Union(union) if !union.inputs.iter().all(|input| is_streaming(input)) => {
             refused("Union between streaming and batch DataFrames/Datasets is not supported")?;
         }
-        LogicalPlan::Join(join) => check_join(is_streaming(&join.left), is_streaming(&join.right), join.join_type, mode)?,
+        LogicalPlan::Join(join) => {
+            check_join(is_streaming(&join.left), is_streaming(&join.right), join.join_type, mode)?;
+            if is_streaming(&join.left) && is_streaming(&join.right) {
+                check_stream_join(join)?;
+            }
+        }
         _ => {}
     }
     if let Some(node) = nodes::node::<Deduplicate>(plan) {
@@ -166,9 +183,17 @@ fn check_node(plan: &LogicalPlan, mode: OutputMode, facts: &Facts) -> Result<()>
     plan.inputs().into_iter().try_for_each(|input| check_node(input, mode, facts))
 }
 
+/// The aggregation that a node is, by sessions or not.
+fn aggregation(plan: &LogicalPlan) -> Option<&Aggregate> {
+    match plan {
+        LogicalPlan::Aggregate(aggregate) => Some(aggregate),
+        other => nodes::node::<SessionAggregate>(other).map(|node| &node.aggregate),
+    }
+}
+
 /// Whether a streaming aggregation is below.
 fn has_aggregation(plan: &LogicalPlan) -> bool {
-    matches!(plan, LogicalPlan::Aggregate(_)) && is_streaming(plan) || plan.inputs().into_iter().any(has_aggregation)
+    aggregation(plan).is_some() && is_streaming(plan) || plan.inputs().into_iter().any(has_aggregation)
 }
 
 fn check_aggregate(calls: &[Expr]) -> Result<()> {
@@ -217,15 +242,42 @@ fn check_expressions(plan: &LogicalPlan) -> Result<()> {
     }
 }
 
-fn check_join(left: bool, right: bool, join_type: JoinType, mode: OutputMode) -> Result<()> {
-    let name = match join_type {
+/// A row of an outer join can only be given without a match when the watermark shows that none will come.
+fn check_stream_join(join: &Join) -> Result<()> {
+    let keys = JoinKeys::of(join)?;
+    if keys.keys.is_empty() {
+        return refused("Stream-stream join without equality predicate is not supported");
+    }
+    let times = JoinTimes::of(join, &keys.keys);
+    let is_bounded = match join.join_type {
+        JoinType::Left | JoinType::LeftSemi => times.left.range.is_some(),
+        JoinType::Right => times.right.range.is_some(),
+        JoinType::Full => times.left.range.is_some() || times.right.range.is_some(),
+        _ => true,
+    };
+    if is_bounded || times.in_keys {
+        return Ok(());
+    }
+    refused(format!(
+        "Stream-stream {} join between two streaming DataFrame/Datasets is not supported without a watermark in the join keys, or a \
+         watermark on the nullable side and an appropriate range condition",
+        join_name(join.join_type)
+    ))
+}
+
+fn join_name(join_type: JoinType) -> &'static str {
+    match join_type {
         JoinType::Left => "LeftOuter",
         JoinType::Right => "RightOuter",
         JoinType::Full => "FullOuter",
         JoinType::LeftAnti => "LeftAnti",
         JoinType::LeftSemi => "LeftSemi",
         _ => "Inner",
-    };
+    }
+}
+
+fn check_join(left: bool, right: bool, join_type: JoinType, mode: OutputMode) -> Result<()> {
+    let name = join_name(join_type);
     match (left, right, join_type) {
         (true, true, JoinType::LeftAnti) => {
             refused("LeftAnti joins with a streaming DataFrame/Dataset on the right are not supported")

@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray, PrimitiveArray, StructArray, TimestampMicrosecondArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DurationMicrosecondArray, ListArray, PrimitiveArray, StructArray, TimestampMicrosecondArray,
+};
 use arrow::buffer::{NullBuffer, OffsetBuffer};
-use arrow::datatypes::{DataType, Field, Fields, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, DurationMicrosecondType, Field, Fields, TimestampMicrosecondType};
 use datafusion::error::Result;
 
+use crate::datetime::parse_interval;
 use crate::error::spark_error;
 use crate::function::Resolved;
-use crate::types::{element, list};
+use crate::types::{DAY_TIME_INTERVAL, element, list};
 
 /// The length, slide and offset of windows, in microseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -123,6 +126,47 @@ pub fn window_time(time: &DataType) -> Resolved {
         let times = TimestampMicrosecondArray::new(times.values().clone(), nulls);
         Ok(Arc::new(times.with_data_type(ends.data_type().clone())))
     })
+}
+
+/// The session that a time begins, as a function of the time and a gap: a struct of the time and its end. Null if one is null.
+pub fn session(time: &DataType) -> Resolved {
+    let fields = window_fields(time);
+    Resolved::new(vec![time.clone(), DAY_TIME_INTERVAL], window_type(time), move |call: &crate::Invocation<'_>| {
+        let (times, gaps) = (call.array(0)?, call.array(1)?);
+        let (times, gaps) = (times.as_primitive::<TimestampMicrosecondType>(), gaps.as_primitive::<DurationMicrosecondType>());
+        let nulls = NullBuffer::union(times.nulls(), gaps.nulls());
+        let ends: Vec<i64> = times.values().iter().zip(gaps.values()).map(|(time, gap)| time.saturating_add(*gap)).collect();
+        let column = |values: TimestampMicrosecondArray| Arc::new(values.with_data_type(times.data_type().clone())) as ArrayRef;
+        let starts = column(TimestampMicrosecondArray::new(times.values().clone(), nulls.clone()));
+        let ends = column(TimestampMicrosecondArray::new(ends.into(), nulls.clone()));
+        Ok(Arc::new(StructArray::new(fields.clone(), vec![starts, ends], nulls)))
+    })
+}
+
+/// The gaps that texts like `10 seconds` are, as a function of the text.
+pub fn session_gap() -> Resolved {
+    let kernel = |call: &crate::Invocation<'_>| {
+        let texts = call.array(0)?;
+        let gap = |text: Option<&str>| text.map(gap_micros).transpose();
+        let gaps = texts.as_string::<i32>().iter().map(gap).collect::<Result<Vec<_>>>()?;
+        Ok(Arc::new(DurationMicrosecondArray::from(gaps)) as ArrayRef)
+    };
+    Resolved::new(vec![DataType::Utf8], DAY_TIME_INTERVAL, kernel).fallible()
+}
+
+/// The microseconds of an interval of a fixed length.
+///
+/// # Errors
+/// `CANNOT_PARSE_INTERVAL`, and for months, which have no fixed length.
+pub fn gap_micros(text: &str) -> Result<i64> {
+    let interval = parse_interval(text)?;
+    if interval.months != 0 {
+        let message = format!("Intervals greater than a month is not supported ({text}).");
+        return Err(spark_error("_LEGACY_ERROR_TEMP_3231", message));
+    }
+    let days = i64::from(interval.days).checked_mul(86_400_000_000);
+    days.and_then(|days| days.checked_add(interval.micros))
+        .ok_or_else(|| spark_error("CANNOT_PARSE_INTERVAL", format!("the interval '{text}' is too long")))
 }
 
 fn window_fields(time: &DataType) -> Fields {
