@@ -13,6 +13,7 @@ use tidegate_runtime::OperatorSupplier;
 use super::tests::{call, keys};
 use super::*;
 use crate::testing::*;
+use crate::{EventTime, EventTimeKind};
 
 /// A row: the start of its window, a name, a value.
 type Row = (Option<i64>, Option<u8>, Option<i64>);

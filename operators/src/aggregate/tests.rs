@@ -13,6 +13,7 @@ use tidegate_runtime::{OperatorSupplier, TARGET_BATCH_ROWS};
 
 use super::*;
 use crate::testing::*;
+use crate::{EventTime, EventTimeKind};
 
 /// A function of one expression.
 pub(super) fn call(input: &SchemaRef, function: Arc<AggregateUDF>, argument: Expr, distinct: bool) -> AggregateCall {
@@ -193,6 +194,10 @@ fn a_window_is_given_once_when_the_watermark_has_passed_its_end() {
     let mut tasks = Tasks::new(&changed, rows(vec![]).schema(), 1, 1);
     assert_eq!(given(tasks.run(epoch(0, None, Some(10)), &[rows(vec![0, 10])])), [1, 1]);
     assert_eq!(given(tasks.run(epoch(1, None, Some(10)), &[rows(vec![0, 10])])), [1, 2], "the first was removed");
+
+    let waits =
+        [AggregateEmit::All, AggregateEmit::Changed(None), AggregateEmit::Changed(Some(time)), AggregateEmit::Closed(time)];
+    assert_eq!(waits.map(|emit| stateful(&spec, emit).needs_watermark_epochs()), [false, false, true, true]);
 
     let error = StatefulAggregate::new(spec, AggregateInput::Rows, AggregateEmit::Closed(EventTime { column: 1, ..time }));
     assert!(error.output_schema(&[rows(vec![]).schema()]).unwrap_err().to_string().contains("no event time"));
