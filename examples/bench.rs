@@ -53,7 +53,10 @@ const STREAMS: [(&str, &str); 6] = [
     ("lines", "value STRING"),
     ("keys", "key BIGINT, value BIGINT, ts TIMESTAMP"),
     ("bid", "auction BIGINT, bidder BIGINT, price BIGINT, channel STRING, url STRING, dateTime TIMESTAMP, extra STRING"),
-    ("ads", "user_id STRING, page_id STRING, ad_id STRING, ad_type STRING, event_type STRING, event_time TIMESTAMP, ip_address STRING"),
+    (
+        "ads",
+        "user_id STRING, page_id STRING, ad_id STRING, ad_type STRING, event_type STRING, event_time TIMESTAMP, ip_address STRING",
+    ),
     (
         "person",
         "id BIGINT, name STRING, emailAddress STRING, creditCard STRING, city STRING, state STRING, dateTime TIMESTAMP, extra STRING",
@@ -66,16 +69,19 @@ const STREAMS: [(&str, &str); 6] = [
 ];
 
 /// The column whose watermark is declared, and how far it stays behind.
-const WATERMARKS: [(&str, &str); 4] = [("bid", "dateTime"), ("ads", "event_time"), ("person", "dateTime"), ("auction", "dateTime")];
+const WATERMARKS: [(&str, &str); 4] =
+    [("bid", "dateTime"), ("ads", "event_time"), ("person", "dateTime"), ("auction", "dateTime")];
 const DELAY: &str = "4 seconds";
 
 /// Each query: its text, its output mode, and the streams that are read with a watermark.
 fn query(name: &str) -> Option<(&'static str, OutputMode, &'static [&'static str])> {
     use OutputMode::{Append, Update};
     Some(match name {
-        "wordcount" => {
-            ("SELECT word, count(*) AS cnt FROM (SELECT explode(split(value, ' ')) AS word FROM lines) GROUP BY word", Update, &[])
-        }
+        "wordcount" => (
+            "SELECT word, count(*) AS cnt FROM (SELECT explode(split(value, ' ')) AS word FROM lines) GROUP BY word",
+            Update,
+            &[],
+        ),
         "keys" => ("SELECT key, count(*) AS cnt FROM keys GROUP BY key", Update, &[]),
         "q0" => ("SELECT auction, bidder, price, dateTime, extra FROM bid", Append, &[]),
         "q1" => ("SELECT auction, bidder, price * 908 div 1000 AS price, dateTime, extra FROM bid", Append, &[]),

@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::Session;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::TaskContext;
@@ -45,7 +45,8 @@ pub(crate) fn block_on<T: Send + 'static>(future: impl Future<Output = Result<T>
     let runtime = RUNTIME.get_or_init(|| {
         tokio::runtime::Builder::new_multi_thread().thread_name("tg-batch").thread_stack_size(8 << 20).enable_all().build()
     });
-    let runtime = runtime.as_ref().map_err(|error| Error::unsupported(format!("threads for batch queries can't be started: {error}")))?;
+    let runtime =
+        runtime.as_ref().map_err(|error| Error::unsupported(format!("threads for batch queries can't be started: {error}")))?;
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     runtime.spawn(async move {
         let result = AssertUnwindSafe(future).catch_unwind().await;
@@ -106,7 +107,8 @@ fn without_deduplicate(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     }
     let key_columns = columns.iter().filter(|column| keys.contains(&column.name)).cloned().map(DfExpr::Column).collect();
     let aggregate = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(input), key_columns, calls)?);
-    let output = columns.into_iter().map(|column| DfExpr::Column(datafusion::common::Column::new_unqualified(column.name))).collect();
+    let output =
+        columns.into_iter().map(|column| DfExpr::Column(datafusion::common::Column::new_unqualified(column.name))).collect();
     Ok(Transformed::yes(LogicalPlan::Projection(Projection::try_new(output, Arc::new(aggregate))?)))
 }
 
@@ -169,7 +171,8 @@ struct StepsExec {
 impl StepsExec {
     fn new(input: Arc<dyn ExecutionPlan>, steps: Steps) -> Self {
         let equivalences = EquivalenceProperties::new(Arc::clone(steps.schema()));
-        let partitioning = datafusion::physical_plan::Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count());
+        let partitioning =
+            datafusion::physical_plan::Partitioning::UnknownPartitioning(input.properties().partitioning.partition_count());
         let properties = PlanProperties::new(equivalences, partitioning, EmissionType::Incremental, Boundedness::Bounded);
         StepsExec { input, steps, properties: Arc::new(properties) }
     }
@@ -194,7 +197,10 @@ impl ExecutionPlan for StepsExec {
         vec![&self.input]
     }
 
-    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn ExecutionPlan>>) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         match children.pop() {
             Some(input) => Ok(Arc::new(StepsExec::new(input, self.steps.clone()))),
             None => Ok(self),

@@ -45,7 +45,11 @@ impl Tables for Catalog {
         let name = match name {
             [name] => name,
             [schema, name] if schema.eq_ignore_ascii_case("default") || schema.eq_ignore_ascii_case("global_temp") => name,
-            [catalog, schema, name] if catalog.eq_ignore_ascii_case("spark_catalog") && schema.eq_ignore_ascii_case("default") => name,
+            [catalog, schema, name]
+                if catalog.eq_ignore_ascii_case("spark_catalog") && schema.eq_ignore_ascii_case("default") =>
+            {
+                name
+            }
             _ => return Ok(None),
         };
         Ok(self.views.get(&name.to_lowercase()).map(|entry| entry.value().clone()))
@@ -59,7 +63,8 @@ pub(crate) fn relation_of(name: &str, provider: Arc<dyn TableProvider>) -> Resul
     let mut columns = Vec::new();
     for (field, column) in schema.fields().iter().zip(scan.schema().columns()) {
         let own = canonical(field.data_type()).ok_or_else(|| {
-            let message = format!("column {} of {name} has the type {}, which no SQL type stands for", field.name(), field.data_type());
+            let message =
+                format!("column {} of {name} has the type {}, which no SQL type stands for", field.name(), field.data_type());
             Error::analysis("UNSUPPORTED_DATATYPE", message)
         })?;
         let expr = Expr::Column(column);

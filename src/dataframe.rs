@@ -164,7 +164,8 @@ impl DataFrame {
         self.then(|_, mut input| {
             if names.len() != input.columns.len() {
                 let (given, wanted) = (names.len(), input.columns.len());
-                let message = format!("The number of columns doesn't match: {wanted} old column names, {given} new column names.");
+                let message =
+                    format!("The number of columns doesn't match: {wanted} old column names, {given} new column names.");
                 return Err(Error::analysis("ASSIGNMENT_ARITY_MISMATCH", message));
             }
             input.columns = input.columns.iter().zip(&names).map(|(column, name)| column.renamed(name)).collect();
@@ -463,7 +464,9 @@ impl DataFrame {
                 "show()" => "use write_stream().format(\"console\")",
                 _ => "use write_stream()",
             };
-            let message = format!("Queries with streaming sources must be executed with writeStream.start(): {what} needs all rows at once; {instead}.");
+            let message = format!(
+                "Queries with streaming sources must be executed with writeStream.start(): {what} needs all rows at once; {instead}."
+            );
             return Err(Error::Streaming(message));
         }
         Ok(relation)
@@ -474,7 +477,8 @@ impl std::fmt::Debug for DataFrame {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.relation {
             Ok(relation) => {
-                let columns = relation.columns.iter().map(|column| format!("{}: {}", column.name, types::name(&column.data_type)));
+                let columns =
+                    relation.columns.iter().map(|column| format!("{}: {}", column.name, types::name(&column.data_type)));
                 write!(f, "DataFrame[{}]", columns.collect::<Vec<_>>().join(", "))
             }
             Err(error) => write!(f, "DataFrame[error: {error}]"),

@@ -12,8 +12,8 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, Aggregate, AggregateUDF, AggregateUDFImpl, Expr as DfExpr, Filter, LogicalPlan, ScalarUDF, ScalarUDFImpl, Signature,
-    Volatility,
+    Accumulator, Aggregate, AggregateUDF, AggregateUDFImpl, Expr as DfExpr, Filter, LogicalPlan, ScalarUDF, ScalarUDFImpl,
+    Signature, Volatility,
 };
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 use serde::de::DeserializeOwned;
@@ -87,7 +87,9 @@ impl DataFrame {
     pub fn as_dataset<T: Row>(&self) -> Result<Dataset<T>> {
         let fields = fields_of::<T>()?;
         // The columns as `T` has them: a cast that can't be is refused now.
-        let columns = fields.iter().map(|field| self.col(field.name()).cast(&tidegate_functions::types::name(field.data_type())).alias(field.name()));
+        let columns = fields
+            .iter()
+            .map(|field| self.col(field.name()).cast(&tidegate_functions::types::name(field.data_type())).alias(field.name()));
         let frame = self.select(columns.collect::<Vec<_>>());
         frame.relation()?;
         Ok(Dataset { frame, fields, rows: PhantomData })
@@ -195,8 +197,14 @@ impl<K: Row, T: Row> KeyValueGroups<K, T> {
             return Err(Error::unsupported("a keyed dataset has a key and a value"));
         };
         let value_field = Arc::new(Field::new("value", value.data_type.clone(), true));
-        let reduce = Reduce { id: next_id(), signature: Signature::any(1, Volatility::Immutable), field: value_field, combine: Arc::new(Typed(f, PhantomData)) };
-        let call = AggregateFunction::new_udf(Arc::new(AggregateUDF::from(reduce)), vec![value.expr()], false, None, Vec::new(), None);
+        let reduce = Reduce {
+            id: next_id(),
+            signature: Signature::any(1, Volatility::Immutable),
+            field: value_field,
+            combine: Arc::new(Typed(f, PhantomData)),
+        };
+        let call =
+            AggregateFunction::new_udf(Arc::new(AggregateUDF::from(reduce)), vec![value.expr()], false, None, Vec::new(), None);
         let reduced = Attribute::new("value", value.data_type.clone());
         let calls = vec![DfExpr::AggregateFunction(call).alias(reduced.id.clone())];
         let plan = LogicalPlan::Aggregate(Aggregate::try_new(Arc::new(relation.plan.clone()), vec![key.expr()], calls)?);
@@ -228,7 +236,8 @@ pub(crate) fn fields_of<T: for<'de> Deserialize<'de>>() -> Result<Vec<FieldRef>>
     fields
         .iter()
         .map(|field| {
-            let data_type = canonical(field.data_type()).ok_or_else(|| conversion(format!("field {} has no SQL type", field.name())))?;
+            let data_type =
+                canonical(field.data_type()).ok_or_else(|| conversion(format!("field {} has no SQL type", field.name())))?;
             Ok(Arc::new(Field::new(field.name(), data_type, true)))
         })
         .collect()
@@ -262,8 +271,18 @@ struct RowFunction {
 }
 
 impl RowFunction {
-    fn new(name: &'static str, returns: DataType, kernel: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static) -> Self {
-        RowFunction { id: next_id(), name, signature: Signature::variadic_any(Volatility::Volatile), returns, kernel: Box::new(kernel) }
+    fn new(
+        name: &'static str,
+        returns: DataType,
+        kernel: impl Fn(&[ArrayRef], usize) -> Result<ArrayRef> + Send + Sync + 'static,
+    ) -> Self {
+        RowFunction {
+            id: next_id(),
+            name,
+            signature: Signature::variadic_any(Volatility::Volatile),
+            returns,
+            kernel: Box::new(kernel),
+        }
     }
 
     /// The call of it over all columns.

@@ -116,18 +116,7 @@ pub(crate) struct SortKey {
     pub(crate) nulls_first: bool,
 }
 
-impl SortKey {
-    /// Ascending, nulls first: Spark's default.
-    pub(crate) fn new(expr: Expr) -> Self {
-        SortKey { expr, ascending: true, nulls_first: true }
-    }
-}
-
 impl Expr {
-    pub(crate) fn column(name: &str) -> Self {
-        Expr::Column { parts: vec![name.to_owned()], at: Position::default() }
-    }
-
     pub(crate) fn call(name: impl Into<String>, args: Vec<Expr>) -> Self {
         Expr::Call(Call { name: name.into(), args, ..Call::default() })
     }

@@ -28,9 +28,9 @@ pub fn call_function(name: &str, args: impl IntoIterator<Item = impl Into<Column
 /// The first branch of a `CASE`: add others with [`Column::when`] and the rest with [`Column::otherwise`].
 pub fn when(condition: impl Into<Column>, value: impl Into<Column>) -> Column {
     let (condition, value) = (condition.into(), value.into());
-    let expr = condition.expr.and_then(|condition| {
-        Ok(Expr::Case { operand: None, branches: vec![(condition, value.expr?)], otherwise: None })
-    });
+    let expr = condition
+        .expr
+        .and_then(|condition| Ok(Expr::Case { operand: None, branches: vec![(condition, value.expr?)], otherwise: None }));
     Column { expr }
 }
 
@@ -42,7 +42,9 @@ pub fn count_all() -> Column {
 /// The number of different values. Only in batch queries: for streams there is [`approx_count_distinct`].
 pub fn count_distinct(column: impl Into<Column>) -> Column {
     let expr = column.into().expr;
-    Column { expr: expr.map(|arg| Expr::Call(Call { name: "count".to_owned(), args: vec![arg], distinct: true, ..Call::default() })) }
+    Column {
+        expr: expr.map(|arg| Expr::Call(Call { name: "count".to_owned(), args: vec![arg], distinct: true, ..Call::default() })),
+    }
 }
 
 /// The tumbling window of a time: a struct of `start` and `end`. `length` is an interval such as `10 minutes`.

@@ -42,9 +42,9 @@ pub use writer::{DataFrameWriter, DataStreamWriter};
 pub use tidegate_functions::types::name as type_name;
 
 pub use tidegate_connectors as connectors;
+pub use tidegate_connectors::{ForeachRow, ForeachWriter};
 pub use tidegate_operators as operators;
 pub use tidegate_runtime as runtime;
-pub use tidegate_connectors::{ForeachRow, ForeachWriter};
 pub use tidegate_runtime::{RestartStrategy, Trigger};
 
 /// What almost every program with a topology needs.

@@ -20,13 +20,19 @@ impl Options {
 
     /// The option of this name, which `what` can't do without.
     pub(crate) fn required(&self, name: &str, what: &str) -> Result<&str> {
-        self.get(name).ok_or_else(|| Error::analysis("STREAMING_OPTION_MISSING", format!("{what} needs the option '{name}': set it with .option(\"{name}\", …)")))
+        self.get(name).ok_or_else(|| {
+            Error::analysis(
+                "STREAMING_OPTION_MISSING",
+                format!("{what} needs the option '{name}': set it with .option(\"{name}\", …)"),
+            )
+        })
     }
 
     /// The option of this name as a number, a boolean and the like.
     pub(crate) fn parsed<T: FromStr>(&self, name: &str) -> Result<Option<T>> {
         let Some(text) = self.get(name) else { return Ok(None) };
-        let invalid = || Error::analysis("INVALID_OPTION", format!("Invalid value '{text}' for option '{name}', it can't be read."));
+        let invalid =
+            || Error::analysis("INVALID_OPTION", format!("Invalid value '{text}' for option '{name}', it can't be read."));
         text.trim().to_lowercase().parse().map(Some).map_err(|_| invalid())
     }
 
@@ -35,7 +41,10 @@ impl Options {
         match self.parsed::<i64>(name)? {
             None => Ok(None),
             Some(n) if n > 0 => Ok(usize::try_from(n).ok()),
-            Some(n) => Err(Error::analysis("INVALID_OPTION", format!("Invalid value '{n}' for option '{name}', must be a positive integer"))),
+            Some(n) => Err(Error::analysis(
+                "INVALID_OPTION",
+                format!("Invalid value '{n}' for option '{name}', must be a positive integer"),
+            )),
         }
     }
 }

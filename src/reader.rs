@@ -34,7 +34,9 @@ impl From<SchemaRef> for DeclaredSchema {
     fn from(schema: SchemaRef) -> Self {
         let field = |field: &Arc<Field>| {
             let data_type = types::canonical(field.data_type());
-            let data_type = data_type.ok_or_else(|| Error::analysis("UNSUPPORTED_DATATYPE", format!("no SQL type stands for {}", field.data_type())))?;
+            let data_type = data_type.ok_or_else(|| {
+                Error::analysis("UNSUPPORTED_DATATYPE", format!("no SQL type stands for {}", field.data_type()))
+            })?;
             Ok(Field::new(field.name(), data_type, true))
         };
         DeclaredSchema(schema.fields().iter().map(field).collect::<Result<Vec<_>>>().map(|fields| Arc::new(Schema::new(fields))))
@@ -56,7 +58,9 @@ fn file_source(format: &str, path: &str, schema: Option<SchemaRef>, options: &Op
         ("text", Some(_)) => return Err(Error::analysis("INVALID_SCHEMA", "Text files have one column of strings")),
         (_, Some(schema)) => schema,
         (_, None) => {
-            let message = format!("Schema must be specified when creating a streaming source DataFrame of {format} files: call .schema(\"name STRING, …\")");
+            let message = format!(
+                "Schema must be specified when creating a streaming source DataFrame of {format} files: call .schema(\"name STRING, …\")"
+            );
             return Err(Error::Streaming(message));
         }
     };
@@ -87,7 +91,12 @@ fn with_file_options(mut source: FileSource, format: &str, options: &Options) ->
             "PERMISSIVE" => ParseMode::Permissive,
             "DROPMALFORMED" => ParseMode::DropMalformed,
             "FAILFAST" => ParseMode::FailFast,
-            _ => return Err(Error::analysis("INVALID_OPTION", format!("Invalid value '{mode}' for option 'mode': PERMISSIVE, DROPMALFORMED or FAILFAST"))),
+            _ => {
+                return Err(Error::analysis(
+                    "INVALID_OPTION",
+                    format!("Invalid value '{mode}' for option 'mode': PERMISSIVE, DROPMALFORMED or FAILFAST"),
+                ));
+            }
         });
     }
     if let Some(column) = options.get("columnNameOfCorruptRecord") {
@@ -183,7 +192,9 @@ impl DataStreamReader {
                 return self.files(&path);
             }
             other => {
-                let message = format!("Failed to find the data source: {other}. Known are rate, rate-micro-batch, socket, json, csv, parquet and text.");
+                let message = format!(
+                    "Failed to find the data source: {other}. Known are rate, rate-micro-batch, socket, json, csv, parquet and text."
+                );
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
         };
@@ -228,7 +239,11 @@ impl DataStreamReader {
     /// When there is none, or it is a static table.
     pub fn table(self, name: &str) -> Result<DataFrame> {
         let frame = self.session.table(name)?;
-        if frame.is_streaming() { Ok(frame) } else { Err(Error::unsupported(format!("`{name}` is a static table: read it with session.table()"))) }
+        if frame.is_streaming() {
+            Ok(frame)
+        } else {
+            Err(Error::unsupported(format!("`{name}` is a static table: read it with session.table()")))
+        }
     }
 
     fn files(self, path: &str) -> Result<DataFrame> {
@@ -473,7 +488,9 @@ impl DataFrameReader {
         let frame = self.session.frame(relation_of("parquet", provider)?);
         match self.schema.map(|schema| schema.0).transpose()? {
             None => Ok(frame),
-            Some(schema) => Ok(frame.select(schema.fields().iter().map(|field| crate::functions::col(field.name()).cast(&types::name(field.data_type()))))),
+            Some(schema) => Ok(frame.select(
+                schema.fields().iter().map(|field| crate::functions::col(field.name()).cast(&types::name(field.data_type()))),
+            )),
         }
     }
 
@@ -497,7 +514,9 @@ fn path_not_found(path: &str) -> Error {
 
 /// The columns of JSON files, by their first thousand lines.
 fn inferred_json(path: &str) -> Result<SchemaRef> {
-    let unreadable = |error: std::io::Error| Error::analysis("FAILED_READ_FILE", format!("Encountered error while reading file {path}: {error}"));
+    let unreadable = |error: std::io::Error| {
+        Error::analysis("FAILED_READ_FILE", format!("Encountered error while reading file {path}: {error}"))
+    };
     let mut files = Vec::new();
     if std::path::Path::new(path).is_dir() {
         for entry in std::fs::read_dir(path).map_err(unreadable)? {
@@ -537,7 +556,12 @@ fn read_all(supplier: &dyn SourceSupplier, parallelism: usize) -> Result<Vec<Rec
             batches.push(batch);
             Ok(())
         };
-        let info = EpochInfo { epoch: tidegate_runtime::Epoch::FIRST, trigger_time_ms: crate::dataframe::now_ms(), watermark: None, late_watermark: None };
+        let info = EpochInfo {
+            epoch: tidegate_runtime::Epoch::FIRST,
+            trigger_time_ms: crate::dataframe::now_ms(),
+            watermark: None,
+            late_watermark: None,
+        };
         reader.read(&split, &mut SourceOutput::new(info, &mut keep))?;
     }
     Ok(batches)

@@ -120,10 +120,14 @@ impl SessionBuilder {
             let Some(text) = setting(key) else { return Ok(None) };
             let parsed = text.parse().ok().filter(|n| *n > 0);
             parsed.map(Some).ok_or_else(|| {
-                Error::analysis("INVALID_CONF_VALUE.TYPE_MISMATCH", format!("The value '{text}' in the config \"{key}\" is invalid: it must be a number above 0."))
+                Error::analysis(
+                    "INVALID_CONF_VALUE.TYPE_MISMATCH",
+                    format!("The value '{text}' in the config \"{key}\" is invalid: it must be a number above 0."),
+                )
             })
         };
-        let configured = self.parallelism.map_or_else(|| number("spark.sql.shuffle.partitions"), |tasks| Ok(Some(tasks.max(1))))?;
+        let configured =
+            self.parallelism.map_or_else(|| number("spark.sql.shuffle.partitions"), |tasks| Ok(Some(tasks.max(1))))?;
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let catalog = Arc::new(Catalog::default());
         let context = Context {
@@ -131,7 +135,8 @@ impl SessionBuilder {
             tables: Arc::clone(&catalog) as Arc<dyn crate::analysis::Tables>,
             functions: Arc::new(DashMap::new()),
         };
-        let checkpoint_root = self.checkpoint_root.or_else(|| setting("spark.sql.streaming.checkpointLocation").map(PathBuf::from));
+        let checkpoint_root =
+            self.checkpoint_root.or_else(|| setting("spark.sql.streaming.checkpointLocation").map(PathBuf::from));
         let warehouse = self.warehouse.or_else(|| setting("spark.sql.warehouse.dir").map(PathBuf::from));
         let inner = Inner {
             app_name: self.app_name.unwrap_or_else(|| "tidegate".to_owned()),
@@ -199,7 +204,9 @@ impl Session {
                 }
                 let name = path(&view.name).pop().unwrap_or_default();
                 if !view.or_replace && self.table(&name).is_ok() {
-                    let message = format!("Cannot create the temporary view `{name}` because it already exists. Choose a different name, or use CREATE OR REPLACE.");
+                    let message = format!(
+                        "Cannot create the temporary view `{name}` because it already exists. Choose a different name, or use CREATE OR REPLACE."
+                    );
                     return Err(Error::analysis("TEMP_TABLE_OR_VIEW_ALREADY_EXISTS", message));
                 }
                 self.inner.catalog.register(&name, analyzer.query(&view.query)?);
@@ -222,7 +229,9 @@ impl Session {
             }
             Statement::ExplainTable { table_name, .. } => {
                 let frame = self.table(&path(&table_name).join("."))?;
-                let describe = |column: crate::analysis::Attribute| vec![column.name, tidegate_functions::types::name(&column.data_type), String::new()];
+                let describe = |column: crate::analysis::Attribute| {
+                    vec![column.name, tidegate_functions::types::name(&column.data_type), String::new()]
+                };
                 let rows: Vec<Vec<String>> = frame.relation()?.columns.into_iter().map(describe).collect();
                 self.rows_of_text(&["col_name", "data_type", "comment"], &rows)
             }
@@ -273,7 +282,9 @@ impl Session {
     /// # Errors
     /// When there is no batch to take the columns from, they differ, or a column has a type that no SQL type stands for.
     pub fn create_data_frame(&self, batches: Vec<RecordBatch>) -> Result<DataFrame> {
-        let first = batches.first().ok_or_else(|| Error::analysis("CANNOT_INFER_EMPTY_SCHEMA", "Can not infer schema from an empty dataset."))?;
+        let first = batches
+            .first()
+            .ok_or_else(|| Error::analysis("CANNOT_INFER_EMPTY_SCHEMA", "Can not infer schema from an empty dataset."))?;
         let schema = first.schema();
         Ok(self.frame(rows_relation(schema, batches)?))
     }
@@ -322,7 +333,10 @@ impl Session {
         name: &str,
         args: Vec<DataType>,
         returns: DataType,
-        function: impl Fn(&[arrow::array::ArrayRef]) -> Result<arrow::array::ArrayRef, Box<dyn std::error::Error + Send + Sync>> + Send + Sync + 'static,
+        function: impl Fn(&[arrow::array::ArrayRef]) -> Result<arrow::array::ArrayRef, Box<dyn std::error::Error + Send + Sync>>
+        + Send
+        + Sync
+        + 'static,
     ) {
         let name = name.to_lowercase();
         let implementation = Arc::new(move |values: &[ColumnarValue]| {

@@ -120,5 +120,7 @@ fn short(data_type: &DataType) -> String {
 /// Writes to the standard output, which the caller asked for by `show`, `print_schema` or `explain`.
 pub(crate) fn print(text: &str) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).map_err(|error| Error::unsupported(format!("the standard output can't be written: {error}")))
+    out.write_all(text.as_bytes())
+        .and_then(|()| out.flush())
+        .map_err(|error| Error::unsupported(format!("the standard output can't be written: {error}")))
 }

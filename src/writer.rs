@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_connectors::{ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink};
+use tidegate_connectors::{
+    ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink,
+};
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
 use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology, Trigger, WatermarkPolicy};
@@ -14,8 +16,8 @@ use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::session::Session;
 use crate::planner::{Lowering, OutputMode, lower, rules};
+use crate::session::Session;
 use crate::streams::StreamingQuery;
 
 /// Writes a stream. Names of formats and options are Spark's.
@@ -49,6 +51,9 @@ pub struct DataStreamWriter {
     restart: RestartStrategy,
     options: Options,
 }
+
+/// The table that a memory sink becomes, by name.
+type NewTable = Option<(String, MemoryTable)>;
 
 /// Where the rows go.
 #[derive(Clone)]
@@ -224,7 +229,8 @@ impl DataStreamWriter {
         if let Some(name) = &self.name
             && session.streams().is_active(name)
         {
-            let message = format!("Cannot start query with name {name} as a query with that name is already active in this session.");
+            let message =
+                format!("Cannot start query with name {name} as a query with that name is already active in this session.");
             return Err(Error::analysis("QUERY_NAME_ALREADY_ACTIVE", message));
         }
         let (topology, table) = self.topology()?;
@@ -263,7 +269,7 @@ impl DataStreamWriter {
         own.or_else(|| Some(self.frame.session().checkpoint_root()?.join(self.name.as_ref()?)))
     }
 
-    fn topology(&self) -> Result<(Topology, Option<(String, MemoryTable)>)> {
+    fn topology(&self) -> Result<(Topology, NewTable)> {
         let relation = self.frame.relation()?;
         rules::check(&relation, self.mode)?;
         let session = self.frame.session();
@@ -273,7 +279,7 @@ impl DataStreamWriter {
         Ok((lowered.with_sink(sink)?, table))
     }
 
-    fn sink_of(&self, schema: &arrow::datatypes::SchemaRef) -> Result<(Arc<dyn SinkSupplier>, Option<(String, MemoryTable)>)> {
+    fn sink_of(&self, schema: &arrow::datatypes::SchemaRef) -> Result<(Arc<dyn SinkSupplier>, NewTable)> {
         let format = match &self.target {
             Target::Sink(sink) => return Ok((Arc::clone(sink), None)),
             Target::Format(format) => format.as_str(),
@@ -293,14 +299,19 @@ impl DataStreamWriter {
             "noop" => (Arc::new(NoopSink::new()), None),
             "parquet" | "json" | "csv" | "text" => {
                 if self.mode != OutputMode::Append {
-                    let message = format!("Invalid streaming output mode: {}. This output mode is not supported in Data Source {format}: files take the append mode only.", self.mode);
+                    let message = format!(
+                        "Invalid streaming output mode: {}. This output mode is not supported in Data Source {format}: files take the append mode only.",
+                        self.mode
+                    );
                     return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
                 }
                 let path = self.options.required("path", &format!("the {format} sink"))?;
                 (Arc::new(self.files(format, path)?), None)
             }
             other => {
-                let message = format!("Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv and text.");
+                let message = format!(
+                    "Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv and text."
+                );
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
         })
@@ -308,9 +319,8 @@ impl DataStreamWriter {
 
     fn console(&self) -> Result<ConsoleSink> {
         let settings = self.frame.session().context().settings;
-        let mut sink = ConsoleSink::new().cell_formatter(move |array, row| {
-            format_value(array.as_ref(), row, &settings).unwrap_or_else(|| "NULL".to_owned())
-        });
+        let mut sink = ConsoleSink::new()
+            .cell_formatter(move |array, row| format_value(array.as_ref(), row, &settings).unwrap_or_else(|| "NULL".to_owned()));
         if let Some(rows) = self.options.positive("numRows")? {
             sink = sink.num_rows(rows);
         }
@@ -320,7 +330,12 @@ impl DataStreamWriter {
                 sink = match (text.parse::<bool>(), text.parse::<usize>()) {
                     (Ok(truncate), _) => sink.truncate(truncate),
                     (_, Ok(characters)) => sink.truncate_to(characters),
-                    _ => return Err(Error::analysis("INVALID_OPTION", format!("Invalid value '{text}' for option 'truncate': true, false or a number"))),
+                    _ => {
+                        return Err(Error::analysis(
+                            "INVALID_OPTION",
+                            format!("Invalid value '{text}' for option 'truncate': true, false or a number"),
+                        ));
+                    }
                 };
             }
         }
@@ -358,7 +373,10 @@ fn watermark_policy(session: &Session) -> Result<WatermarkPolicy> {
     match session.config(KEY).map(|policy| policy.to_lowercase()).as_deref() {
         None | Some("min") => Ok(WatermarkPolicy::Min),
         Some("max") => Ok(WatermarkPolicy::Max),
-        Some(other) => Err(Error::analysis("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS", format!("The value '{other}' in the config \"{KEY}\" is invalid: min or max."))),
+        Some(other) => Err(Error::analysis(
+            "INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS",
+            format!("The value '{other}' in the config \"{KEY}\" is invalid: min or max."),
+        )),
     }
 }
 
@@ -417,7 +435,10 @@ impl DataFrameWriter {
     fn write(self, format: &str, path: &str) -> Result<()> {
         let occupied = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
         if occupied {
-            return Err(Error::analysis("PATH_ALREADY_EXISTS", format!("Path {path} already exists and is not empty: choose another, or remove it.")));
+            return Err(Error::analysis(
+                "PATH_ALREADY_EXISTS",
+                format!("Path {path} already exists and is not empty: choose another, or remove it."),
+            ));
         }
         let rows = self.frame.collect()?;
         let schema = self.frame.schema()?;
@@ -433,7 +454,12 @@ impl DataFrameWriter {
             committed: None,
         })?;
         let epoch = tidegate_runtime::Epoch::FIRST;
-        let info = tidegate_runtime::EpochInfo { epoch, trigger_time_ms: crate::dataframe::now_ms(), watermark: None, late_watermark: None };
+        let info = tidegate_runtime::EpochInfo {
+            epoch,
+            trigger_time_ms: crate::dataframe::now_ms(),
+            watermark: None,
+            late_watermark: None,
+        };
         let mut task = sink.writer(0)?;
         for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
             task.write(info, batch)?;

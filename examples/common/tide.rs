@@ -11,7 +11,7 @@ use tidegate::runtime::QueryHandle;
 const TEXT: &str = include_str!("../data/tide.txt");
 
 /// Until the server closes the connection, or Ctrl-C, which finishes what was received.
-pub fn wait(query: &QueryHandle) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn wait(query: &QueryHandle) -> Result<(), Box<dyn std::error::Error>> {
     let interrupted = interrupts()?;
     let (ended, has_ended) = bounded(1);
     let waiting = query.clone();
@@ -31,7 +31,7 @@ fn interrupts() -> Result<Receiver<()>, ctrlc::Error> {
 }
 
 /// Serves the bundled text on a free loopback port, a verse at a time, to the first client; then closes.
-pub fn serve_text() -> std::io::Result<u16> {
+pub(crate) fn serve_text() -> std::io::Result<u16> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let port = listener.local_addr()?.port();
     std::thread::Builder::new().spawn(move || -> std::io::Result<()> {

@@ -30,10 +30,10 @@ use tidegate_functions::Settings;
 
 pub(crate) use joins::{JoinKind, table_not_found};
 pub(crate) use query::{cube, rollup, select_item};
-pub(crate) use sets::column_named;
 pub(crate) use relation::{Attribute, EventTime, EventTimeKind, Relation, unique_id, visible_name};
-pub(crate) use resolve::{Resolver, Typed};
+pub(crate) use resolve::Typed;
 pub(crate) use select::{Grouping, Select};
+pub(crate) use sets::column_named;
 
 use crate::error::Error;
 use crate::expr::Position;

@@ -631,11 +631,16 @@ impl<'a> Resolver<'a> {
         let window = self.resolve(window)?;
         let event_time = window.event_time;
         let time = match &window.data_type {
-            DataType::Struct(fields) if fields.len() == 2 && fields[1].name() == "end" && types::is_timestamp(fields[1].data_type()) => {
+            DataType::Struct(fields)
+                if fields.len() == 2 && fields[1].name() == "end" && types::is_timestamp(fields[1].data_type()) =>
+            {
                 fields[1].data_type().clone()
             }
             other => {
-                let message = format!("The window_time function needs a window column, \"{written}\" has the type \"{}\".", sql_name(other));
+                let message = format!(
+                    "The window_time function needs a window column, \"{written}\" has the type \"{}\".",
+                    sql_name(other)
+                );
                 return Err(Error::analysis("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message));
             }
         };

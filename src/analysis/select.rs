@@ -156,7 +156,7 @@ impl Analyzer<'_> {
     }
 
     /// The keys: columns and expressions of the input, aliases and numbers of items.
-    fn grouping_keys(&self, below: &Resolver<'_>, select: &Select) -> Result<(Vec<(String, Typed)>, Option<Vec<Vec<usize>>>)> {
+    fn grouping_keys(&self, below: &Resolver<'_>, select: &Select) -> Result<(Vec<(String, Typed)>, KeySets)> {
         let by_name = |expr: &Expr| (expr.result_name(), expr.unaliased().clone());
         let (keys, sets) = match &select.grouping {
             Grouping::None => (Vec::new(), None),
@@ -311,44 +311,35 @@ impl Analyzer<'_> {
         }
         let above = Resolver::new(self, output);
         if let Ok(found) = above.resolve(&key.expr) {
-            return self.sort_value(&above, found);
+            return sort_value(found);
         }
         let typed = below.resolve(&key.expr)?;
         // The expression may be one of the result's.
         if let Some((_, attribute)) = columns.iter().find(|(expr, _)| *expr == typed.expr) {
-            return self.sort_value(&above, Typed::of(attribute));
+            return sort_value(Typed::of(attribute));
         }
         if distinct {
             return above.resolve(&key.expr).map(|typed| typed.expr);
         }
         let attribute = Attribute::new("sort key", typed.data_type.clone());
-        let value = self.sort_value(&above, Typed::of(&attribute))?;
+        let value = sort_value(Typed::of(&attribute))?;
         columns.push((typed.expr, attribute));
         Ok(value)
-    }
-
-    fn sort_value(&self, _resolver: &Resolver<'_>, value: Typed) -> Result<DfExpr> {
-        if matches!(value.data_type, DataType::Map(_, _)) {
-            return Err(Error::analysis("DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", "A \"MAP\" can't be sorted by."));
-        }
-        Ok(value.expr)
     }
 
     /// The projection, the window functions below it, the order, and DISTINCT.
     fn finish(&self, mut plan: LogicalPlan, calls: &WindowCalls, projected: Projected, distinct: bool) -> Result<Relation> {
         let calls = calls.borrow();
         if !calls.is_empty() {
-            let exprs = calls.iter().map(|(expr, attribute)| expr.clone().alias(attribute.id.clone())).collect::<Vec<_>>();
             // DataFusion names a window's column by its expression: a projection gives it its identity.
             let bare: Vec<DfExpr> = calls.iter().map(|(expr, _)| expr.clone()).collect();
             let input = Arc::new(plan);
-            let windowed = LogicalPlan::Window(Window::try_new(bare.clone(), Arc::clone(&input))?);
+            let windowed = LogicalPlan::Window(Window::try_new(bare, Arc::clone(&input))?);
             let mut columns: Vec<DfExpr> = input.schema().columns().into_iter().map(DfExpr::Column).collect();
             let given = windowed.schema().columns();
             let own = given.into_iter().skip(columns.len());
             columns
                 .extend(own.zip(&calls[..]).map(|(column, (_, attribute))| DfExpr::Column(column).alias(attribute.id.clone())));
-            drop(exprs);
             plan = LogicalPlan::Projection(datafusion::logical_expr::Projection::try_new(columns, Arc::new(windowed))?);
         }
         let Projected { columns, visible, order } = projected;
@@ -498,6 +489,17 @@ impl Analyzer<'_> {
         let columns = input.columns.into_iter().chain(generated.iter().cloned()).collect();
         Ok((Relation { plan, columns }, generated))
     }
+}
+
+/// Grouping sets, as numbers of keys; none for a plain grouping.
+type KeySets = Option<Vec<Vec<usize>>>;
+
+/// What rows are sorted by, if it has an order.
+fn sort_value(value: Typed) -> Result<DfExpr> {
+    if matches!(value.data_type, DataType::Map(_, _)) {
+        return Err(Error::analysis("DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", "A \"MAP\" can't be sorted by."));
+    }
+    Ok(value.expr)
 }
 
 /// What the select list becomes.

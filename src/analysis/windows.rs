@@ -105,7 +105,8 @@ impl Analyzer<'_> {
             (_, DataType::Utf8) => resolver.apply("session_gap", session_gap(), vec![gap])?,
             (_, own) if *own == DAY_TIME_INTERVAL => gap,
             (_, other) => {
-                let message = format!("The gap of a session window must be an interval, it has the type \"{}\".", sql_name(other));
+                let message =
+                    format!("The gap of a session window must be an interval, it has the type \"{}\".", sql_name(other));
                 return Err(Error::analysis("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message));
             }
         };

@@ -7,8 +7,8 @@ use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use tidegate_operators::Steps;
 use tidegate_runtime::{
-    EpochInfo, LastCommitted, OffsetRange, ReadLimit, Sink, SinkContext, SinkSupplier, SinkWriter, Source, SourceContext, SourceOutput,
-    SourceReader, SourceSupplier, Split, Staged, TARGET_BATCH_ROWS, Wake,
+    EpochInfo, LastCommitted, OffsetRange, ReadLimit, Sink, SinkContext, SinkSupplier, SinkWriter, Source, SourceContext,
+    SourceOutput, SourceReader, SourceSupplier, Split, Staged, TARGET_BATCH_ROWS, Wake,
 };
 
 use super::steps::PlannedStep;
@@ -127,7 +127,8 @@ struct Gathered {
 impl Gathered {
     fn new(schema: &SchemaRef) -> Self {
         let coalescer = || {
-            BatchCoalescer::new(Arc::clone(schema), TARGET_BATCH_ROWS).with_biggest_coalesce_batch_size(Some(TARGET_BATCH_ROWS / 2))
+            BatchCoalescer::new(Arc::clone(schema), TARGET_BATCH_ROWS)
+                .with_biggest_coalesce_batch_size(Some(TARGET_BATCH_ROWS / 2))
         };
         Gathered { coalescer: (!schema.fields().is_empty()).then(coalescer) }
     }
@@ -167,7 +168,11 @@ impl SinkSupplier for MappedSink {
     }
 
     fn supply(&self) -> tidegate_runtime::Result<Box<dyn Sink>> {
-        Ok(Box::new(MappedCommitter { inner: self.inner.supply()?, schema: Arc::clone(&self.schema), map: Arc::clone(&self.map) }))
+        Ok(Box::new(MappedCommitter {
+            inner: self.inner.supply()?,
+            schema: Arc::clone(&self.schema),
+            map: Arc::clone(&self.map),
+        }))
     }
 
     fn describe(&self) -> String {

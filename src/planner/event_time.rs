@@ -19,7 +19,9 @@ pub(crate) fn event_time_of(expr: &Expr, known: &EventTimes) -> Option<EventTime
             let name = function.func.name();
             let inner = event_time_of(function.args.first()?, known)?;
             match name {
-                _ if name.starts_with("window[") || name == "session_window" => Some(EventTime { kind: EventTimeKind::Window, ..inner }),
+                _ if name.starts_with("window[") || name == "session_window" => {
+                    Some(EventTime { kind: EventTimeKind::Window, ..inner })
+                }
                 "window_time" => Some(EventTime { kind: EventTimeKind::Instant, ..inner }),
                 // Sliding windows are generated from an array of them.
                 "explode" => Some(inner),

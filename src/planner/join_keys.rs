@@ -26,8 +26,12 @@ impl JoinKeys {
         let mut rest = Vec::new();
         for part in join.filter.iter().flat_map(split_conjunction) {
             match equality(part) {
-                Some((a, b, null_equal)) if is_of(a, join.left.schema()) && is_of(b, join.right.schema()) => keys.add(a, b, null_equal),
-                Some((a, b, null_equal)) if is_of(b, join.left.schema()) && is_of(a, join.right.schema()) => keys.add(b, a, null_equal),
+                Some((a, b, null_equal)) if is_of(a, join.left.schema()) && is_of(b, join.right.schema()) => {
+                    keys.add(a, b, null_equal)
+                }
+                Some((a, b, null_equal)) if is_of(b, join.left.schema()) && is_of(a, join.right.schema()) => {
+                    keys.add(b, a, null_equal)
+                }
                 _ => rest.push(optimize::guard(part.clone())?),
             }
         }

@@ -12,8 +12,8 @@ use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use tidegate_operators::{
-    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, Limit, PartialAggregate,
-    Pipeline, Sort, SortKey, StatefulAggregate, StaticJoin, StaticJoinKind, Union,
+    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, Limit,
+    PartialAggregate, Pipeline, Sort, SortKey, StatefulAggregate, StaticJoin, StaticJoinKind, Union,
 };
 use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SinkSupplier, SourceSupplier, Topology, TopologyBuilder};
 
@@ -74,10 +74,12 @@ pub(crate) fn lower(name: &str, relation: &Relation, lowering: Lowering) -> Resu
     let mut flow = planner.flow(&plan)?;
     // The result's columns, in the user's order and under the user's names.
     let exprs: Vec<Expr> = relation.columns.iter().map(|column| column.expr()).collect();
-    let fields: Vec<Field> = relation.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
+    let fields: Vec<Field> =
+        relation.columns.iter().map(|column| Field::new(&column.name, column.data_type.clone(), true)).collect();
     let schema = Arc::new(Schema::new(fields));
     if exprs != columns_of(&flow.columns) || *flow.schema != *schema {
-        flow.push(PlannedStep::project(exprs, &flow.columns.clone(), Arc::clone(&schema)));
+        let input = Arc::clone(&flow.columns);
+        flow.push(PlannedStep::project(exprs, &input, Arc::clone(&schema)));
     }
     // What is left to do is done by the source if there is nothing between it and the sink, else by the sink.
     let last = match flow.source {
@@ -116,7 +118,10 @@ fn scalar_of(plan: LogicalPlan, context: &SessionContext) -> Result<ScalarValue>
     match rows.as_slice() {
         [] => Ok(ScalarValue::try_from(&data_type)?),
         [batch] if batch.num_rows() == 1 => Ok(ScalarValue::try_from_array(batch.column(0), 0)?),
-        _ => Err(Error::analysis("SCALAR_SUBQUERY_TOO_MANY_ROWS", "More than one row returned by a subquery used as an expression.")),
+        _ => Err(Error::analysis(
+            "SCALAR_SUBQUERY_TOO_MANY_ROWS",
+            "More than one row returned by a subquery used as an expression.",
+        )),
     }
 }
 
@@ -179,7 +184,13 @@ impl Planner {
         if *count == 1 { kind.to_owned() } else { format!("{kind}-{count}") }
     }
 
-    fn operator(&mut self, kind: &str, inputs: Vec<Input>, supplier: impl OperatorSupplier + 'static, parallelism: usize) -> String {
+    fn operator(
+        &mut self,
+        kind: &str,
+        inputs: Vec<Input>,
+        supplier: impl OperatorSupplier + 'static,
+        parallelism: usize,
+    ) -> String {
         let name = self.name(kind);
         let _stream = self.builder.operator(name.clone(), inputs, supplier).parallelism(parallelism);
         name
@@ -230,7 +241,8 @@ impl Planner {
             LogicalPlan::TableScan(_) => self.scan(plan),
             LogicalPlan::Projection(projection) => {
                 let flow = self.flow(&projection.input)?;
-                let step = PlannedStep::project(projection.expr.clone(), projection.input.schema(), schema_of(&projection.schema));
+                let step =
+                    PlannedStep::project(projection.expr.clone(), projection.input.schema(), schema_of(&projection.schema));
                 Ok(flow.with(step, &projection.schema))
             }
             LogicalPlan::Filter(filter) => {
@@ -314,7 +326,8 @@ impl Planner {
             // Another scan needs more columns, or in another order.
             let input = Arc::new(DFSchema::try_from(Arc::clone(&given))?);
             let position = |column: &usize| source.projection.iter().position(|own| own == column);
-            let columns = wanted.iter().filter_map(position).map(|at| Expr::Column(Column::new_unqualified(given.field(at).name())));
+            let columns =
+                wanted.iter().filter_map(position).map(|at| Expr::Column(Column::new_unqualified(given.field(at).name())));
             let columns: Vec<Expr> = columns.collect();
             let schema = schema_of(&scan.projected_schema);
             flow.push(PlannedStep::project(columns, &input, schema));
@@ -330,7 +343,13 @@ impl Planner {
     }
 
     /// An operator of one task that gives the rows that it is given.
-    fn single(&mut self, flow: Flow, kind: &str, supplier: impl OperatorSupplier + 'static, columns: &DFSchemaRef) -> Result<Flow> {
+    fn single(
+        &mut self,
+        flow: Flow,
+        kind: &str,
+        supplier: impl OperatorSupplier + 'static,
+        columns: &DFSchemaRef,
+    ) -> Result<Flow> {
         let flow = self.materialised(flow)?;
         let input = self.to_one(&flow);
         let node = self.operator(kind, vec![input], supplier, 1);
@@ -372,9 +391,7 @@ impl Planner {
         let pipeline = if steps.iter().any(PlannedStep::depends_on_time) {
             // Built once now, so that what can't be built is refused before the query runs.
             build_steps(&steps, 0)?;
-            let factory = move |info: EpochInfo| {
-                build_steps(&steps, info.trigger_time_ms).map_err(tidegate_runtime::Error::user)
-            };
+            let factory = move |info: EpochInfo| build_steps(&steps, info.trigger_time_ms).map_err(tidegate_runtime::Error::user);
             Pipeline::per_epoch(given, Arc::clone(&schema), Arc::new(factory))
         } else {
             Pipeline::new(given, build_steps(&steps, 0)?)
@@ -396,7 +413,8 @@ impl Planner {
     fn deduplicate(&mut self, node: &Deduplicate) -> Result<Flow> {
         let flow = self.flow(&node.input)?;
         let flow = self.materialised(flow)?;
-        let keys: Vec<usize> = node.keys.iter().filter_map(|key| flow.columns.fields().iter().position(|field| field.name() == key)).collect();
+        let keys: Vec<usize> =
+            node.keys.iter().filter_map(|key| flow.columns.fields().iter().position(|field| field.name() == key)).collect();
         let names: Vec<String> = keys.iter().map(|key| flow.schema.field(*key).name().clone()).collect();
         let parallelism = self.lowering.parallelism;
         let mut operator = tidegate_operators::Deduplicate::new(keys);
@@ -526,7 +544,12 @@ fn aggregate_call(expr: &Expr, input: &DFSchema, physical_input: &Schema, output
     let props = ExecutionProps::new();
     let planning = PhysicalPlanningContext::default();
     let physical_schema = Schema::new(
-        input.fields().iter().zip(physical_input.fields()).map(|(field, _)| field.as_ref().clone().with_nullable(true)).collect::<Vec<_>>(),
+        input
+            .fields()
+            .iter()
+            .zip(physical_input.fields())
+            .map(|(field, _)| field.as_ref().clone().with_nullable(true))
+            .collect::<Vec<_>>(),
     );
     let lowered = LoweredAggregateBuilder::new(expr, input, &physical_schema, &props, &planning).with_name(output).build()?;
     Ok(AggregateCall { expr: lowered.aggregate, filter: lowered.filter, output: output.to_owned() })

@@ -16,7 +16,7 @@ pub(crate) mod optimize;
 pub(crate) mod rules;
 mod steps;
 
-pub(crate) use chain::{MappedSink, MappedSource};
+pub(crate) use chain::MappedSource;
 pub(crate) use lower::{Lowering, lower};
 pub(crate) use steps::PlannedStep;
 

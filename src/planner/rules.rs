@@ -47,7 +47,9 @@ impl Facts {
         plan.apply(|node| {
             facts.sessions += usize::from(nodes::node::<SessionAggregate>(node).is_some() && is_streaming(node));
             match node {
-                _ if let Some(aggregate) = aggregation(node) && is_streaming(node) => {
+                _ if let Some(aggregate) = aggregation(node)
+                    && is_streaming(node) =>
+                {
                     facts.aggregations += 1;
                     let known = event_times(&aggregate.input);
                     let bounded = aggregate.group_expr.iter().any(|key| event_time_of(key, &known).is_some());
@@ -102,7 +104,9 @@ fn event_window(watermark: &Watermark) -> bool {
 }
 
 fn unsupported_mode(mode: OutputMode, operation: &str) -> Error {
-    let message = format!("Invalid streaming output mode: {mode}. This output mode is not supported for {operation} on streaming DataFrames/DataSets.");
+    let message = format!(
+        "Invalid streaming output mode: {mode}. This output mode is not supported for {operation} on streaming DataFrames/DataSets."
+    );
     Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_OPERATION", message)
 }
 
@@ -110,7 +114,9 @@ fn check_mode(facts: &Facts, mode: OutputMode) -> Result<()> {
     match mode {
         OutputMode::Append if facts.unbounded_aggregations > 0 => {
             let operation = "streaming aggregations without watermark";
-            Err(unsupported_mode(mode, operation)).map_err(|error| hint(error, "Group by a window over a column with_watermark was called for, or use the update or complete mode."))
+            Err(unsupported_mode(mode, operation)).map_err(|error| {
+                hint(error, "Group by a window over a column with_watermark was called for, or use the update or complete mode.")
+            })
         }
         OutputMode::Update if facts.sessions > 0 => Err(unsupported_mode(mode, "session window streaming aggregations"))
             .map_err(|error| hint(error, "Use the append or complete mode.")),
@@ -127,7 +133,9 @@ fn check_mode(facts: &Facts, mode: OutputMode) -> Result<()> {
 
 fn hint(error: Error, text: &str) -> Error {
     match error {
-        Error::Analysis { condition, message, place } => Error::Analysis { condition, message: format!("{message} {text}"), place },
+        Error::Analysis { condition, message, place } => {
+            Error::Analysis { condition, message: format!("{message} {text}"), place }
+        }
         other => other,
     }
 }
@@ -145,7 +153,9 @@ fn check_node(plan: &LogicalPlan, mode: OutputMode, facts: &Facts) -> Result<()>
         _ if let Some(aggregate) = aggregation(plan) => {
             check_aggregate(&aggregate.aggr_expr)?;
             if nodes::node::<SessionAggregate>(plan).is_some() && aggregate.group_expr.len() == 1 {
-                refused("Global aggregation with session window in streaming query is not supported: group by another column too")?;
+                refused(
+                    "Global aggregation with session window in streaming query is not supported: group by another column too",
+                )?;
             }
         }
         LogicalPlan::Sort(_) if mode != OutputMode::Complete || facts.aggregations == 0 => refused(
@@ -158,7 +168,9 @@ fn check_node(plan: &LogicalPlan, mode: OutputMode, facts: &Facts) -> Result<()>
             refused("Limits are not supported on streaming DataFrames/Datasets in Update output mode")?;
         }
         LogicalPlan::Limit(limit) if limit.skip.is_some() && mode == OutputMode::Append => {
-            refused("Offset is not supported on streaming DataFrames/Datasets, unless it is on aggregated DataFrame/Dataset in Complete output mode")?;
+            refused(
+                "Offset is not supported on streaming DataFrames/Datasets, unless it is on aggregated DataFrame/Dataset in Complete output mode",
+            )?;
         }
         LogicalPlan::Window(window) => check_window(&window.window_expr)?,
         LogicalPlan::Union(union) if !union.inputs.iter().all(|input| is_streaming(input)) => {

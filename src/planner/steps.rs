@@ -80,7 +80,9 @@ impl PlannedStep {
     pub(crate) fn schema(&self) -> Option<&SchemaRef> {
         match self {
             PlannedStep::Filter { .. } => None,
-            PlannedStep::Project { schema, .. } | PlannedStep::Generate { schema, .. } | PlannedStep::Expand { schema, .. } => Some(schema),
+            PlannedStep::Project { schema, .. } | PlannedStep::Generate { schema, .. } | PlannedStep::Expand { schema, .. } => {
+                Some(schema)
+            }
         }
     }
 
@@ -95,10 +97,14 @@ impl PlannedStep {
 
     /// The step at this time, in milliseconds since 1970.
     pub(crate) fn build(&self, time_ms: i64) -> Result<Step> {
-        let all = |exprs: &[Expr], input: &DFSchema| exprs.iter().map(|expr| physical(expr, input, time_ms)).collect::<Result<Vec<_>>>();
+        let all = |exprs: &[Expr], input: &DFSchema| {
+            exprs.iter().map(|expr| physical(expr, input, time_ms)).collect::<Result<Vec<_>>>()
+        };
         Ok(match self {
             PlannedStep::Filter { condition, input } => Step::Filter(physical(condition, input, time_ms)?),
-            PlannedStep::Project { exprs, input, schema } => Step::Project { exprs: all(exprs, input)?, schema: Arc::clone(schema) },
+            PlannedStep::Project { exprs, input, schema } => {
+                Step::Project { exprs: all(exprs, input)?, schema: Arc::clone(schema) }
+            }
             PlannedStep::Generate { generator, outer, input, schema } => Step::Generate {
                 generator: physical(generator, input, time_ms)?,
                 outer: *outer,

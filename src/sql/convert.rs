@@ -339,7 +339,7 @@ fn interval_literal(interval: &ast::Interval) -> Result<Expr> {
 }
 
 /// The text of a literal string or number.
-pub(crate) fn scalar_text(expr: &ast::Expr) -> Option<String> {
+fn scalar_text(expr: &ast::Expr) -> Option<String> {
     match expr {
         ast::Expr::Value(value) => match &value.value {
             Value::Number(text, _) | Value::SingleQuotedString(text) => Some(text.clone()),

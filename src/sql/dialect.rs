@@ -172,7 +172,13 @@ fn nested_type(tokens: &[TokenWithSpan]) -> Option<(String, usize)> {
             Token::Lt => depth += 1,
             Token::Gt => depth = depth.checked_sub(1)?,
             Token::ShiftRight => depth = depth.checked_sub(2)?,
-            Token::Word(_) | Token::Comma | Token::Colon | Token::LParen | Token::RParen | Token::Number(_, _) | Token::Whitespace(_) => {}
+            Token::Word(_)
+            | Token::Comma
+            | Token::Colon
+            | Token::LParen
+            | Token::RParen
+            | Token::Number(_, _)
+            | Token::Whitespace(_) => {}
             _ => return None,
         }
         text.push_str(&token.token.to_string());
@@ -190,7 +196,8 @@ fn with_exists_functions(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let [word, paren, next] = window else { continue };
         let is_query = matches!(&tokens[*next].token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::FROM | Keyword::VALUES | Keyword::TABLE))
             || tokens[*next].token == Token::LParen;
-        let is_exists = matches!(&tokens[*word].token, Token::Word(word) if word.keyword == Keyword::EXISTS && word.quote_style.is_none());
+        let is_exists =
+            matches!(&tokens[*word].token, Token::Word(word) if word.keyword == Keyword::EXISTS && word.quote_style.is_none());
         if is_exists && tokens[*paren].token == Token::LParen && !is_query {
             tokens[*word].token = Token::make_word("exists", Some('`'));
         }

@@ -3,5 +3,5 @@
 mod convert;
 mod dialect;
 
-pub(crate) use convert::{expression, order_keys, path, scalar_text};
+pub(crate) use convert::{expression, order_keys, path};
 pub(crate) use dialect::{parse_expression, parse_statements};

@@ -11,7 +11,9 @@ pub(crate) fn rows(types: &[DataType], actual: &[Vec<Value>], expected: &[Vec<Va
         left.len() == right.len() && types.iter().zip(left.iter().zip(right)).all(|(own, (l, r))| equal(own, l, r))
     };
     let report = || {
-        let show = |rows: &[Vec<Value>]| rows.iter().map(|row| format!("    {}", Value::Array(row.clone()))).collect::<Vec<_>>().join("\n");
+        let show = |rows: &[Vec<Value>]| {
+            rows.iter().map(|row| format!("    {}", Value::Array(row.clone()))).collect::<Vec<_>>().join("\n")
+        };
         format!("rows differ\n  expected:\n{}\n  actual:\n{}", show(expected), show(actual))
     };
     if actual.len() != expected.len() {
@@ -53,7 +55,8 @@ pub(crate) fn equal(data_type: &DataType, left: &Value, right: &Value) -> bool {
         DataType::Map(entries, _) => {
             let DataType::Struct(fields) = entries.data_type() else { return false };
             let (Some(left), Some(right)) = (left.as_array(), right.as_array()) else { return false };
-            let pair = |l: &Value, r: &Value| equal(fields[0].data_type(), &l[0], &r[0]) && equal(fields[1].data_type(), &l[1], &r[1]);
+            let pair =
+                |l: &Value, r: &Value| equal(fields[0].data_type(), &l[0], &r[0]) && equal(fields[1].data_type(), &l[1], &r[1]);
             left.len() == right.len() && left.iter().all(|l| right.iter().any(|r| pair(l, r)))
         }
         _ => left == right,

@@ -6,6 +6,8 @@
 //! TIDEGATE_CONFORMANCE=/other/cases cargo test --test conformance
 //! ```
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a test program may print")]
+
 mod case;
 mod compare;
 mod run;

@@ -64,7 +64,13 @@ enum Outcome {
     Done(SchemaRef),
 }
 
-fn run_step(case: &Case, query: &str, sources: &BTreeMap<String, MemoryStream>, sink: &MemorySink, checkpoint: &std::path::Path) -> Outcome {
+fn run_step(
+    case: &Case,
+    query: &str,
+    sources: &BTreeMap<String, MemoryStream>,
+    sink: &MemorySink,
+    checkpoint: &std::path::Path,
+) -> Outcome {
     let started = || -> Result<_, Error> {
         let frame = build(case, query, sources)?;
         let mode: OutputMode = case.output_mode.parse()?;
@@ -145,8 +151,12 @@ fn check_error(expected: &ExpectedError, is_first: bool, outcome: Outcome, epoch
     let error = match outcome {
         Outcome::Done(_) => return Err(format!("expected an error at {}: {}", expected.stage, expected.message)),
         // An error may come at an earlier stage than the recorded one in the first step only.
-        Outcome::Refused(error) if expected.stage == "runtime" && !is_first => return Err(format!("refused, should have failed: {error}")),
-        Outcome::Failed(error) if expected.stage != "runtime" => return Err(format!("failed, should have been refused: {error}")),
+        Outcome::Refused(error) if expected.stage == "runtime" && !is_first => {
+            return Err(format!("refused, should have failed: {error}"));
+        }
+        Outcome::Failed(error) if expected.stage != "runtime" => {
+            return Err(format!("failed, should have been refused: {error}"));
+        }
         Outcome::Refused(error) | Outcome::Failed(error) => error,
     };
     if epochs.iter().flatten().any(|batch| batch.num_rows() > 0) {
@@ -160,7 +170,8 @@ fn check_error(expected: &ExpectedError, is_first: bool, outcome: Outcome, epoch
 }
 
 fn check_schema(schema: &Schema, expected: &[Column]) -> Result<(), String> {
-    let wanted: Vec<String> = expected.iter().map(|(name, type_name)| format!("{name}: {}", type_name.replace(", ", ","))).collect();
+    let wanted: Vec<String> =
+        expected.iter().map(|(name, type_name)| format!("{name}: {}", type_name.replace(", ", ","))).collect();
     let given: Vec<String> = schema
         .fields()
         .iter()

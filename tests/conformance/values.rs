@@ -27,7 +27,9 @@ fn array(data_type: &DataType, values: &[&Value]) -> Fallible<ArrayRef> {
     {
         let one = |value: &&Value| match value {
             Value::Null => Ok(None),
-            other => other.as_i64().and_then(|n| T::Native::try_from(n).ok()).map(Some).ok_or_else(|| format!("no integer: {other}")),
+            other => {
+                other.as_i64().and_then(|n| T::Native::try_from(n).ok()).map(Some).ok_or_else(|| format!("no integer: {other}"))
+            }
         };
         values.iter().map(one).collect()
     }
@@ -81,7 +83,10 @@ fn array(data_type: &DataType, values: &[&Value]) -> Fallible<ArrayRef> {
                 array(field.data_type(), &inner)
             };
             let columns = fields.iter().map(column).collect::<Fallible<Vec<_>>>()?;
-            Arc::new(StructArray::try_new_with_length(fields.clone(), columns, nulls(values), values.len()).map_err(|e| e.to_string())?)
+            Arc::new(
+                StructArray::try_new_with_length(fields.clone(), columns, nulls(values), values.len())
+                    .map_err(|e| e.to_string())?,
+            )
         }
         other => return Err(format!("no values of type {other} in cases")),
     })
@@ -124,16 +129,21 @@ fn value(column: &ArrayRef, row: usize) -> Value {
         DataType::Float32 => floating(f64::from(column.as_primitive::<Float32Type>().value(row))),
         DataType::Float64 => floating(column.as_primitive::<Float64Type>().value(row)),
         DataType::Utf8 => json!(column.as_string::<i32>().value(row)),
-        DataType::Binary => json!(column.as_binary::<i32>().value(row).iter().map(|byte| format!("{byte:02x}")).collect::<String>()),
+        DataType::Binary => {
+            json!(column.as_binary::<i32>().value(row).iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+        }
         DataType::Decimal128(_, _) => json!(column.as_primitive::<Decimal128Type>().value_as_string(row)),
         DataType::Date32 => {
             let days = column.as_primitive::<Date32Type>().value(row);
-            json!(Date32Type::to_naive_date_opt(days).map_or_else(|| days.to_string(), |date| date.format("%Y-%m-%d").to_string()))
+            json!(
+                Date32Type::to_naive_date_opt(days).map_or_else(|| days.to_string(), |date| date.format("%Y-%m-%d").to_string())
+            )
         }
         DataType::Timestamp(_, zone) => {
             let micros = column.as_primitive::<TimestampMicrosecondType>().value(row);
             let zone = if zone.is_some() { "Z" } else { "" };
-            let text = chrono::DateTime::from_timestamp_micros(micros).map(|time| time.format("%Y-%m-%dT%H:%M:%S%.6f").to_string());
+            let text =
+                chrono::DateTime::from_timestamp_micros(micros).map(|time| time.format("%Y-%m-%dT%H:%M:%S%.6f").to_string());
             json!(format!("{}{zone}", text.unwrap_or_else(|| micros.to_string())))
         }
         DataType::List(_) => {

@@ -190,7 +190,7 @@ mod tests {
         let resolved = spec.resolve(&timestamp());
         let given = (resolved.kernel)(&Invocation { args: &[ColumnarValue::Array(times)], rows: 1 }).unwrap();
         assert_eq!(given.data_type(), &resolved.returns);
-        let windows = given.as_list_opt::<i32>().map_or(given.clone(), |list| list.values().clone());
+        let windows = given.as_list_opt::<i32>().map_or_else(|| Arc::clone(&given), |list| Arc::clone(list.values()));
         let column = |n: usize| windows.as_struct().column(n).as_primitive::<TimestampMicrosecondType>().values().to_vec();
         column(0).into_iter().zip(column(1)).collect()
     }

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn the_least_or_the_greatest_of_all_that_report() {
-        let cases: [(&[(usize, i64)], i64, i64); 6] = [
+        type Reports = &'static [(usize, i64)];
+        let cases: [(Reports, i64, i64); 6] = [
             (&[], 0, 0),
             (&[(0, 10)], 0, 10),
             (&[(1, 30), (1, 20)], 10, 30),
