@@ -47,6 +47,11 @@ pub(crate) fn block_on<T: Send + 'static>(future: impl Future<Output = Result<T>
     });
     let runtime =
         runtime.as_ref().map_err(|error| Error::unsupported(format!("threads for batch queries can't be started: {error}")))?;
+    let is_own = tokio::runtime::Handle::try_current().is_ok_and(|current| current.id() == runtime.handle().id());
+    if is_own {
+        // A user's async code asks for rows: its thread must not wait for work that may be queued behind it.
+        return tokio::task::block_in_place(|| runtime.handle().block_on(future));
+    }
     let (sender, receiver) = std::sync::mpsc::sync_channel(1);
     runtime.spawn(async move {
         let result = AssertUnwindSafe(future).catch_unwind().await;
@@ -147,14 +152,15 @@ impl ExtensionPlanner for OwnNodes {
             // A watermark does nothing to a batch.
             return Ok(Some(Arc::clone(input)));
         }
+        // DataFusion compares the columns with the logical plan's.
         let step = if let Some(generate) = node.downcast_ref::<Generate>() {
-            PlannedStep::generate(generate)
+            PlannedStep::generate(generate, Arc::clone(generate.schema.inner()))
         } else if let Some(expand) = node.downcast_ref::<Expand>() {
-            PlannedStep::expand(expand)
+            PlannedStep::expand(expand, Arc::clone(expand.schema.inner()))
         } else {
             return Ok(None);
         };
-        let step = step.and_then(|step| step.build(0)).map_err(to_datafusion)?;
+        let step = step.build(0).map_err(to_datafusion)?;
         let steps = Steps::new(input.schema(), vec![step]);
         Ok(Some(Arc::new(StepsExec::new(Arc::clone(input), steps))))
     }

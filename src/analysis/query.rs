@@ -2,7 +2,7 @@
 
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::sql::sqlparser::ast::{self, SetExpr, SetOperator, SetQuantifier, TableFactor};
 
 use super::Analyzer;
@@ -137,26 +137,15 @@ impl Analyzer<'_> {
             .collect::<Result<Vec<_>>>()?;
         let columns: Vec<Attribute> =
             types.iter().enumerate().map(|(n, own)| Attribute::new(format!("col{}", n + 1), own.clone())).collect();
-        // Each row is a projection of a relation with one row.
-        let row = |row: Vec<super::Typed>| -> Result<LogicalPlan> {
-            let one = LogicalPlan::EmptyRelation(datafusion::logical_expr::EmptyRelation {
-                produce_one_row: true,
-                schema: std::sync::Arc::new(datafusion::common::DFSchema::empty()),
-            });
-            let cast = |(value, column): (super::Typed, &Attribute)| {
-                Ok((resolver.cast_to(value, &column.data_type)?.expr, column.clone()))
-            };
-            Ok(Relation::project(one, row.into_iter().zip(&columns).map(cast).collect::<Result<_>>()?)?.plan)
+        let row = |row: Vec<super::Typed>| {
+            let cast = |(value, column): (super::Typed, &Attribute)| Ok(resolver.cast_to(value, &column.data_type)?.expr);
+            row.into_iter().zip(&columns).map(cast).collect::<Result<Vec<_>>>()
         };
-        let mut plans = rows.into_iter().map(row).collect::<Result<Vec<_>>>()?;
-        let plan = match plans.len() {
-            1 => plans.remove(0),
-            _ => {
-                let inputs = plans.into_iter().map(std::sync::Arc::new).collect();
-                LogicalPlan::Union(datafusion::logical_expr::Union::try_new_with_loose_types(inputs)?)
-            }
-        };
-        Ok(Relation { plan, columns })
+        let rows = rows.into_iter().map(row).collect::<Result<Vec<_>>>()?;
+        let plan = LogicalPlanBuilder::values(rows)?.build()?;
+        let given = plan.schema().columns();
+        let columns = given.into_iter().map(datafusion::logical_expr::Expr::Column).zip(columns).collect();
+        Relation::project(plan, columns)
     }
 
     // ---- SELECT

@@ -289,11 +289,11 @@ impl Planner {
     fn extension(&mut self, plan: &LogicalPlan) -> Result<Flow> {
         if let Some(generate) = nodes::node::<Generate>(plan) {
             let flow = self.flow(&generate.input)?;
-            return Ok(flow.with(PlannedStep::generate(generate)?, &generate.schema));
+            return Ok(flow.with(PlannedStep::generate(generate, schema_of(&generate.schema)), &generate.schema));
         }
         if let Some(expand) = nodes::node::<Expand>(plan) {
             let flow = self.flow(&expand.input)?;
-            return Ok(flow.with(PlannedStep::expand(expand)?, &expand.schema));
+            return Ok(flow.with(PlannedStep::expand(expand, schema_of(&expand.schema)), &expand.schema));
         }
         if let Some(watermark) = nodes::node::<Watermark>(plan) {
             return self.watermark(watermark);
@@ -351,15 +351,9 @@ impl Planner {
         columns: &DFSchemaRef,
     ) -> Result<Flow> {
         let flow = self.materialised(flow)?;
-        let input = self.to_one(&flow);
+        let input = Input::named(&flow.node).hash(Vec::<String>::new());
         let node = self.operator(kind, vec![input], supplier, 1);
         Ok(Flow { schema: Arc::clone(&flow.schema), given: flow.schema, ..self.node(node, columns, 1) })
-    }
-
-    /// All rows to one task.
-    fn to_one(&self, flow: &Flow) -> Input {
-        let input = Input::named(&flow.node);
-        if flow.parallelism == 1 { input } else { input.hash(Vec::<String>::new()) }
     }
 
     fn union_input(&mut self, input: &LogicalPlan) -> Result<Flow> {
@@ -450,19 +444,11 @@ impl Planner {
         };
         let emit = self.emit(aggregate)?;
         let parallelism = if keys == 0 { 1 } else { self.lowering.parallelism };
-        let (node, input) = if flow.parallelism > 1 || parallelism > 1 {
-            let partial = PartialAggregate::new(spec.clone());
-            let node = self.operator("partial", vec![Input::named(&flow.node)], partial, flow.parallelism);
-            (node, AggregateInput::States)
-        } else {
-            (flow.node.clone(), AggregateInput::Rows)
-        };
+        // Also where there is one task: the exchange is part of the checkpoint's identity, and a later start may have more.
+        let partial = self.operator("partial", vec![Input::named(&flow.node)], PartialAggregate::new(spec.clone()), flow.parallelism);
         let names: Vec<String> = spec.keys.iter().map(|(_, field)| field.name().clone()).collect();
-        let edge = match input {
-            AggregateInput::States => Input::named(&node).hash(names),
-            AggregateInput::Rows => Input::named(&node),
-        };
-        let node = self.operator("aggregate", vec![edge], StatefulAggregate::new(spec, input, emit), parallelism);
+        let stateful = StatefulAggregate::new(spec, AggregateInput::States, emit);
+        let node = self.operator("aggregate", vec![Input::named(&partial).hash(names)], stateful, parallelism);
         Ok(self.node(node, &aggregate.schema, parallelism))
     }
 

@@ -66,14 +66,14 @@ impl PlannedStep {
         PlannedStep::Project { exprs, input: Arc::clone(input), schema }
     }
 
-    pub(crate) fn generate(node: &Generate) -> Result<Self> {
-        let (input, schema) = (Arc::clone(node.input.schema()), schema_of(&node.schema));
-        Ok(PlannedStep::Generate { generator: node.generator.clone(), outer: node.outer, input, schema })
+    /// The step of a generator, whose columns are named as in `schema`.
+    pub(crate) fn generate(node: &Generate, schema: SchemaRef) -> Self {
+        PlannedStep::Generate { generator: node.generator.clone(), outer: node.outer, input: Arc::clone(node.input.schema()), schema }
     }
 
-    pub(crate) fn expand(node: &Expand) -> Result<Self> {
-        let (input, schema) = (Arc::clone(node.input.schema()), schema_of(&node.schema));
-        Ok(PlannedStep::Expand { projections: node.projections.clone(), input, schema })
+    /// The step of grouping sets, whose columns are named as in `schema`.
+    pub(crate) fn expand(node: &Expand, schema: SchemaRef) -> Self {
+        PlannedStep::Expand { projections: node.projections.clone(), input: Arc::clone(node.input.schema()), schema }
     }
 
     /// The columns that it gives, if they are others than it is given.

@@ -1,0 +1,7 @@
+//! The query layer as its users see it.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::expect_used, reason = "a test may")]
+
+mod batch_equals_stream;
+mod failures;
+mod sessions;
+mod support;
