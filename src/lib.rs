@@ -38,6 +38,18 @@ pub use session::{Session, SessionBuilder};
 pub use streams::{StreamingQuery, StreamingQueryManager};
 pub use writer::{DataFrameWriter, DataStreamWriter};
 
+/// The names of all functions that SQL knows, sorted; the user's own are not among them.
+///
+/// ```
+/// assert!(tidegate::function_names().contains(&"date_trunc"));
+/// ```
+pub fn function_names() -> Vec<&'static str> {
+    let mut names: Vec<&str> = tidegate_functions::names().into_iter().chain(analysis::FORMS.iter().copied()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
 /// The name of a column's type as SQL writes it: `struct<a:int,b:string>`.
 pub use tidegate_functions::types::name as type_name;
 

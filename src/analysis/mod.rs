@@ -31,7 +31,7 @@ use tidegate_functions::Settings;
 pub(crate) use joins::{JoinKind, table_not_found};
 pub(crate) use query::{cube, rollup, select_item};
 pub(crate) use relation::{Attribute, EventTime, EventTimeKind, Relation, unique_id, visible_name};
-pub(crate) use resolve::Typed;
+pub(crate) use resolve::{FORMS, Typed};
 pub(crate) use select::{Grouping, Select};
 pub(crate) use sets::column_named;
 

@@ -60,6 +60,53 @@ impl Typed {
 /// Functions whose result may be huge: they are never computed while a query is planned.
 const NEVER_FOLDED: [&str; 7] = ["repeat", "space", "lpad", "rpad", "sequence", "array_repeat", "raise_error"];
 
+/// Names that are no functions of the library: forms that the analyser makes of others, and window functions of batch queries.
+pub(crate) const FORMS: &[&str] = &[
+    "and",
+    "bigint",
+    "binary",
+    "boolean",
+    "coalesce",
+    "cume_dist",
+    "curdate",
+    "current_date",
+    "current_timestamp",
+    "date",
+    "decimal",
+    "dense_rank",
+    "double",
+    "float",
+    "grouping",
+    "grouping_id",
+    "if",
+    "ifnull",
+    "int",
+    "isnotnull",
+    "isnull",
+    "lag",
+    "lead",
+    "localtimestamp",
+    "not",
+    "now",
+    "nth_value",
+    "ntile",
+    "nullif",
+    "nvl",
+    "nvl2",
+    "or",
+    "percent_rank",
+    "rank",
+    "row_number",
+    "session_window",
+    "smallint",
+    "string",
+    "struct",
+    "timestamp",
+    "tinyint",
+    "window",
+    "window_time",
+];
+
 /// Resolves expressions over the columns of one relation.
 #[derive(Clone)]
 pub(crate) struct Resolver<'a> {
@@ -532,7 +579,7 @@ impl<'a> Resolver<'a> {
             ("window_time", [window]) => self.window_time(window)?,
             (
                 "date" | "timestamp" | "string" | "int" | "bigint" | "double" | "float" | "boolean" | "binary" | "smallint"
-                | "tinyint",
+                | "tinyint" | "decimal",
                 [value],
             ) if scalar(&call.name).is_none() => self.cast(self.resolve(value)?, &types::parse(&call.name)?, CastMode::Ansi)?,
             _ => return Ok(None),

@@ -445,7 +445,8 @@ impl Planner {
         let emit = self.emit(aggregate)?;
         let parallelism = if keys == 0 { 1 } else { self.lowering.parallelism };
         // Also where there is one task: the exchange is part of the checkpoint's identity, and a later start may have more.
-        let partial = self.operator("partial", vec![Input::named(&flow.node)], PartialAggregate::new(spec.clone()), flow.parallelism);
+        let partial =
+            self.operator("partial", vec![Input::named(&flow.node)], PartialAggregate::new(spec.clone()), flow.parallelism);
         let names: Vec<String> = spec.keys.iter().map(|(_, field)| field.name().clone()).collect();
         let stateful = StatefulAggregate::new(spec, AggregateInput::States, emit);
         let node = self.operator("aggregate", vec![Input::named(&partial).hash(names)], stateful, parallelism);

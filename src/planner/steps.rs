@@ -68,7 +68,12 @@ impl PlannedStep {
 
     /// The step of a generator, whose columns are named as in `schema`.
     pub(crate) fn generate(node: &Generate, schema: SchemaRef) -> Self {
-        PlannedStep::Generate { generator: node.generator.clone(), outer: node.outer, input: Arc::clone(node.input.schema()), schema }
+        PlannedStep::Generate {
+            generator: node.generator.clone(),
+            outer: node.outer,
+            input: Arc::clone(node.input.schema()),
+            schema,
+        }
     }
 
     /// The step of grouping sets, whose columns are named as in `schema`.

@@ -118,7 +118,8 @@ fn query() -> impl Strategy<Value = Query> {
             Query { text: format!("SELECT {select} FROM {relation}{group}{having}"), keys }
         },
     );
-    let stateless = relation().prop_map(|relation| Query { text: format!("SELECT word, g, n, x FROM {relation}"), keys: Some(usize::MAX) });
+    let stateless =
+        relation().prop_map(|relation| Query { text: format!("SELECT word, g, n, x FROM {relation}"), keys: Some(usize::MAX) });
     prop_oneof![4 => grouped, 1 => stateless]
 }
 

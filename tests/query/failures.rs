@@ -46,12 +46,15 @@ fn a_cast_deep_in_the_input_fails_with_its_condition_and_nothing_of_the_epoch_co
     let texts: Vec<String> = (0..100_000).map(|n| if n == 99_999 { "last".to_owned() } else { n.to_string() }).collect();
     stream.add_data(rows(vec![("s", strings(texts.iter().map(String::as_str)))])).unwrap();
     let session = session_with("events", &stream, 2);
-    let error = run(&session.sql("SELECT CAST(s AS INT) AS n FROM events").unwrap(), OutputMode::Append, &sink, checkpoint.path()).unwrap_err();
+    let error =
+        run(&session.sql("SELECT CAST(s AS INT) AS n FROM events").unwrap(), OutputMode::Append, &sink, checkpoint.path())
+            .unwrap_err();
     assert_eq!(error.condition().as_deref(), Some("CAST_INVALID_INPUT"), "{error}");
     assert!(message(&error).contains("'last'") && message(&error).contains("epoch 0"), "{error}");
     assert!(sink.batches().is_empty());
     let session = session_with("events", &stream, 2);
-    run(&session.sql("SELECT TRY_CAST(s AS INT) AS n FROM events").unwrap(), OutputMode::Append, &sink, checkpoint.path()).unwrap();
+    run(&session.sql("SELECT TRY_CAST(s AS INT) AS n FROM events").unwrap(), OutputMode::Append, &sink, checkpoint.path())
+        .unwrap();
     assert_eq!(sink.batches().iter().map(|batch| batch.num_rows()).sum::<usize>(), 100_000);
 }
 
@@ -120,7 +123,8 @@ fn wrong_options_are_named() {
     let (_, frame) = session.memory_stream("n INT").unwrap();
     let error = frame.write_stream().format("memory").start().unwrap_err();
     assert!(message(&error).contains("query_name"), "{error}");
-    let error = frame.write_stream().format("parquet").output_mode(OutputMode::Update).option("path", "/tmp/x").start().unwrap_err();
+    let error =
+        frame.write_stream().format("parquet").output_mode(OutputMode::Update).option("path", "/tmp/x").start().unwrap_err();
     assert_eq!(error.condition().as_deref(), Some("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE"));
     let missing = reader().schema("n INT").json("/nowhere/at/all").unwrap();
     let error = missing.write_stream().format("noop").start().unwrap_err();

@@ -62,11 +62,16 @@ fn frames_of_both_kinds_have_the_same_operations() {
     let session = Session::builder().build().unwrap();
     let sales = session.sql("SELECT * FROM VALUES ('a', 3), ('b', 5), ('a', 4) AS sales(shop, n)").unwrap();
     assert!(!sales.is_streaming());
-    let totals = sales.filter(col("n").gt(lit(2))).with_column("shop", upper("shop")).group_by(["shop"]).agg([sum("n").alias("total"), count_all().alias("sales")]);
+    let totals = sales
+        .filter(col("n").gt(lit(2)))
+        .with_column("shop", upper("shop"))
+        .group_by(["shop"])
+        .agg([sum("n").alias("total"), count_all().alias("sales")]);
     assert_eq!(sorted(&totals.collect().unwrap()), ["A|7|2", "B|5|1"]);
     let doubled = sales.union(&sales.select_expr(["upper(shop) AS s", "n * 10 AS n"])).order_by([col("n").desc()]).limit(2);
     assert_eq!(lines(&doubled.collect().unwrap()), ["B|50", "A|40"]);
-    let joined = sales.alias("l").join(&sales.alias("r"), col("l.shop").eq(col("r.shop")).and(col("l.n").lt(col("r.n"))), "inner");
+    let joined =
+        sales.alias("l").join(&sales.alias("r"), col("l.shop").eq(col("r.shop")).and(col("l.n").lt(col("r.n"))), "inner");
     assert_eq!(lines(&joined.select(["l.n", "r.n"]).collect().unwrap()), ["3|4"]);
     assert_eq!(sales.rollup(["shop"]).count().count().unwrap(), 3);
     assert_eq!(sales.drop(["n"]).distinct().count().unwrap(), 2);
@@ -85,7 +90,9 @@ fn typed_rows_mix_with_untyped_ones() {
     let session = Session::builder().build().unwrap();
     let (input, frame) = session.memory_stream("sensor STRING, value BIGINT").unwrap();
     let readings = frame.as_dataset::<Reading>().unwrap().filter(|reading| reading.value > 0);
-    let split = readings.flat_map(|reading| (0..2).map(move |n| Reading { sensor: reading.sensor.clone(), value: reading.value + n })).unwrap();
+    let split = readings
+        .flat_map(|reading| (0..2).map(move |n| Reading { sensor: reading.sensor.clone(), value: reading.value + n }))
+        .unwrap();
     let greatest = split.group_by_key(|reading| reading.sensor.clone()).unwrap();
     let greatest = greatest.reduce_groups(|a, b| if a.value > b.value { a } else { b }).unwrap();
     let flat = greatest.to_df().select_expr(["key", "value.value AS value"]);
@@ -103,7 +110,12 @@ fn typed_rows_mix_with_untyped_ones() {
 fn a_streaming_frame_has_no_rows_to_collect() {
     let session = Session::builder().build().unwrap();
     let (_, frame) = session.memory_stream("n INT").unwrap();
-    for error in [frame.collect().unwrap_err(), frame.count().unwrap_err(), frame.show().unwrap_err(), frame.sample(0.5).collect().unwrap_err()] {
+    for error in [
+        frame.collect().unwrap_err(),
+        frame.count().unwrap_err(),
+        frame.show().unwrap_err(),
+        frame.sample(0.5).collect().unwrap_err(),
+    ] {
         assert!(error.to_string().contains("stream"), "{error}");
     }
     let explained = frame.group_by(["n"]).count().explain_text().unwrap();
