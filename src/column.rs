@@ -309,6 +309,22 @@ impl<T: Into<Column>> From<T> for SortColumn {
     }
 }
 
+/// A condition of [`filter`](crate::DataFrame::filter): a column, or text in SQL.
+#[derive(Debug, Clone)]
+pub struct Condition(pub(crate) Column);
+
+impl From<Column> for Condition {
+    fn from(column: Column) -> Self {
+        Condition(column)
+    }
+}
+
+impl From<&str> for Condition {
+    fn from(sql: &str) -> Self {
+        Condition(crate::functions::expr(sql))
+    }
+}
+
 /// A name as in Spark's `col`: `a`, `t.a`, `*`, `` `odd name` ``.
 impl From<&str> for Column {
     fn from(name: &str) -> Self {

@@ -10,7 +10,7 @@ use tidegate_functions::types;
 
 use crate::analysis::{Analyzer, Attribute, Grouping, JoinKind, Relation, Select, column_named, cube, rollup};
 use crate::batch;
-use crate::column::{Column, SortColumn};
+use crate::column::{Column, Condition, SortColumn};
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::planner::{OutputMode, rules};
@@ -189,15 +189,15 @@ impl DataFrame {
 
     // ---- rows
 
-    /// The rows for which a condition is true.
-    pub fn filter(&self, condition: impl Into<Column>) -> Self {
-        let condition = condition.into();
+    /// The rows for which a condition is true: a column, or text in SQL such as `"n > 1"`.
+    pub fn filter(&self, condition: impl Into<Condition>) -> Self {
+        let Condition(condition) = condition.into();
         self.then(|analyzer, input| analyzer.filter(input, &condition.parsed()?))
     }
 
-    /// The rows for which a condition in SQL is true: `df.where_("n > 1")`.
-    pub fn where_(&self, condition: &str) -> Self {
-        self.filter(crate::functions::expr(condition))
+    /// As [`filter`](Self::filter).
+    pub fn where_(&self, condition: impl Into<Condition>) -> Self {
+        self.filter(condition)
     }
 
     /// A row for each element of an array column, which is replaced by the element.

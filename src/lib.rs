@@ -28,7 +28,7 @@ mod sql;
 mod streams;
 mod writer;
 
-pub use column::{Column, Literal, SortColumn};
+pub use column::{Column, Condition, Literal, SortColumn};
 pub use dataframe::{DataFrame, GroupedData};
 pub use dataset::{Dataset, KeyValue, KeyValueGroups, Row};
 pub use error::{Error, Result};

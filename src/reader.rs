@@ -182,7 +182,6 @@ impl DataStreamReader {
     /// # Errors
     /// When the format is unknown or an option is missing or can't be used; the message names it.
     pub fn load(self) -> Result<DataFrame> {
-        let name = self.options.get("name").map(str::to_owned);
         let supplier: Arc<dyn SourceSupplier> = match self.format.as_str() {
             "rate" => Arc::new(self.rate()?),
             "rate-micro-batch" => Arc::new(self.rate_micro_batch()?),
@@ -198,7 +197,9 @@ impl DataStreamReader {
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
         };
-        self.session.stream_of(name, supplier)
+        // Checkpoints know the source by its name: the format, if the user gave none.
+        let name = self.options.get("name").unwrap_or(&self.format).to_owned();
+        self.session.stream_of(Some(name), supplier)
     }
 
     /// The lines of text files, each file that appears in `path` once.

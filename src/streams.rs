@@ -126,7 +126,9 @@ impl StreamingQueryManager {
     }
 
     pub(crate) fn add(&self, query: &StreamingQuery) {
-        self.lock().push(query.clone());
+        let mut queries = self.lock();
+        queries.retain(StreamingQuery::is_active);
+        queries.push(query.clone());
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<StreamingQuery>> {

@@ -242,9 +242,10 @@ impl DataStreamWriter {
         if let Some(directory) = self.checkpoint_directory() {
             query = query.checkpoint(directory);
         }
+        let table = table.map(|(name, table)| Ok::<_, Error>((relation_of(&name, Arc::new(table))?, name))).transpose()?;
         let handle = query.start()?;
-        if let Some((name, table)) = table {
-            session.catalog().register(&name, relation_of(&name, Arc::new(table))?);
+        if let Some((relation, name)) = table {
+            session.catalog().register(&name, relation);
         }
         let query = StreamingQuery::new(handle);
         session.streams().add(&query);

@@ -42,7 +42,10 @@ mod testing;
 mod union;
 mod watermark;
 
-pub use aggregate::{AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, PartialAggregate, StatefulAggregate};
+pub use aggregate::{
+    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, PartialAggregate, SessionAggregate, SessionEmit,
+    StatefulAggregate,
+};
 pub use deduplicate::Deduplicate;
 pub use event_time::{EventTime, EventTimeKind};
 pub use filter::Filter;

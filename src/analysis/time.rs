@@ -68,8 +68,13 @@ pub(crate) fn depends_on_time(expr: &Expr) -> bool {
 /// The expression at this time, in milliseconds since 1970.
 pub(crate) fn at_time(expr: Expr, time_ms: i64) -> Result<Expr> {
     let value = ScalarValue::TimestampMicrosecond(Some(time_ms.saturating_mul(1_000)), Some("UTC".into()));
+    with_time(expr, &Expr::Literal(value, None))
+}
+
+/// The expression with the time taken from another one.
+pub(crate) fn with_time(expr: Expr, time: &Expr) -> Result<Expr> {
     let replaced = expr.transform(|part| match is_mark(&part) {
-        true => Ok(Transformed::yes(Expr::Literal(value.clone(), None))),
+        true => Ok(Transformed::yes(time.clone())),
         false => Ok(Transformed::no(part)),
     })?;
     Ok(replaced.data)

@@ -9,11 +9,12 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, ScalarValue};
 use datafusion::execution::context::{ExecutionProps, SessionContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan};
+use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Projection};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use tidegate_operators::{
     AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, Limit,
-    PartialAggregate, Pipeline, Sort, SortKey, StatefulAggregate, StaticJoin, StaticJoinKind, Union,
+    PartialAggregate, Pipeline, SessionAggregate, SessionEmit, Sort, SortKey, StatefulAggregate, StaticJoin, StaticJoinKind,
+    Union,
 };
 use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SinkSupplier, SourceSupplier, Topology, TopologyBuilder};
 
@@ -25,7 +26,8 @@ use super::steps::{PlannedStep, physical, schema_of};
 use super::{OutputMode, optimize};
 use crate::analysis::nodes::{self, Deduplicate, Expand, Generate, Watermark};
 use crate::analysis::stream::{StreamFactory, is_streaming, stream_of};
-use crate::analysis::{EventTimeKind, Relation};
+use crate::analysis::time::{BatchTime, batch_time, depends_on_time, with_time};
+use crate::analysis::{Attribute, EventTimeKind, Relation};
 use crate::batch;
 use crate::dataframe::now_ms;
 use crate::error::{Error, Result};
@@ -254,7 +256,7 @@ impl Planner {
                 let flow = self.flow(&alias.input)?;
                 Ok(Flow { columns: Arc::clone(&alias.schema), ..flow })
             }
-            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate),
+            LogicalPlan::Aggregate(aggregate) => self.aggregate(aggregate, None),
             LogicalPlan::Join(join) => self.join(join),
             LogicalPlan::Union(union) => {
                 let nodes = union.inputs.iter().map(|input| self.union_input(input)).collect::<Result<Vec<_>>>()?;
@@ -300,6 +302,9 @@ impl Planner {
         }
         if let Some(node) = nodes::node::<Deduplicate>(plan) {
             return self.deduplicate(node);
+        }
+        if let Some(node) = nodes::node::<nodes::SessionAggregate>(plan) {
+            return self.aggregate(&node.aggregate, Some(node.session));
         }
         Err(Error::unsupported(format!("{} is not supported in streaming queries", plan.display())))
     }
@@ -426,8 +431,13 @@ impl Planner {
 
     // ---- aggregation
 
-    fn aggregate(&mut self, aggregate: &Aggregate) -> Result<Flow> {
-        let flow = self.flow(&aggregate.input)?;
+    fn aggregate(&mut self, aggregate: &Aggregate, session: Option<usize>) -> Result<Flow> {
+        let timed = with_time_column(aggregate)?;
+        let mut flow = self.flow(&aggregate.input)?;
+        if let Some((_, step)) = &timed {
+            flow.push(step.clone());
+        }
+        let aggregate = timed.as_ref().map_or(aggregate, |(aggregate, _)| aggregate);
         let flow = self.materialised(flow)?;
         let input = aggregate.input.schema();
         let output = schema_of(&aggregate.schema);
@@ -442,12 +452,19 @@ impl Planner {
                 .map(|(expr, field)| aggregate_call(expr, input, &flow.schema, field.name()))
                 .collect::<Result<_>>()?,
         };
-        let emit = self.emit(aggregate)?;
         let parallelism = if keys == 0 { 1 } else { self.lowering.parallelism };
         // Also where there is one task: the exchange is part of the checkpoint's identity, and a later start may have more.
         let partial =
             self.operator("partial", vec![Input::named(&flow.node)], PartialAggregate::new(spec.clone()), flow.parallelism);
-        let names: Vec<String> = spec.keys.iter().map(|(_, field)| field.name().clone()).collect();
+        let keys = spec.keys.iter().enumerate().filter(|(number, _)| Some(*number) != session);
+        let names: Vec<String> = keys.map(|(_, (_, field))| field.name().clone()).collect();
+        if let Some(session) = session {
+            let emit = if self.lowering.mode == OutputMode::Complete { SessionEmit::All } else { SessionEmit::Closed };
+            let sessions = SessionAggregate::new(spec, session, emit);
+            let node = self.operator("session-aggregate", vec![Input::named(&partial).hash(names)], sessions, parallelism);
+            return Ok(self.node(node, &aggregate.schema, parallelism));
+        }
+        let emit = self.emit(aggregate)?;
         let stateful = StatefulAggregate::new(spec, AggregateInput::States, emit);
         let node = self.operator("aggregate", vec![Input::named(&partial).hash(names)], stateful, parallelism);
         Ok(self.node(node, &aggregate.schema, parallelism))
@@ -476,6 +493,12 @@ impl Planner {
 
     fn join(&mut self, join: &Join) -> Result<Flow> {
         let (left_streams, right_streams) = (is_streaming(&join.left), is_streaming(&join.right));
+        let sides = join.on.iter().flat_map(|(left, right)| [left, right]);
+        if sides.chain(&join.filter).any(depends_on_time) {
+            return Err(Error::unsupported(
+                "current_timestamp() in a join's condition: compute it in a column of one side before",
+            ));
+        }
         if left_streams && right_streams {
             return Err(Error::unsupported("joins of two streams are not supported yet"));
         }
@@ -513,6 +536,24 @@ impl Planner {
         joined.push(PlannedStep::project(exprs, &join.schema, schema));
         Ok(joined)
     }
+}
+
+/// An aggregation whose expressions depend on the epoch's time, over an input with the time as a column: the expressions of an
+/// operator are the same for ever, those of a step are made for each epoch. `None` if none depends on it.
+fn with_time_column(aggregate: &Aggregate) -> Result<Option<(Aggregate, PlannedStep)>> {
+    if !aggregate.group_expr.iter().chain(&aggregate.aggr_expr).any(depends_on_time) {
+        return Ok(None);
+    }
+    let time = Attribute::new("epoch time", BatchTime::data_type());
+    let mut exprs = columns_of(aggregate.input.schema());
+    exprs.push(batch_time().alias(time.id.clone()));
+    let input = Projection::try_new(exprs.clone(), Arc::clone(&aggregate.input))?;
+    let step = PlannedStep::project(exprs, aggregate.input.schema(), schema_of(&input.schema));
+    let replaced = |exprs: &[Expr]| exprs.iter().map(|expr| with_time(expr.clone(), &time.expr())).collect::<Result<Vec<_>, _>>();
+    let (keys, calls) = (replaced(&aggregate.group_expr)?, replaced(&aggregate.aggr_expr)?);
+    let aggregate =
+        Aggregate::try_new_with_schema(Arc::new(LogicalPlan::Projection(input)), keys, calls, Arc::clone(&aggregate.schema))?;
+    Ok(Some((aggregate, step)))
 }
 
 fn build_steps(steps: &[PlannedStep], time_ms: i64) -> Result<Vec<tidegate_operators::Step>> {

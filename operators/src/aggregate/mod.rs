@@ -6,6 +6,7 @@
 
 mod accumulators;
 mod partial;
+mod session;
 mod stateful;
 
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
 use tidegate_runtime::{Error, Result};
 
 pub use self::partial::PartialAggregate;
+pub use self::session::{SessionAggregate, SessionEmit};
 pub use self::stateful::{AggregateEmit, AggregateInput, StatefulAggregate};
 use crate::expressions::failed;
 
