@@ -37,6 +37,7 @@ mod output;
 mod pipeline;
 mod sort;
 mod static_join;
+mod stream_join;
 #[cfg(test)]
 mod testing;
 mod union;
@@ -57,5 +58,6 @@ pub use map_batches::MapBatches;
 pub use pipeline::{Pipeline, Step, Steps};
 pub use sort::{Sort, SortKey};
 pub use static_join::{BuildRows, StaticJoin, StaticJoinKind};
+pub use stream_join::{JoinSide, RemoveWhen, StreamJoin, StreamJoinKind};
 pub use union::Union;
 pub use watermark::Watermark;

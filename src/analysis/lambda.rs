@@ -109,7 +109,8 @@ impl Lambdas<'_> {
         let schema = Arc::new(Schema::new(fields));
         self.identity.push(normalised(&body.expr, &schema, own.len()));
         let df_schema = DFSchema::try_from(Arc::clone(&schema))?;
-        let physical = create_physical_expr(&body.expr, &df_schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
+        let body = crate::planner::optimize::guard(body.expr)?;
+        let physical = create_physical_expr(&body, &df_schema, &ExecutionProps::new(), &PhysicalPlanningContext::default())?;
         let compute = move |params: &[ArrayRef], captures: &[ArrayRef], rows: usize| {
             let mut columns: Vec<ArrayRef> = params.to_vec();
             columns.extend(captured.iter().filter_map(|index| captures.get(*index)).map(Arc::clone));

@@ -610,7 +610,7 @@ impl<'a> Resolver<'a> {
         Ok(Typed::new(make(Box::new(value.expr)), DataType::Boolean).fallible(fallible))
     }
 
-    /// `AND` and `OR` are computed from left to right, and the right side only where it matters: it may fail elsewhere.
+    /// `AND` and `OR`: the planner sees to it that the right side is not computed where the left one decides.
     fn logical(&self, op: Operator, left: &Expr, right: &Expr) -> Result<Typed> {
         let clause = if op == Operator::And { "AND" } else { "OR" };
         let (left, right) = (self.condition(left, clause)?, self.condition(right, clause)?);
@@ -725,25 +725,7 @@ pub(crate) fn describe(args: &[Typed], written: &[Expr]) -> Vec<Arg> {
 /// `left AND right` or `left OR right`.
 pub(crate) fn logical(op: Operator, left: Typed, right: Typed) -> Typed {
     let fallible = left.fallible || right.fallible;
-    let both = binary(left.expr.clone(), op, right.expr);
-    let expr = if right.fallible && left.as_literal_free() {
-        // Where the left side decides, the right side is not computed.
-        let (decides, result) = match op {
-            Operator::And => (DfExpr::IsFalse(Box::new(left.expr)), false),
-            _ => (DfExpr::IsTrue(Box::new(left.expr)), true),
-        };
-        let result = DfExpr::Literal(ScalarValue::Boolean(Some(result)), None);
-        DfExpr::Case(Case::new(None, vec![(Box::new(decides), Box::new(result))], Some(Box::new(both))))
-    } else {
-        both
-    };
-    Typed::new(expr, DataType::Boolean).fallible(fallible)
-}
-
-impl Typed {
-    fn as_literal_free(&self) -> bool {
-        self.as_literal().is_none()
-    }
+    Typed::new(binary(left.expr, op, right.expr), DataType::Boolean).fallible(fallible)
 }
 
 pub(crate) fn binary(left: DfExpr, op: Operator, right: DfExpr) -> DfExpr {

@@ -4,7 +4,6 @@ use datafusion::common::{DFSchema, NullEquality};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{BinaryExpr, Expr, Join, Operator};
 
-use super::optimize;
 use crate::error::Result;
 
 /// The equal keys of both sides, and what else a pair must fulfil.
@@ -32,7 +31,7 @@ impl JoinKeys {
                 Some((a, b, null_equal)) if is_of(b, join.left.schema()) && is_of(a, join.right.schema()) => {
                     keys.add(b, a, null_equal)
                 }
-                _ => rest.push(optimize::guard(part.clone())?),
+                _ => rest.push(part.clone()),
             }
         }
         keys.residual = conjunction(rest);
@@ -60,7 +59,7 @@ fn equality(expr: &Expr) -> Option<(&Expr, &Expr, bool)> {
 }
 
 /// Whether an expression is one of a side: it has columns, and all are of this side.
-fn is_of(expr: &Expr, side: &DFSchema) -> bool {
+pub(crate) fn is_of(expr: &Expr, side: &DFSchema) -> bool {
     let columns = expr.column_refs();
     !columns.is_empty() && columns.into_iter().all(|column| side.has_column(column))
 }

@@ -8,26 +8,29 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, ScalarValue};
 use datafusion::execution::context::{ExecutionProps, SessionContext};
+use datafusion::logical_expr::ExprSchemable;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Projection};
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use tidegate_operators::{
-    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, Limit,
-    PartialAggregate, Pipeline, SessionAggregate, SessionEmit, Sort, SortKey, StatefulAggregate, StaticJoin, StaticJoinKind,
-    Union,
+    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, JoinSide, Limit,
+    PartialAggregate, Pipeline, RemoveWhen, SessionAggregate, SessionEmit, Sort, SortKey, StatefulAggregate, StaticJoin,
+    StaticJoinKind, StreamJoin, StreamJoinKind, Union,
 };
 use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SinkSupplier, SourceSupplier, Topology, TopologyBuilder};
 
 use super::chain::{MapBatch, MappedSink, MappedSource, chained};
 use super::event_time::event_time_of;
-use super::join_keys::JoinKeys;
+use super::join_bounds::{JoinTimes, SideTimes};
+use super::join_keys::{JoinKeys, is_of};
 use super::rules::event_times;
-use super::steps::{PlannedStep, physical, schema_of};
+use super::steps::{PlannedStep, arrow_schema, physical, schema_of};
 use super::{OutputMode, optimize};
 use crate::analysis::nodes::{self, Deduplicate, Expand, Generate, Watermark};
 use crate::analysis::stream::{StreamFactory, is_streaming, stream_of};
 use crate::analysis::time::{BatchTime, batch_time, depends_on_time, with_time};
-use crate::analysis::{Attribute, EventTimeKind, Relation};
+use crate::analysis::{Attribute, EventTimeKind, Relation, visible_name};
 use crate::batch;
 use crate::dataframe::now_ms;
 use crate::error::{Error, Result};
@@ -500,7 +503,7 @@ impl Planner {
             ));
         }
         if left_streams && right_streams {
-            return Err(Error::unsupported("joins of two streams are not supported yet"));
+            return self.stream_join(join);
         }
         let kind = match (join.join_type, left_streams) {
             (JoinType::Inner, _) => StaticJoinKind::Inner,
@@ -529,12 +532,103 @@ impl Planner {
             build_first: !left_streams,
         };
         let node = self.operator("static-join", vec![Input::named(&flow.node)], supplier, flow.parallelism);
-        // Both sides may have columns of the same name: a projection gives each its own.
-        let mut joined = self.node(node, &join.schema, flow.parallelism);
+        Ok(self.joined(node, join, flow.parallelism))
+    }
+
+    /// What a join gives. Both sides may have columns of the same name: a projection gives each its own.
+    fn joined(&self, node: String, join: &Join, parallelism: usize) -> Flow {
+        let mut joined = self.node(node, &join.schema, parallelism);
         let exprs = columns_of(&join.schema);
         let schema = Arc::clone(&joined.schema);
         joined.push(PlannedStep::project(exprs, &join.schema, schema));
-        Ok(joined)
+        joined
+    }
+
+    fn stream_join(&mut self, join: &Join) -> Result<Flow> {
+        let kind = match join.join_type {
+            JoinType::Inner => StreamJoinKind::Inner,
+            JoinType::Left => StreamJoinKind::Left,
+            JoinType::Right => StreamJoinKind::Right,
+            JoinType::Full => StreamJoinKind::Full,
+            JoinType::LeftSemi => StreamJoinKind::LeftSemi,
+            other => return Err(Error::unsupported(format!("a {other} join of two streams"))),
+        };
+        let keys = JoinKeys::of(join)?;
+        let times = JoinTimes::of(join, &keys.keys);
+        let mut residual = Vec::new();
+        let mut conditions: [Vec<Expr>; 2] = [Vec::new(), Vec::new()];
+        for part in keys.residual.iter().flat_map(split_conjunction) {
+            match (is_of(part, join.left.schema()), is_of(part, join.right.schema())) {
+                (true, _) => conditions[0].push(part.clone()),
+                (_, true) => conditions[1].push(part.clone()),
+                _ => residual.push(part.clone()),
+            }
+        }
+        let [left_conditions, right_conditions] = conditions;
+        let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = keys.keys.into_iter().unzip();
+        let (left, left_input) = self.join_side(&join.left, &left_keys, left_conditions, &times, &times.left)?;
+        let (right, right_input) = self.join_side(&join.right, &right_keys, right_conditions, &times, &times.right)?;
+        let both = join.left.schema().join(join.right.schema())?;
+        let supplier = StreamJoin {
+            join: kind,
+            sides: [left, right],
+            null_equal: keys.null_equal,
+            residual: conjunction(residual).map(|residual| physical(&residual, &both, 0)).transpose()?,
+        };
+        let parallelism = self.lowering.parallelism;
+        let node = self.operator("stream-join", vec![left_input, right_input], supplier, parallelism);
+        Ok(self.joined(node, join, parallelism))
+    }
+
+    /// One side of a join of two streams: its columns, then those keys that are no columns, exchanged by the keys.
+    fn join_side(
+        &mut self,
+        plan: &LogicalPlan,
+        keys: &[Expr],
+        conditions: Vec<Expr>,
+        times: &JoinTimes,
+        own: &SideTimes,
+    ) -> Result<(JoinSide, Input)> {
+        if own.columns.len() > 1 {
+            let names: Vec<&str> = own.columns.keys().map(|id| visible_name(id)).collect();
+            let message = format!(
+                "More than one event time columns are available. Please ensure there is at most one event time column per stream. \
+                 event time columns: ({})",
+                names.join(", ")
+            );
+            return Err(Error::analysis("MULTIPLE_EVENT_TIME_COLUMNS", message));
+        }
+        let mut flow = self.flow(plan)?;
+        let schema = plan.schema();
+        let columns = schema.fields().len();
+        let mut exprs = columns_of(schema);
+        let mut types: Vec<(String, arrow::datatypes::DataType)> =
+            schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
+        let mut numbers = Vec::new();
+        for key in keys {
+            let known = exprs
+                .iter()
+                .position(|expr| expr == key || matches!((expr, key), (Expr::Column(a), Expr::Column(b)) if a.name == b.name));
+            numbers.push(known.unwrap_or_else(|| {
+                exprs.push(key.clone());
+                types.push(("join key".to_owned(), key.get_type(schema).unwrap_or(arrow::datatypes::DataType::Null)));
+                exprs.len() - 1
+            }));
+        }
+        let given = arrow_schema(types.iter().map(|(name, data_type)| (name.as_str(), data_type)));
+        flow.push(PlannedStep::project(exprs, schema, Arc::clone(&given)));
+        let flow = self.materialised(flow)?;
+        let names: Vec<String> = numbers.iter().map(|number| given.field(*number).name().clone()).collect();
+        let event_time = schema.fields().iter().position(|field| own.columns.contains_key(field.name()));
+        let in_keys =
+            keys.iter().zip(&numbers).find(|(key, _)| event_time_of(key, &own.columns).is_some()).map(|(_, number)| *number);
+        let remove = match (times.in_keys, in_keys.or(event_time), own.range, event_time) {
+            (true, Some(column), _, _) => Some(RemoveWhen { column, offset_micros: 0 }),
+            (false, _, Some(offset_micros), Some(column)) => Some(RemoveWhen { column, offset_micros }),
+            _ => None,
+        };
+        let condition = conjunction(conditions).map(|condition| physical(&condition, schema, 0)).transpose()?;
+        Ok((JoinSide { keys: numbers, columns, condition, event_time, remove }, Input::named(&flow.node).hash(names)))
     }
 }
 
@@ -579,6 +673,7 @@ fn aggregate_call(expr: &Expr, input: &DFSchema, physical_input: &Schema, output
             .map(|(field, _)| field.as_ref().clone().with_nullable(true))
             .collect::<Vec<_>>(),
     );
+    let expr = &optimize::guard(expr.clone())?;
     let lowered = LoweredAggregateBuilder::new(expr, input, &physical_schema, &props, &planning).with_name(output).build()?;
     Ok(AggregateCall { expr: lowered.aggregate, filter: lowered.filter, output: output.to_owned() })
 }

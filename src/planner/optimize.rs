@@ -44,16 +44,40 @@ pub(crate) fn can_fail(expr: &Expr) -> bool {
     walked.is_ok() && found
 }
 
-/// Conjunctions whose right side can fail are computed from left to right: filters that were apart have become one.
+/// `AND` and `OR` as Spark computes them: from left to right, and a part that can fail only for rows that the parts before it have not
+/// decided. Until here they are plain, so that conjunctions can be taken apart and pushed down.
 pub(crate) fn guard(expr: Expr) -> Result<Expr> {
-    let guarded = expr.transform_up(|part| match part {
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::And, right }) if can_fail(&right) => {
-            let both = Expr::BinaryExpr(BinaryExpr { left: left.clone(), op: Operator::And, right });
-            let no = Expr::Literal(ScalarValue::Boolean(Some(false)), None);
-            let branch = (Box::new(Expr::IsFalse(left)), Box::new(no));
-            Ok(Transformed::yes(Expr::Case(Case::new(None, vec![branch], Some(Box::new(both))))))
+    let Expr::BinaryExpr(BinaryExpr { op: op @ (Operator::And | Operator::Or), .. }) = &expr else {
+        return Ok(expr.map_children(|child| guard(child).map(Transformed::yes))?.data);
+    };
+    let op = *op;
+    let mut parts = Vec::new();
+    flatten(expr, op, &mut parts);
+    let parts = parts.into_iter().map(guard).collect::<Result<Vec<_>>>()?;
+    let can_fail = parts.iter().skip(1).any(can_fail);
+    let decided = Expr::Literal(ScalarValue::Boolean(Some(op == Operator::Or)), None);
+    let branches: Vec<_> = parts
+        .iter()
+        .map(|part| {
+            let decides = match op {
+                Operator::And => Expr::IsFalse(Box::new(part.clone())),
+                _ => Expr::IsTrue(Box::new(part.clone())),
+            };
+            (Box::new(decides), Box::new(decided.clone()))
+        })
+        .collect();
+    let together = |left, right| Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
+    let all = parts.into_iter().reduce(together).unwrap_or(decided);
+    Ok(if can_fail { Expr::Case(Case::new(None, branches, Some(Box::new(all)))) } else { all })
+}
+
+/// The parts of a chain of one operator.
+fn flatten(expr: Expr, op: Operator, parts: &mut Vec<Expr>) {
+    match expr {
+        Expr::BinaryExpr(BinaryExpr { left, op: own, right }) if own == op => {
+            flatten(*left, op, parts);
+            flatten(*right, op, parts);
         }
-        other => Ok(Transformed::no(other)),
-    })?;
-    Ok(guarded.data)
+        other => parts.push(other),
+    }
 }

@@ -11,6 +11,7 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use tidegate_operators::Step;
 
+use super::optimize::guard;
 use crate::analysis::nodes::{Expand, Generate};
 use crate::analysis::time::{at_time, depends_on_time};
 use crate::analysis::visible_name;
@@ -42,7 +43,7 @@ pub(crate) fn schema_of(schema: &DFSchema) -> SchemaRef {
 
 /// A typed expression over columns of this schema, ready to be computed.
 pub(crate) fn physical(expr: &Expr, input: &DFSchema, time_ms: i64) -> Result<Arc<dyn PhysicalExpr>> {
-    let expr = at_time(expr.clone(), time_ms)?;
+    let expr = guard(at_time(expr.clone(), time_ms)?)?;
     Ok(create_physical_expr(&expr, input, &ExecutionProps::new(), &PhysicalPlanningContext::default())?)
 }
 
