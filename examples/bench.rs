@@ -92,6 +92,29 @@ fn query(name: &str) -> Option<(&'static str, OutputMode, &'static [&'static str
             Append,
             &[],
         ),
+        "q5" => (
+            "SELECT b.end - INTERVAL 10 SECONDS AS wstart, m.auction AS auction, m.cnt AS cnt FROM (\
+               SELECT window(window_time(w), '2 seconds') AS b, max(struct(cnt, auction)) AS m FROM (\
+                 SELECT window AS w, auction, count(*) AS cnt FROM bid GROUP BY window(dateTime, '10 seconds', '2 seconds'), auction) \
+               GROUP BY window(window_time(w), '2 seconds'))",
+            Append,
+            &["bid"],
+        ),
+        "q8" => (
+            "SELECT p.id, p.name, a.auction_id, p.pw.start AS wstart FROM \
+               (SELECT id, name, window(dateTime, '10 seconds') AS pw FROM person) p JOIN \
+               (SELECT id AS auction_id, seller, window(dateTime, '10 seconds') AS aw FROM auction) a \
+               ON p.id = a.seller AND p.pw = a.aw",
+            Append,
+            &["person", "auction"],
+        ),
+        "q11" => (
+            "SELECT bidder, session_window.start AS wstart, session_window.end AS wend, count(*) AS cnt FROM bid \
+             GROUP BY bidder, session_window(dateTime, '10 seconds')",
+            Append,
+            &["bid"],
+        ),
+        "dedup" => ("SELECT auction, bidder, price, dateTime FROM bid", Append, &["bid"]),
         "q7" => (
             "SELECT window.start AS wstart, max(price) AS maxprice, count(*) AS cnt FROM bid GROUP BY window(dateTime, '10 seconds')",
             Append,
@@ -135,7 +158,10 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         let campaigns = session.read().parquet(&arguments.data.join("campaigns/parquet").to_string_lossy())?;
         campaigns.create_or_replace_temp_view("campaigns")?;
     }
-    let frame: DataFrame = session.sql(text)?;
+    let mut frame: DataFrame = session.sql(text)?;
+    if arguments.query == "dedup" {
+        frame = frame.drop_duplicates_within_watermark(["auction", "bidder", "price"]).drop(["dateTime"]);
+    }
     if arguments.explain {
         frame.explain()?;
     }

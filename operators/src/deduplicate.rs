@@ -7,7 +7,7 @@ use arrow::compute::{cast, filter_record_batch, not, take_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::state::TableSpec;
-use tidegate_runtime::{Error, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
+use tidegate_runtime::{Error, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS, Watermark};
 
 use crate::closing::Closing;
 use crate::event_time::{EventTimeKind, after, micros};
@@ -50,18 +50,27 @@ pub struct Deduplicate {
     event_time: Option<usize>,
     /// For how long after its event time a key is remembered, in microseconds.
     within: Option<i64>,
+    /// How far the rows stay behind the query's watermark, in microseconds.
+    lag_micros: i64,
 }
 
 impl Deduplicate {
     /// By the columns with these numbers.
     pub fn new(keys: Vec<usize>) -> Self {
-        Deduplicate { keys, event_time: None, within: None }
+        Deduplicate { keys, event_time: None, within: None, lag_micros: 0 }
     }
 
     /// With the event time in this column, one of the keys or not: a timestamp, or a window, which counts with its end.
     #[must_use]
     pub fn event_time(mut self, column: usize) -> Self {
         self.event_time = Some(column);
+        self
+    }
+
+    /// How far the rows stay behind the query's watermark, in microseconds: what a join has held back comes late.
+    #[must_use]
+    pub fn lag(mut self, micros: i64) -> Self {
+        self.lag_micros = micros;
         self
     }
 
@@ -120,6 +129,7 @@ impl OperatorSupplier for Deduplicate {
             keys: self.keys.clone(),
             event_time: self.event_time,
             forget: self.forget(),
+            lag_micros: self.lag_micros,
             closing: None,
             groups: None,
             numbers: Vec::new(),
@@ -146,6 +156,7 @@ struct DeduplicateTask {
     keys: Vec<usize>,
     event_time: Option<usize>,
     forget: Forget,
+    lag_micros: i64,
     /// The keys that will be forgotten.
     closing: Option<Closing>,
     /// The keys of the batch at hand.
@@ -155,10 +166,15 @@ struct DeduplicateTask {
 }
 
 impl DeduplicateTask {
+    /// The watermark of rows that stay behind the query's.
+    fn lagging(&self, watermark: Watermark) -> Watermark {
+        Watermark::from_micros(watermark.micros().saturating_sub(self.lag_micros))
+    }
+
     /// The rows that are not late.
     fn in_time(&self, batch: RecordBatch, context: &OperatorContext<'_>) -> Result<RecordBatch> {
         let (Some(column), Some(watermark)) = (self.event_time, context.epoch()?.late_watermark) else { return Ok(batch) };
-        let Some(keep) = after(&micros(batch.column(column))?, watermark) else { return Ok(batch) };
+        let Some(keep) = after(&micros(batch.column(column))?, self.lagging(watermark)) else { return Ok(batch) };
         context.count_late(batch.num_rows() - keep.true_count());
         Ok(filter_record_batch(&batch, &keep)?)
     }
@@ -256,7 +272,8 @@ impl Operator for DeduplicateTask {
     }
 
     fn end_epoch(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
-        if let (Some(closing), Some(watermark)) = (&mut self.closing, context.epoch()?.watermark) {
+        let watermark = context.epoch()?.watermark.map(|watermark| self.lagging(watermark));
+        if let (Some(closing), Some(watermark)) = (&mut self.closing, watermark) {
             for keys in closing.close(watermark)? {
                 context.state(TABLE)?.remove(&keys)?;
             }

@@ -13,6 +13,8 @@ pub struct EventTime {
     pub column: usize,
     /// What it holds.
     pub kind: EventTimeKind,
+    /// How far the rows stay behind the query's watermark, in microseconds: what a join has held back comes late.
+    pub lag_micros: i64,
 }
 
 /// What an event time column holds.
@@ -51,7 +53,8 @@ impl EventTime {
     /// When each key is final, in microseconds; null for one that never is.
     pub(crate) fn final_times(self, keys: &[ArrayRef]) -> Result<Int64Array> {
         let column = keys.get(self.column).ok_or_else(|| Error::Protocol(format!("there is no key column {}", self.column)))?;
-        micros(column)
+        let times = micros(column)?;
+        Ok(if self.lag_micros == 0 { times } else { times.unary(|time: i64| time.saturating_add(self.lag_micros)) })
     }
 
     /// Which keys are not final yet; `None` when all are not.

@@ -68,6 +68,8 @@ pub struct JoinSide {
     pub condition: Option<Arc<dyn PhysicalExpr>>,
     /// The event time column, by which rows are late: a timestamp, or a window, which counts with its end.
     pub event_time: Option<usize>,
+    /// How far the side's rows stay behind the query's watermark, in microseconds: what another join has held back comes late.
+    pub lag_micros: i64,
     /// When a kept row can be removed; never, if not set.
     pub remove: Option<RemoveWhen>,
 }
@@ -266,8 +268,9 @@ impl Open {
         let batch = match (join.sides[side].event_time, context.epoch()?.late_watermark) {
             (Some(column), Some(watermark)) => {
                 let times = times(batch.column(column))?;
-                let keep =
-                    BooleanArray::from_iter(times.iter().map(|time| Some(time.is_none_or(|time| time > watermark.micros()))));
+                let keep = BooleanArray::from_iter(times.iter().map(|time| {
+                    Some(time.is_none_or(|time| time > watermark.micros().saturating_sub(join.sides[side].lag_micros)))
+                }));
                 context.count_late(keep.len() - keep.true_count());
                 filter_record_batch(&batch, &keep)?
             }

@@ -143,6 +143,8 @@ struct Flow {
     /// The same as tasks pass them on.
     schema: SchemaRef,
     parallelism: usize,
+    /// How far the rows stay behind the query's watermark, in microseconds: a join gives rows as late as its state allows.
+    lag: i64,
 }
 
 impl Flow {
@@ -266,7 +268,8 @@ impl Planner {
                 let parallelism = nodes.iter().map(|flow| flow.parallelism).max().unwrap_or(1);
                 let inputs = nodes.iter().map(|flow| Input::named(&flow.node)).collect();
                 let node = self.operator("union", inputs, Union, parallelism);
-                Ok(self.node(node, &union.schema, parallelism))
+                let lag = nodes.iter().map(|flow| flow.lag).max().unwrap_or(0);
+                Ok(Flow { lag, ..self.node(node, &union.schema, parallelism) })
             }
             LogicalPlan::Sort(sort) => {
                 let flow = self.flow(&sort.input)?;
@@ -329,6 +332,7 @@ impl Planner {
             steps: Vec::new(),
             given: Arc::clone(&given),
             parallelism: self.lowering.parallelism,
+            lag: 0,
         };
         if wanted != source.projection {
             // Another scan needs more columns, or in another order.
@@ -347,7 +351,7 @@ impl Planner {
     fn node(&self, node: String, columns: &DFSchemaRef, parallelism: usize) -> Flow {
         let schema = schema_of(columns);
         let given = Arc::clone(&schema);
-        Flow { node, source: None, given, steps: Vec::new(), columns: Arc::clone(columns), schema, parallelism }
+        Flow { node, source: None, given, steps: Vec::new(), columns: Arc::clone(columns), schema, parallelism, lag: 0 }
     }
 
     /// An operator of one task that gives the rows that it is given.
@@ -361,7 +365,7 @@ impl Planner {
         let flow = self.materialised(flow)?;
         let input = Input::named(&flow.node).hash(Vec::<String>::new());
         let node = self.operator(kind, vec![input], supplier, 1);
-        Ok(Flow { schema: Arc::clone(&flow.schema), given: flow.schema, ..self.node(node, columns, 1) })
+        Ok(Flow { schema: Arc::clone(&flow.schema), given: flow.schema, lag: flow.lag, ..self.node(node, columns, 1) })
     }
 
     fn union_input(&mut self, input: &LogicalPlan) -> Result<Flow> {
@@ -389,7 +393,7 @@ impl Planner {
         if flow.steps.is_empty() {
             return Ok(flow);
         }
-        let Flow { node, given, steps, columns, schema, parallelism, source } = flow;
+        let Flow { node, given, steps, columns, schema, parallelism, source, lag } = flow;
         let pipeline = if steps.iter().any(PlannedStep::depends_on_time) {
             // Built once now, so that what can't be built is refused before the query runs.
             build_steps(&steps, 0)?;
@@ -399,7 +403,7 @@ impl Planner {
             Pipeline::new(given, build_steps(&steps, 0)?)
         };
         let node = self.operator("pipeline", vec![Input::named(&node)], pipeline, parallelism);
-        Ok(Flow { node, source, given: Arc::clone(&schema), steps: Vec::new(), columns, schema, parallelism })
+        Ok(Flow { node, source, given: Arc::clone(&schema), steps: Vec::new(), columns, schema, parallelism, lag })
     }
 
     fn watermark(&mut self, node: &Watermark) -> Result<Flow> {
@@ -419,7 +423,7 @@ impl Planner {
             node.keys.iter().filter_map(|key| flow.columns.fields().iter().position(|field| field.name() == key)).collect();
         let names: Vec<String> = keys.iter().map(|key| flow.schema.field(*key).name().clone()).collect();
         let parallelism = self.lowering.parallelism;
-        let mut operator = tidegate_operators::Deduplicate::new(keys);
+        let mut operator = tidegate_operators::Deduplicate::new(keys).lag(flow.lag);
         let known = event_times(&node.input);
         let event_time = flow.columns.fields().iter().enumerate().find_map(|(at, field)| Some((at, known.get(field.name())?)));
         if let Some((column, event_time)) = event_time {
@@ -463,25 +467,25 @@ impl Planner {
         let names: Vec<String> = keys.map(|(_, (_, field))| field.name().clone()).collect();
         if let Some(session) = session {
             let emit = if self.lowering.mode == OutputMode::Complete { SessionEmit::All } else { SessionEmit::Closed };
-            let sessions = SessionAggregate::new(spec, session, emit);
+            let sessions = SessionAggregate::new(spec, session, emit).lag(flow.lag);
             let node = self.operator("session-aggregate", vec![Input::named(&partial).hash(names)], sessions, parallelism);
-            return Ok(self.node(node, &aggregate.schema, parallelism));
+            return Ok(Flow { lag: flow.lag, ..self.node(node, &aggregate.schema, parallelism) });
         }
-        let emit = self.emit(aggregate)?;
+        let emit = self.emit(aggregate, flow.lag)?;
         let stateful = StatefulAggregate::new(spec, AggregateInput::States, emit);
         let node = self.operator("aggregate", vec![Input::named(&partial).hash(names)], stateful, parallelism);
-        Ok(self.node(node, &aggregate.schema, parallelism))
+        Ok(Flow { lag: flow.lag, ..self.node(node, &aggregate.schema, parallelism) })
     }
 
     /// Which groups an epoch gives, by the output mode and the event time among the keys.
-    fn emit(&self, aggregate: &Aggregate) -> Result<AggregateEmit> {
+    fn emit(&self, aggregate: &Aggregate, lag_micros: i64) -> Result<AggregateEmit> {
         let known = event_times(&aggregate.input);
         let closing = |(column, key): (usize, &Expr)| {
             let kind = match event_time_of(key, &known)?.kind {
                 EventTimeKind::Instant => ClosingKind::Instant,
                 EventTimeKind::Window => ClosingKind::WindowEnd,
             };
-            Some(tidegate_operators::EventTime { column, kind })
+            Some(tidegate_operators::EventTime { column, kind, lag_micros })
         };
         let event_time = aggregate.group_expr.iter().enumerate().find_map(closing);
         match (self.lowering.mode, event_time) {
@@ -532,7 +536,7 @@ impl Planner {
             build_first: !left_streams,
         };
         let node = self.operator("static-join", vec![Input::named(&flow.node)], supplier, flow.parallelism);
-        Ok(self.joined(node, join, flow.parallelism))
+        Ok(Flow { lag: flow.lag, ..self.joined(node, join, flow.parallelism) })
     }
 
     /// What a join gives. Both sides may have columns of the same name: a projection gives each its own.
@@ -568,6 +572,9 @@ impl Planner {
         let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = keys.keys.into_iter().unzip();
         let (left, left_input) = self.join_side(&join.left, &left_keys, left_conditions, &times, &times.left)?;
         let (right, right_input) = self.join_side(&join.right, &right_keys, right_conditions, &times, &times.right)?;
+        // What waits longest for its match comes out latest.
+        let offset = |side: &JoinSide| side.remove.map_or(0, |remove| remove.offset_micros);
+        let lag = offset(&left).max(offset(&right)).max(left.lag_micros).max(right.lag_micros);
         let both = join.left.schema().join(join.right.schema())?;
         let supplier = StreamJoin {
             join: kind,
@@ -577,7 +584,7 @@ impl Planner {
         };
         let parallelism = self.lowering.parallelism;
         let node = self.operator("stream-join", vec![left_input, right_input], supplier, parallelism);
-        Ok(self.joined(node, join, parallelism))
+        Ok(Flow { lag, ..self.joined(node, join, parallelism) })
     }
 
     /// One side of a join of two streams: its columns, then those keys that are no columns, exchanged by the keys.
@@ -623,12 +630,15 @@ impl Planner {
         let in_keys =
             keys.iter().zip(&numbers).find(|(key, _)| event_time_of(key, &own.columns).is_some()).map(|(_, number)| *number);
         let remove = match (times.in_keys, in_keys.or(event_time), own.range, event_time) {
-            (true, Some(column), _, _) => Some(RemoveWhen { column, offset_micros: 0 }),
-            (false, _, Some(offset_micros), Some(column)) => Some(RemoveWhen { column, offset_micros }),
+            (true, Some(column), _, _) => Some(RemoveWhen { column, offset_micros: flow.lag }),
+            (false, _, Some(offset), Some(column)) => Some(RemoveWhen { column, offset_micros: offset + flow.lag }),
             _ => None,
         };
         let condition = conjunction(conditions).map(|condition| physical(&condition, schema, 0)).transpose()?;
-        Ok((JoinSide { keys: numbers, columns, condition, event_time, remove }, Input::named(&flow.node).hash(names)))
+        Ok((
+            JoinSide { keys: numbers, columns, condition, event_time, lag_micros: flow.lag, remove },
+            Input::named(&flow.node).hash(names),
+        ))
     }
 }
 

@@ -26,19 +26,11 @@ type Families = Arc<Mutex<BTreeMap<String, (usize, usize)>>>;
 
 fn main() -> std::process::ExitCode {
     let arguments = Arguments::from_args();
-    let other = std::env::var_os("TIDEGATE_CONFORMANCE").map(PathBuf::from);
-    // Another folder's cases are all run.
-    let not_yet = if other.is_some() { Vec::new() } else { not_yet() };
-    let folder = other.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/cases"));
+    let folder = std::env::var_os("TIDEGATE_CONFORMANCE").map(PathBuf::from);
+    let folder = folder.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conformance/cases"));
     let families = Families::default();
     let trials = match cases(&folder) {
-        Ok(cases) => cases
-            .into_iter()
-            .map(|case| {
-                let ignored = not_yet.contains(&case.name.as_str());
-                trial(case, &families).with_ignored_flag(ignored)
-            })
-            .collect(),
+        Ok(cases) => cases.into_iter().map(|case| trial(case, &families)).collect(),
         Err(error) => {
             eprintln!("the cases in {} can't be read: {error}", folder.display());
             return std::process::ExitCode::FAILURE;
@@ -55,11 +47,6 @@ fn main() -> std::process::ExitCode {
         println!("{} passed, {} failed", conclusion.num_passed, conclusion.num_failed);
     }
     conclusion.exit_code()
-}
-
-/// The names of cases that need what is not built yet.
-fn not_yet() -> Vec<&'static str> {
-    include_str!("not_yet.txt").lines().filter(|line| !line.starts_with('#') && !line.is_empty()).collect()
 }
 
 fn cases(folder: &Path) -> Result<Vec<Case>, Box<dyn std::error::Error>> {

@@ -146,7 +146,7 @@ proptest! {
 
     #[test]
     fn an_aggregation_is_what_its_twin_is(runs in prop::collection::vec(run(), 1..6), partial: bool) {
-        let time = EventTime { column: 0, kind: EventTimeKind::WindowEnd };
+        let time = EventTime { column: 0, kind: EventTimeKind::WindowEnd, lag_micros: 0 };
         for emit in [AggregateEmit::Changed(Some(time)), AggregateEmit::All, AggregateEmit::Closed(time)] {
             prop_assert_eq!(given(&runs, emit, partial), expected(&runs, emit), "{:?}", emit);
         }

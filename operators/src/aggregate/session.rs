@@ -47,12 +47,20 @@ pub struct SessionAggregate {
     spec: AggregateSpec,
     session: usize,
     emit: SessionEmit,
+    lag_micros: i64,
 }
 
 impl SessionAggregate {
     /// An aggregation whose key with the number `session` is the session.
     pub fn new(spec: AggregateSpec, session: usize, emit: SessionEmit) -> Self {
-        SessionAggregate { spec, session, emit }
+        SessionAggregate { spec, session, emit, lag_micros: 0 }
+    }
+
+    /// How far the rows stay behind the query's watermark, in microseconds: what a join has held back comes late.
+    #[must_use]
+    pub fn lag(mut self, micros: i64) -> Self {
+        self.lag_micros = micros;
+        self
     }
 
     /// The type of times.
@@ -203,7 +211,9 @@ impl Open {
             return Ok(());
         };
         let ends = micros(part(batch.column(aggregate.session), 1)?)?;
-        let keep = BooleanArray::from_iter(ends.iter().map(|end| Some(end.is_some_and(|end| end > watermark.micros()))));
+        let keep = BooleanArray::from_iter(
+            ends.iter().map(|end| Some(end.is_some_and(|end| end > watermark.micros().saturating_sub(aggregate.lag_micros)))),
+        );
         context.count_late(keep.len() - keep.true_count());
         if keep.true_count() > 0 {
             self.pending.push(filter_record_batch(&batch, &keep)?);
@@ -282,7 +292,7 @@ impl Open {
     /// Gives the sessions that are final, and removes them.
     fn close(&mut self, aggregate: &SessionAggregate, context: &mut OperatorContext<'_>) -> Result<()> {
         let Some(watermark) = context.epoch()?.watermark else { return Ok(()) };
-        let later = self.ends.split_off(&watermark.micros().saturating_add(1));
+        let later = self.ends.split_off(&watermark.micros().saturating_sub(aggregate.lag_micros).saturating_add(1));
         let mut closed: Vec<(OwnedRow, i64)> = Vec::new();
         for (end, sessions) in std::mem::replace(&mut self.ends, later) {
             for (key, start) in sessions {

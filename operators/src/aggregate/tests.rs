@@ -170,7 +170,7 @@ fn a_window_is_given_once_when_the_watermark_has_passed_its_end() {
         let values = ints(starts.iter().map(|_| Some(1)));
         batch(vec![("w", windows(starts.into_iter().map(Some).collect())), ("v", values)])
     };
-    let time = EventTime { column: 0, kind: EventTimeKind::WindowEnd };
+    let time = EventTime { column: 0, kind: EventTimeKind::WindowEnd, lag_micros: 0 };
     let spec = count_and_sum(&rows(vec![]).schema());
     let given = |made: Vec<RecordBatch>| -> Vec<i64> {
         let sums = made.iter().flat_map(|b| b.column(2).to_data().buffers()[0].typed_data::<i64>()[..b.num_rows()].to_vec());
@@ -206,7 +206,7 @@ fn a_window_is_given_once_when_the_watermark_has_passed_its_end() {
 #[test]
 fn an_instant_closes_when_it_is_reached() {
     let rows = batch(vec![("t", times(vec![Some(5), Some(6), None])), ("v", ints([Some(1); 3]))]);
-    let time = EventTime { column: 0, kind: EventTimeKind::Instant };
+    let time = EventTime { column: 0, kind: EventTimeKind::Instant, lag_micros: 0 };
     let closed = stateful(&count_and_sum(&rows.schema()), AggregateEmit::Closed(time));
     let mut tasks = Tasks::new(&closed, rows.schema(), 1, 1);
     assert_eq!(tasks.run(epoch(0, None, Some(5)), std::slice::from_ref(&rows)).len(), 1);
