@@ -11,7 +11,7 @@ use super::relation::{Attribute, Relation};
 use super::resolve::{Resolver, unresolved_routine};
 use super::select::{Grouping, Select};
 use crate::error::{Error, Result};
-use crate::expr::{Expr, Position, SortKey};
+use crate::expr::{Expr, Over, Position, SortKey};
 use crate::sql::{expression, order_keys, path};
 
 impl Analyzer<'_> {
@@ -55,14 +55,29 @@ impl Analyzer<'_> {
         };
         let count = |expr: Option<&ast::Expr>, clause: &str| -> Result<Option<usize>> {
             let Some(expr) = expr.filter(|expr| expr.to_string().to_lowercase() != "all") else { return Ok(None) };
-            let typed = Resolver::new(self, &[]).resolve(&expression(expr)?)?;
-            match typed.as_literal() {
-                Some(ScalarValue::Int32(Some(n))) if *n >= 0 => Ok(usize::try_from(*n).ok()),
-                Some(ScalarValue::Int64(Some(n))) if *n >= 0 => Ok(usize::try_from(*n).ok()),
-                _ => {
-                    let message = format!("The {clause} expression must be a number that is not negative, but got \"{expr}\".");
-                    Err(Error::analysis("INVALID_LIMIT_LIKE_EXPRESSION", message))
+            let written = expression(expr)?;
+            let refused = |condition: &str, rule: String| {
+                let message = format!("The limit like expression \"{written}\" is invalid. The {clause} expression must {rule}.");
+                Error::analysis(&format!("INVALID_LIMIT_LIKE_EXPRESSION.{condition}"), message)
+            };
+            if written.any(&|part| matches!(part, Expr::Column { .. })) {
+                return Err(refused("IS_UNFOLDABLE", "evaluate to a constant value".to_owned()));
+            }
+            let typed = Resolver::new(self, &[]).resolve(&written)?;
+            let n = match typed.as_literal() {
+                Some(ScalarValue::Int8(Some(n))) => i64::from(*n),
+                Some(ScalarValue::Int16(Some(n))) => i64::from(*n),
+                Some(ScalarValue::Int32(Some(n))) => i64::from(*n),
+                Some(value) if value.is_null() => return Err(refused("IS_NULL", "not evaluate to null".to_owned())),
+                Some(ScalarValue::Int64(_)) | Some(_) => {
+                    let found = tidegate_functions::types::sql_name(&typed.data_type);
+                    return Err(refused("DATA_TYPE", format!("be integer type, but got \"{found}\"")));
                 }
+                None => return Err(refused("IS_UNFOLDABLE", "evaluate to a constant value".to_owned())),
+            };
+            match usize::try_from(n) {
+                Ok(n) => Ok(Some(n)),
+                Err(_) => Err(refused("IS_NEGATIVE", format!("be equal to or greater than 0, but got {n}"))),
             }
         };
         let (limit, offset) = (count(limit, "limit")?, count(offset, "offset")?);
@@ -165,7 +180,14 @@ impl Analyzer<'_> {
         if let Some(condition) = &select.selection {
             input = self.filter(input, &expression(condition)?)?;
         }
-        let items = select.projection.iter().map(select_item).collect::<Result<Vec<_>>>()?;
+        let mut items = select.projection.iter().map(select_item).collect::<Result<Vec<_>>>()?;
+        let mut order_by = order_by;
+        if !select.named_window.is_empty() {
+            let windows = named_windows(&select.named_window)?;
+            for expr in items.iter_mut().chain(order_by.iter_mut().map(|key| &mut key.expr)) {
+                expr.define_windows(&windows).map_err(undefined_window)?;
+            }
+        }
         let grouping = grouping(&select.group_by)?;
         let having = select.having.as_ref().map(expression).transpose()?;
         let distinct = match &select.distinct {
@@ -262,7 +284,7 @@ impl Analyzer<'_> {
         let name = name.join(".").to_lowercase();
         let call = match (name.as_str(), args.as_slice()) {
             ("stream", [Expr::Column { parts, at }]) => return with_alias(self.table(parts, *at)?, alias),
-            ("range", args @ ([_] | [_, _] | [_, _, _])) => {
+            ("range", args @ ([_] | [_, _] | [_, _, _] | [_, _, _, _])) => {
                 let long = |expr: &Expr| Expr::Cast { expr: Box::new(expr.clone()), to: DataType::Int64, is_try: false };
                 let (start, end) = match args {
                     [end] => (long(&Expr::int(0)), long(end)),
@@ -380,6 +402,27 @@ fn star(qualifier: Vec<String>, options: &ast::WildcardAdditionalOptions) -> Res
         replace.push((element.column_name.value.clone(), expression(&element.expr)?));
     }
     Ok(Expr::Star { qualifier, except, replace })
+}
+
+/// The windows of the `WINDOW` clause.
+fn named_windows(defined: &[ast::NamedWindowDefinition]) -> Result<Vec<(String, Over)>> {
+    let mut windows: Vec<(String, Over)> = Vec::with_capacity(defined.len());
+    for ast::NamedWindowDefinition(name, window) in defined {
+        let over = match window {
+            ast::NamedWindowExpr::WindowSpec(spec) => crate::sql::window(spec)?,
+            ast::NamedWindowExpr::NamedWindow(other) => {
+                let known = windows.iter().find(|(own, _)| own.eq_ignore_ascii_case(&other.value));
+                known.map(|(_, over)| over.clone()).ok_or_else(|| undefined_window(other.value.clone()))?
+            }
+        };
+        windows.push((name.value.clone(), over));
+    }
+    Ok(windows)
+}
+
+pub(super) fn undefined_window(name: String) -> Error {
+    let message = format!("Window specification is not defined in the WINDOW clause for `{name}`.");
+    Error::analysis("MISSING_WINDOW_SPECIFICATION", message)
 }
 
 /// GROUP BY with all its forms; grouping sets as sets of numbers of keys.

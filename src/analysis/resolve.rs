@@ -107,6 +107,10 @@ pub(crate) const FORMS: &[&str] = &[
     "window_time",
 ];
 
+/// Functions of windows only.
+const WINDOW_FUNCTIONS: [&str; 9] =
+    ["cume_dist", "dense_rank", "lag", "lead", "nth_value", "ntile", "percent_rank", "rank", "row_number"];
+
 /// Resolves expressions over the columns of one relation.
 #[derive(Clone)]
 pub(crate) struct Resolver<'a> {
@@ -135,12 +139,25 @@ impl<'a> Resolver<'a> {
     /// Resolves a condition.
     pub(crate) fn condition(&self, expr: &Expr, clause: &str) -> Result<Typed> {
         let condition = self.resolve(expr)?;
-        if condition.data_type != DataType::Boolean && !can_cast_implicitly(&condition.data_type, &DataType::Boolean) {
+        // Only operators cast what they are given.
+        let (name, casts) = match clause {
+            "WHERE" | "HAVING" => ("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", false),
+            "JOIN" => ("JOIN_CONDITION_IS_NOT_BOOLEAN_TYPE", false),
+            "FILTER" => ("INVALID_AGGREGATE_FILTER.NOT_BOOLEAN", false),
+            "CASE" => ("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", false),
+            _ => ("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", true),
+        };
+        let fits = match (&condition.data_type, casts) {
+            (DataType::Boolean, _) => true,
+            (other, true) => can_cast_implicitly(other, &DataType::Boolean),
+            (_, false) => false,
+        };
+        if !fits {
             let message = format!(
                 "The condition in {clause} \"{expr}\" has the type \"{}\", it must be \"BOOLEAN\".",
                 sql_name(&condition.data_type)
             );
-            return Err(self.analyzer.locate(Error::analysis("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", message), expr.position()));
+            return Err(self.analyzer.locate(Error::analysis(name, message), expr.position()));
         }
         self.cast_to(condition, &DataType::Boolean)
     }
@@ -249,6 +266,23 @@ impl<'a> Resolver<'a> {
         Ok(None)
     }
 
+    /// The name of an expression as a column of a result: columns in it have no qualifier.
+    pub(crate) fn result_name(&self, expr: &Expr) -> String {
+        let is_qualified = |part: &Expr| matches!(part, Expr::Column { parts, .. } if parts.len() > 1);
+        if matches!(expr, Expr::Alias { .. } | Expr::Column { .. }) || !expr.any(&is_qualified) {
+            return expr.result_name();
+        }
+        let mut plain = expr.clone();
+        plain.rename_columns(&|parts| {
+            let qualifiers = (1..parts.len()).rev().find(|qualifiers| {
+                let (qualifier, rest) = parts.split_at(*qualifiers);
+                self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&rest[0]) && ends_with(&column.qualifier, qualifier))
+            });
+            parts.drain(..qualifiers.unwrap_or(0));
+        });
+        plain.result_name()
+    }
+
     fn fields(&self, value: Typed, fields: &[String]) -> Result<Typed> {
         fields
             .iter()
@@ -271,6 +305,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn missing_aggregation(&self, parts: &[String], at: Position) -> Error {
+        if self.aggregation.is_some_and(|aggregation| aggregation.borrow().keys.is_empty()) {
+            return self.analyzer.locate(super::select::missing_group_by(), at);
+        }
         let message = format!(
             "The non-aggregating expression \"{}\" is based on columns which are not participating in the GROUP BY clause. Add the \
              columns or the expression to the GROUP BY, aggregate the expression, or use \"any_value({})\" if you do not care which \
@@ -334,6 +371,15 @@ impl<'a> Resolver<'a> {
         }
         let name = typed_name(&call.name, &call.args);
         if scalar(name).is_none() {
+            if WINDOW_FUNCTIONS.contains(&name) {
+                let message = format!("Window function \"{expr}\" requires an OVER clause.");
+                return Err(Error::analysis("WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE", message));
+            }
+            if let Some(function) = higher_order(name) {
+                function.arity.check(name, call.args.len())?;
+                let message = format!("Cannot resolve \"{expr}\" due to data type mismatch: a lambda function is required.");
+                return Err(Error::analysis("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message));
+            }
             return Err(unresolved_routine(&call.name));
         }
         let args =
@@ -480,6 +526,13 @@ impl<'a> Resolver<'a> {
     ) -> Result<(Arc<datafusion::logical_expr::AggregateUDF>, Vec<Typed>, DataType)> {
         let function = aggregate(&call.name).ok_or_else(|| unresolved_routine(&call.name))?;
         let mut written: Vec<Expr> = call.args.clone();
+        if call.name == "count"
+            && let [Expr::Star { qualifier, .. }] = written.as_slice()
+            && !qualifier.is_empty()
+        {
+            let message = format!("count({}.*) is not allowed. Use count(*) or expand the columns.", quoted(qualifier));
+            return Err(Error::analysis("INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT", message));
+        }
         if call.name == "count" && matches!(written.as_slice(), [Expr::Star { .. }]) {
             written = vec![Expr::int(1)];
         }
@@ -566,7 +619,17 @@ impl<'a> Resolver<'a> {
                 let when = Expr::call("=", vec![left.clone(), right.clone()]);
                 self.case(None, &[(when, Expr::Literal(ScalarValue::Null))], Some(left))?
             }
-            ("if" | "iff", [when, then, otherwise]) => self.case(None, &[(when.clone(), then.clone())], Some(otherwise))?,
+            ("if" | "iff", [when, then, otherwise]) => {
+                let when = match when {
+                    Expr::Literal(ScalarValue::Null) => Expr::Literal(ScalarValue::Boolean(None)),
+                    other => other.clone(),
+                };
+                self.case(None, &[(when, then.clone())], Some(otherwise))?
+            }
+            ("between", [value, low, high]) => {
+                let (low, high) = (vec![value.clone(), low.clone()], vec![value.clone(), high.clone()]);
+                self.logical(Operator::And, &Expr::call(">=", low), &Expr::call("<=", high))?
+            }
             ("current_timestamp" | "now", []) => self.analyzer.now(),
             ("current_date" | "curdate", []) => self.cast_to(self.analyzer.now(), &DataType::Date32)?,
             ("localtimestamp", []) => self.cast_to(self.analyzer.now(), &types::TIMESTAMP_NTZ)?,
@@ -613,6 +676,19 @@ impl<'a> Resolver<'a> {
     /// `AND` and `OR`: the planner sees to it that the right side is not computed where the left one decides.
     fn logical(&self, op: Operator, left: &Expr, right: &Expr) -> Result<Typed> {
         let clause = if op == Operator::And { "AND" } else { "OR" };
+        let types = [self.resolve(left)?.data_type, self.resolve(right)?.data_type];
+        let fits = |data_type: &DataType| matches!(data_type, DataType::Boolean | DataType::Null | DataType::Utf8);
+        if !types.iter().all(fits) || types.iter().all(|own| *own == DataType::Utf8) {
+            let [l, r] = &types;
+            let (name, what) = match common_type(l, r) {
+                Some(common) if *l != DataType::Null && *r != DataType::Null => {
+                    ("BINARY_OP_WRONG_TYPE", format!("requires the \"BOOLEAN\" type, not \"{}\"", sql_name(&common)))
+                }
+                _ => ("BINARY_OP_DIFF_TYPES", format!("has incompatible types (\"{}\" and \"{}\")", sql_name(l), sql_name(r))),
+            };
+            let message = format!("Cannot resolve \"({left} {clause} {right})\" due to data type mismatch: the binary operator {what}.");
+            return Err(Error::analysis(&format!("DATATYPE_MISMATCH.{name}"), message));
+        }
         let (left, right) = (self.condition(left, clause)?, self.condition(right, clause)?);
         Ok(logical(op, left, right))
     }
@@ -658,7 +734,10 @@ impl<'a> Resolver<'a> {
             let name = match arg {
                 Expr::Alias { names, .. } => names[0].clone(),
                 Expr::Column { .. } | Expr::Exact { .. } => arg.result_name(),
-                Expr::Call(call) if call.name == "." => arg.result_name(),
+                Expr::Call(Call { name, args, .. }) if name == "." => match args.get(1) {
+                    Some(Expr::Literal(ScalarValue::Utf8(Some(field)))) => field.clone(),
+                    _ => arg.result_name(),
+                },
                 Expr::Star { .. } => {
                     for column in self.columns {
                         named.extend([Typed::literal(ScalarValue::from(column.name.as_str())), Typed::of(column)]);

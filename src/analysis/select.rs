@@ -80,6 +80,10 @@ impl Analyzer<'_> {
         if aggregates {
             self.select_groups(input, &windows, select)
         } else if let Some(having) = select.having.clone() {
+            let is_column = |expr: &Expr| expr.any(&|part| matches!(part, Expr::Column { .. } | Expr::Exact { .. }));
+            if select.items.iter().any(is_column) {
+                return Err(missing_group_by());
+            }
             // HAVING without groups or aggregates filters the result of the select list.
             let projected = self.select_rows(input, &windows, Select { having: None, ..select })?;
             self.filter(projected, &having)
@@ -115,7 +119,13 @@ impl Analyzer<'_> {
             windows: Some(&calls),
             ..Resolver::new(self, &input.columns)
         };
-        let having = select.having.as_ref().map(|having| resolver.condition(having, "HAVING")).transpose()?;
+        // HAVING knows the aliases of the select list.
+        let alias = |item: &Expr| match item {
+            Expr::Alias { expr, names } if names.len() == 1 => Some((names[0].clone(), expr.as_ref().clone())),
+            _ => None,
+        };
+        let aliased = Resolver { lateral: select.items.iter().filter_map(alias).collect(), ..resolver.clone() };
+        let having = select.having.as_ref().map(|having| aliased.condition(having, "HAVING")).transpose()?;
         let projected = self.project_items(&resolver, &select.items, &select)?;
 
         let Aggregation { keys, calls: aggregates, .. } = aggregation.into_inner();
@@ -270,7 +280,7 @@ impl Analyzer<'_> {
     }
 
     fn item_attribute(&self, resolver: &Resolver<'_>, item: &Expr, typed: &Typed) -> Attribute {
-        let name = item.result_name();
+        let name = resolver.result_name(item);
         let known = || {
             let DfExpr::Column(column) = &typed.expr else { return None };
             let of_aggregation = resolver.aggregation.and_then(|aggregation| {
@@ -500,6 +510,12 @@ fn sort_value(value: Typed) -> Result<DfExpr> {
         return Err(Error::analysis("DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", "A \"MAP\" can't be sorted by."));
     }
     Ok(value.expr)
+}
+
+/// The error of a column beside aggregates, without groups.
+pub(super) fn missing_group_by() -> Error {
+    let message = "The query does not include a GROUP BY clause. Add GROUP BY or turn it into the window functions using OVER clauses.";
+    Error::analysis("MISSING_GROUP_BY", message)
 }
 
 /// What the select list becomes.

@@ -6,7 +6,7 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{Expr as DfExpr, WindowFrame, WindowFunctionDefinition};
+use datafusion::logical_expr::{Cast, Expr as DfExpr, WindowFrame, WindowFunctionDefinition};
 use tidegate_functions::aggregate;
 use tidegate_functions::time_window::{WindowSpec, gap_micros, session, session_gap, window_type};
 use tidegate_functions::types::{DAY_TIME_INTERVAL, is_timestamp, sql_name, timestamp};
@@ -145,6 +145,9 @@ impl Analyzer<'_> {
             return Err(Error::analysis("INVALID_WHERE_CONDITION", message));
         };
         let Some(over) = &call.over else { return Err(unresolved_routine(&call.name)) };
+        if let Some(name) = &over.name {
+            return Err(super::query::undefined_window(name.clone()));
+        }
         let partition_by = over.partition_by.iter().map(|expr| Ok(resolver.resolve(expr)?.expr)).collect::<Result<Vec<_>>>()?;
         let order_by = self.sort_exprs(resolver, &over.order_by)?;
         let window_frame = match &over.frame {
@@ -158,29 +161,39 @@ impl Analyzer<'_> {
             } else {
                 let registry = datafusion::execution::context::SessionContext::new();
                 let udwf = registry.state().udwf(&call.name).map_err(|_| unresolved_routine(&call.name))?;
-                let args = resolver.resolve_all(&call.args)?;
+                // Ranks take their order from the window alone.
+                let is_rank = matches!(call.name.as_str(), "rank" | "dense_rank" | "percent_rank");
+                let args = if is_rank { Vec::new() } else { resolver.resolve_all(&call.args)? };
                 let data_type = match call.name.as_str() {
                     "percent_rank" | "cume_dist" => DataType::Float64,
                     "lag" | "lead" | "nth_value" | "first_value" | "last_value" => {
                         args.first().map(|arg| arg.data_type.clone()).ok_or_else(|| unresolved_routine(&call.name))?
                     }
-                    _ => DataType::Int32,
+                    _ => DataType::UInt64,
                 };
                 (WindowFunctionDefinition::WindowUDF(udwf), args, data_type)
             };
+        let filter = call.filter.as_deref().map(|filter| resolver.condition(filter, "FILTER")).transpose()?;
         let params = WindowFunctionParams {
             args: args.into_iter().map(|arg| arg.expr).collect(),
             partition_by,
             order_by,
             window_frame,
-            filter: None,
-            null_treatment: None,
+            filter: filter.map(|filter| Box::new(filter.expr)),
+            null_treatment: call.ignore_nulls.then_some(datafusion::logical_expr::expr::NullTreatment::IgnoreNulls),
             distinct: call.distinct,
         };
         let expr = DfExpr::WindowFunction(Box::new(WindowFunction { fun, params }));
         let attribute = Attribute::new(written.to_string(), data_type);
         windows.borrow_mut().push((expr, attribute.clone()));
-        Ok(Typed::of(&attribute))
+        // Numbers of rows are ints to Spark.
+        match attribute.data_type {
+            DataType::UInt64 => {
+                let int = DfExpr::Cast(Cast::new(Box::new(attribute.expr()), DataType::Int32));
+                Ok(Typed::new(int, DataType::Int32))
+            }
+            _ => Ok(Typed::of(&attribute)),
+        }
     }
 
     /// Sort keys as DataFusion has them. Floats are sorted with `-0.0` and `0.0` as equals.
