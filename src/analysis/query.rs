@@ -205,8 +205,12 @@ impl Analyzer<'_> {
             let plan = LogicalPlan::EmptyRelation(datafusion::logical_expr::EmptyRelation { produce_one_row: true, schema });
             return Ok(Relation { plan, columns: Vec::new() });
         };
-        tables.try_fold(self.table_with_joins(first)?, |left, right| {
-            self.join(left, self.table_with_joins(right)?, JoinKind::Cross, None)
+        tables.try_fold(self.table_with_joins(first)?, |left, right| match lateral_generator(&right.relation)? {
+            Some(generator) => {
+                let left = self.lateral(left, &generator)?;
+                right.joins.iter().try_fold(left, |left, join| self.joined(left, join))
+            }
+            None => self.join(left, self.table_with_joins(right)?, JoinKind::Cross, None),
         })
     }
 
@@ -216,6 +220,15 @@ impl Analyzer<'_> {
 
     fn joined(&self, left: Relation, join: &ast::Join) -> Result<Relation> {
         use ast::JoinOperator as Op;
+        if let Some(generator) = lateral_generator(&join.relation)? {
+            // A left join keeps no more rows than an inner one, as in Spark.
+            match &join.join_operator {
+                Op::Join(ast::JoinConstraint::None) | Op::Inner(ast::JoinConstraint::None) | Op::CrossJoin(_) => {}
+                Op::Left(ast::JoinConstraint::None) | Op::LeftOuter(ast::JoinConstraint::None) => {}
+                other => return Err(Error::unsupported(format!("the join {other:?} with a lateral function is not supported"))),
+            };
+            return self.lateral(left, &generator);
+        }
         let right = self.table_factor(&join.relation)?;
         let (kind, constraint) = match &join.join_operator {
             Op::Join(constraint) | Op::Inner(constraint) => (JoinKind::Inner, constraint),
@@ -274,13 +287,7 @@ impl Analyzer<'_> {
 
     /// A table-valued function: `range`, or a generator.
     fn table_function(&self, name: &[String], args: &[ast::FunctionArg], alias: Option<&ast::TableAlias>) -> Result<Relation> {
-        let args = args
-            .iter()
-            .map(|arg| match arg {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => expression(expr),
-                other => Err(Error::unsupported(format!("the argument {other}"))),
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let args = function_args(args)?;
         let name = name.join(".").to_lowercase();
         let call = match (name.as_str(), args.as_slice()) {
             ("stream", [Expr::Column { parts, at }]) => return with_alias(self.table(parts, *at)?, alias),
@@ -293,14 +300,17 @@ impl Analyzer<'_> {
                 };
                 let step = args.get(2).map_or_else(|| long(&Expr::int(1)), long);
                 // `sequence` has its end in it, a range has not.
-                let last = Expr::call("-", vec![end.clone(), step.clone()]);
+                let forward = Expr::call(">", vec![step.clone(), Expr::int(0)]);
+                let one = Expr::call("if", vec![forward.clone(), Expr::int(1), Expr::int(-1)]);
+                let last = Expr::call("-", vec![end.clone(), one]);
                 let sequence = Expr::call("sequence", vec![start.clone(), last, step]);
                 let empty = Expr::Cast {
                     expr: Box::new(Expr::call("array", Vec::new())),
                     to: tidegate_functions::types::list(DataType::Int64),
                     is_try: false,
                 };
-                let when = Expr::call("<", vec![start, end]);
+                let ascends = Expr::call("<", vec![start.clone(), end.clone()]);
+                let when = Expr::call("if", vec![forward, ascends, Expr::call(">", vec![start, end])]);
                 crate::expr::Call {
                     name: "explode".to_owned(),
                     args: vec![Expr::call("if", vec![when, sequence, empty])],
@@ -333,6 +343,14 @@ impl Analyzer<'_> {
         found.fresh()
     }
 
+    /// The rows that a generator makes of each row of the input: `FROM t, LATERAL explode(t.xs) AS e(x)`.
+    fn lateral(&self, input: Relation, (call, alias): &LateralGenerator) -> Result<Relation> {
+        let outer = call.name.ends_with("_outer");
+        let names: Vec<String> = alias.iter().flat_map(|alias| &alias.columns).map(|column| column.name.value.clone()).collect();
+        let qualifier: Vec<String> = alias.iter().map(|alias| alias.name.value.clone()).collect();
+        Ok(self.generate(input, call, outer, &names, &qualifier)?.0)
+    }
+
     fn lateral_view(&self, input: Relation, view: &ast::LateralView) -> Result<Relation> {
         let Expr::Call(call) = expression(&view.lateral_view)? else {
             return Err(Error::analysis("PARSE_SYNTAX_ERROR", "LATERAL VIEW needs a generator, such as explode"));
@@ -342,6 +360,29 @@ impl Analyzer<'_> {
         let (relation, _) = self.generate(input, &call, outer, &names, &path(&view.lateral_view_name))?;
         Ok(relation)
     }
+}
+
+/// A generator of a `FROM` clause, and its alias.
+type LateralGenerator = (crate::expr::Call, Option<ast::TableAlias>);
+
+/// The generator, if the table is one that sees the tables before it.
+fn lateral_generator(factor: &TableFactor) -> Result<Option<LateralGenerator>> {
+    let TableFactor::Function { lateral: true, name, args, alias, .. } = factor else { return Ok(None) };
+    let name = path(name).join(".").to_lowercase();
+    if tidegate_functions::generator(name.trim_end_matches("_outer")).is_none() {
+        return Ok(None);
+    }
+    let args = function_args(args)?;
+    Ok(Some((crate::expr::Call { name, args, ..Default::default() }, alias.clone())))
+}
+
+fn function_args(args: &[ast::FunctionArg]) -> Result<Vec<Expr>> {
+    args.iter()
+        .map(|arg| match arg {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => expression(expr),
+            other => Err(Error::unsupported(format!("the argument {other}"))),
+        })
+        .collect()
 }
 
 fn with_alias(relation: Relation, alias: Option<&ast::TableAlias>) -> Result<Relation> {

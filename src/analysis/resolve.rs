@@ -120,6 +120,8 @@ pub(crate) struct Resolver<'a> {
     pub(crate) replaced: &'a [(Expr, Attribute)],
     /// Aliases of the select list so far, which later items may use (lateral column aliases).
     pub(crate) lateral: Vec<(String, Expr)>,
+    /// How many of the columns, at the beginning, are parameters of lambdas.
+    pub(crate) params: usize,
     /// Set above an aggregation: what is resolved then are its keys and calls.
     pub(crate) aggregation: Option<&'a RefCell<Aggregation>>,
     /// Set where window functions may stand; collects them.
@@ -128,7 +130,7 @@ pub(crate) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(analyzer: &'a Analyzer<'a>, columns: &'a [Attribute]) -> Self {
-        Resolver { analyzer, columns, replaced: &[], lateral: Vec::new(), aggregation: None, windows: None }
+        Resolver { analyzer, columns, replaced: &[], lateral: Vec::new(), params: 0, aggregation: None, windows: None }
     }
 
     /// Resolves an expression; an error says where in the text it is.
@@ -221,6 +223,8 @@ impl<'a> Resolver<'a> {
         if let Some(found) = self.lookup(parts, self.columns)? {
             return match self.aggregation {
                 None => Ok(found),
+                // The parameter of a lambda is no column of the input.
+                Some(_) if self.is_parameter(&found.expr) => Ok(found),
                 Some(aggregation) => {
                     let above = aggregation.borrow().above(&found.expr);
                     above.map(|expr| Typed { expr, ..found }).ok_or_else(|| self.missing_aggregation(parts, at))
@@ -243,6 +247,11 @@ impl<'a> Resolver<'a> {
             }
         }
         Err(self.unresolved(parts))
+    }
+
+    fn is_parameter(&self, expr: &DfExpr) -> bool {
+        let params = self.columns.get(..self.params).unwrap_or_default();
+        expr.column_refs().into_iter().all(|column| params.iter().any(|param| param.id == column.name))
     }
 
     /// The column, or the field of a column, that the parts of a name stand for.
@@ -289,7 +298,7 @@ impl<'a> Resolver<'a> {
             .try_fold(value, |value, field| self.scalar_call(".", vec![value, Typed::literal(ScalarValue::from(field.as_str()))]))
     }
 
-    fn unresolved(&self, parts: &[String]) -> Error {
+    pub(super) fn unresolved(&self, parts: &[String]) -> Error {
         let wanted = parts.last().cloned().unwrap_or_default();
         let mut known: Vec<&Attribute> = self.columns.iter().collect();
         known.sort_by_key(|column| distance(&column.name.to_lowercase(), &wanted.to_lowercase()));
@@ -351,6 +360,9 @@ impl<'a> Resolver<'a> {
         if call.over.is_some() {
             return self.analyzer.window_function(self, call, expr);
         }
+        if matches!(call.name.as_str(), "listagg" | "string_agg") && !call.within.is_empty() {
+            return self.resolve(&ordered_list(call)?);
+        }
         if self.is_aggregate(expr) {
             return self.aggregate_call(call, expr);
         }
@@ -370,6 +382,11 @@ impl<'a> Resolver<'a> {
             return self.user_call(&udf, args);
         }
         let name = typed_name(&call.name, &call.args);
+        if call.distinct || call.filter.is_some() {
+            let what = if call.distinct { "DISTINCT" } else { "FILTER" };
+            let message = format!("Invalid SQL syntax: The function `{name}` does not support {what}.");
+            return Err(Error::analysis("INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX", message));
+        }
         if scalar(name).is_none() {
             if WINDOW_FUNCTIONS.contains(&name) {
                 let message = format!("Window function \"{expr}\" requires an OVER clause.");
@@ -382,8 +399,19 @@ impl<'a> Resolver<'a> {
             }
             return Err(unresolved_routine(&call.name));
         }
-        let args =
+        let mut args =
             call.args.iter().enumerate().map(|(index, arg)| self.argument(name, index, arg)).collect::<Result<Vec<_>>>()?;
+        if matches!(name, "try_add" | "try_subtract" | "try_multiply" | "try_divide" | "try_mod")
+            && let [left, right] = args.as_slice()
+            && let Some(common) = common_type(&left.data_type, &right.data_type).filter(types::is_numeric)
+        {
+            // Text that is no number is no error here either.
+            let read = |arg: Typed| match arg.data_type {
+                DataType::Utf8 => self.cast(arg, &common, CastMode::Try),
+                _ => Ok(arg),
+            };
+            args = args.into_iter().map(read).collect::<Result<_>>()?;
+        }
         self.scalar_call_as(name, args, &call.args)
     }
 
@@ -619,7 +647,7 @@ impl<'a> Resolver<'a> {
                 let when = Expr::call("=", vec![left.clone(), right.clone()]);
                 self.case(None, &[(when, Expr::Literal(ScalarValue::Null))], Some(left))?
             }
-            ("if" | "iff", [when, then, otherwise]) => {
+            ("if", [when, then, otherwise]) => {
                 let when = match when {
                     Expr::Literal(ScalarValue::Null) => Expr::Literal(ScalarValue::Boolean(None)),
                     other => other.clone(),
@@ -774,6 +802,42 @@ impl<'a> Resolver<'a> {
         let instant = |event_time| EventTime { kind: super::relation::EventTimeKind::Instant, ..event_time };
         Ok(Typed { event_time: event_time.map(instant), ..typed })
     }
+}
+
+/// `listagg(v, ',') WITHIN GROUP (ORDER BY k)`: the values are collected with their keys, sorted, and joined.
+fn ordered_list(call: &Call) -> Result<Expr> {
+    let ([value, separator @ ..], [key]) = (call.args.as_slice(), call.within.as_slice()) else {
+        return Err(Error::unsupported(format!("{} is ordered by one expression only", call.name)));
+    };
+    if key.nulls_first != key.ascending {
+        return Err(Error::unsupported(format!("{} with NULLS FIRST or NULLS LAST", call.name)));
+    }
+    let text = Expr::Cast { expr: Box::new(value.clone()), to: DataType::Utf8, is_try: false };
+    let pair = Expr::call("named_struct", vec![Expr::string("k"), key.expr.clone(), Expr::string("v"), text]);
+    let present = Expr::call("isnotnull", vec![value.clone()]);
+    let filter = match &call.filter {
+        Some(filter) => Expr::call("and", vec![present, filter.as_ref().clone()]),
+        None => present,
+    };
+    let collected = Expr::Call(Call {
+        name: "collect_list".to_owned(),
+        args: vec![pair],
+        distinct: call.distinct,
+        filter: Some(Box::new(filter)),
+        at: call.at,
+        ..Call::default()
+    });
+    let ascending = Expr::Literal(ScalarValue::Boolean(Some(key.ascending)));
+    let sorted = Expr::call("sort_array", vec![collected.clone(), ascending]);
+    let body = Box::new(Expr::Column { parts: vec!["pair".to_owned(), "v".to_owned()], at: Position::default() });
+    let values = Expr::call("transform", vec![sorted, Expr::Lambda { params: vec!["pair".to_owned()], body }]);
+    let separator = match separator {
+        [separator] if !matches!(separator, Expr::Literal(value) if value.is_null()) => separator.clone(),
+        _ => Expr::string(""),
+    };
+    let joined = Expr::call("array_join", vec![values, separator]);
+    let empty = Expr::call("=", vec![Expr::call("size", vec![collected]), Expr::int(0)]);
+    Ok(Expr::call("if", vec![empty, Expr::Literal(ScalarValue::Null), joined]))
 }
 
 /// The function that a name with these arguments stands for: some names are two functions.

@@ -161,7 +161,7 @@ fn call_text(call: &Call, params: &[String]) -> String {
         ("isfalse", [arg]) => return format!("({arg} <=> false)"),
         ("like", [left, right]) => return format!("{left} LIKE {right}"),
         ("like", [left, right, escape]) => return format!("{left} LIKE {right} ESCAPE '{escape}'"),
-        ("if" | "iff", [when, then, otherwise]) => return format!("(IF({when}, {then}, {otherwise}))"),
+        ("if", [when, then, otherwise]) => return format!("(IF({when}, {then}, {otherwise}))"),
         ("extract" | "datepart", [field, value]) => return format!("{name}({field} FROM {value})"),
         ("[]", [value, index]) => return format!("{value}[{index}]"),
         (".", [value, field]) => return format!("{value}.{field}"),

@@ -128,7 +128,11 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
             };
             Expr::Lambda { params, body: Box::new(expression(&lambda.body)?) }
         }
-        Sql::Tuple(values) => call("struct", values.iter().collect())?,
+        Sql::Tuple(values) => {
+            let field = |(index, value): (usize, &ast::Expr)| Ok([Expr::string(format!("col{}", index + 1)), expression(value)?]);
+            let fields = values.iter().enumerate().map(field).collect::<Result<Vec<_>>>()?;
+            Expr::call("named_struct", fields.into_iter().flatten().collect())
+        }
         Sql::Struct { values, .. } => {
             let field = |value: &ast::Expr| match value {
                 Sql::Named { expr, name } => Ok(expression(expr)?.alias(name.value.clone())),

@@ -119,7 +119,9 @@ pub fn encode_json(values: &ArrayRef, row: usize, out: &mut String, encoder: &En
             out.push('{');
             let mut first = true;
             for (field, column) in fields.iter().zip(values.as_struct().columns()) {
-                if column.is_null(row) && (encoder.ignore_null_fields || field.data_type() == &DataType::Null) {
+                // An array of no type says of none of its values that it is null.
+                let is_void = field.data_type() == &DataType::Null;
+                if is_void || (column.is_null(row) && encoder.ignore_null_fields) {
                     continue;
                 }
                 if !std::mem::take(&mut first) {
