@@ -285,7 +285,9 @@ impl<'a> Resolver<'a> {
         plain.rename_columns(&|parts| {
             let qualifiers = (1..parts.len()).rev().find(|qualifiers| {
                 let (qualifier, rest) = parts.split_at(*qualifiers);
-                self.columns.iter().any(|column| column.name.eq_ignore_ascii_case(&rest[0]) && ends_with(&column.qualifier, qualifier))
+                self.columns
+                    .iter()
+                    .any(|column| column.name.eq_ignore_ascii_case(&rest[0]) && ends_with(&column.qualifier, qualifier))
             });
             parts.drain(..qualifiers.unwrap_or(0));
         });
@@ -574,6 +576,11 @@ impl<'a> Resolver<'a> {
         if call.ignore_nulls {
             written.push(Expr::Literal(ScalarValue::Boolean(Some(true))));
         }
+        if matches!(call.name.as_str(), "percentile_cont" | "percentile_disc") && call.within.is_empty() {
+            let message =
+                format!("Invalid function `{}` with WITHIN GROUP. WITHIN GROUP is required for the function.", call.name);
+            return Err(Error::analysis("INVALID_WITHIN_GROUP_EXPRESSION.WITHIN_GROUP_MISSING", message));
+        }
         function.arity.check(&call.name, written.len())?;
         let args = self.resolve_all(&written)?;
         let described = describe(&args, &written);
@@ -654,6 +661,12 @@ impl<'a> Resolver<'a> {
                 };
                 self.case(None, &[(when, then.clone())], Some(otherwise))?
             }
+            ("decode", [value, pairs @ ..]) if pairs.len() > 1 => {
+                let same = |key: &Expr| Expr::call("<=>", vec![value.clone(), key.clone()]);
+                let (pairs, otherwise) = pairs.as_chunks::<2>();
+                let branches: Vec<(Expr, Expr)> = pairs.iter().map(|[key, result]| (same(key), result.clone())).collect();
+                self.case(None, &branches, otherwise.first())?
+            }
             ("between", [value, low, high]) => {
                 let (low, high) = (vec![value.clone(), low.clone()], vec![value.clone(), high.clone()]);
                 self.logical(Operator::And, &Expr::call(">=", low), &Expr::call("<=", high))?
@@ -714,7 +727,8 @@ impl<'a> Resolver<'a> {
                 }
                 _ => ("BINARY_OP_DIFF_TYPES", format!("has incompatible types (\"{}\" and \"{}\")", sql_name(l), sql_name(r))),
             };
-            let message = format!("Cannot resolve \"({left} {clause} {right})\" due to data type mismatch: the binary operator {what}.");
+            let message =
+                format!("Cannot resolve \"({left} {clause} {right})\" due to data type mismatch: the binary operator {what}.");
             return Err(Error::analysis(&format!("DATATYPE_MISMATCH.{name}"), message));
         }
         let (left, right) = (self.condition(left, clause)?, self.condition(right, clause)?);

@@ -528,7 +528,8 @@ fn same_window(left: &DfExpr, right: &DfExpr) -> bool {
 
 /// The error of a column beside aggregates, without groups.
 pub(super) fn missing_group_by() -> Error {
-    let message = "The query does not include a GROUP BY clause. Add GROUP BY or turn it into the window functions using OVER clauses.";
+    let message =
+        "The query does not include a GROUP BY clause. Add GROUP BY or turn it into the window functions using OVER clauses.";
     Error::analysis("MISSING_GROUP_BY", message)
 }
 

@@ -37,7 +37,10 @@ fn operators_bind_as_in_spark() {
         ("SELECT 'a' || 'b' = 'ab'", "true"),
         ("SELECT 1 << 3, -8 >> 1, -8 >>> 1, 1 + 1 << 2", "8 -4 2147483644 8"),
         ("SELECT 5 & 3 | 8 ^ 1", "9"),
-        ("SELECT s LIKE ANY ('a%', 'x'), s LIKE ALL ('a%', 'x'), s NOT LIKE ANY ('a%', 'x') FROM VALUES ('abc') AS t(s)", "true false true"),
+        (
+            "SELECT s LIKE ANY ('a%', 'x'), s LIKE ALL ('a%', 'x'), s NOT LIKE ANY ('a%', 'x') FROM VALUES ('abc') AS t(s)",
+            "true false true",
+        ),
         ("SELECT (a, b) IN ((1, 2), (3, 4)) FROM VALUES (1, 2) AS t(a, b)", "true"),
         ("SELECT 1e400", "INVALID_NUMERIC_LITERAL_RANGE"),
     ]);
@@ -53,6 +56,7 @@ fn conditions_are_booleans() {
         ("SELECT 1 AND 'a'", "DATATYPE_MISMATCH.BINARY_OP_WRONG_TYPE"),
         ("SELECT true AND 1", "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES"),
         ("SELECT if(NULL, 1, 2)", "2"),
+        ("SELECT decode(6, 1, 5, 2, 'no number'), decode(NULL, NULL, 'n', 'd')", "NULL n"),
         ("SELECT CASE WHEN 1 THEN 2 END", "DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE"),
         ("SELECT sum(1) FILTER (WHERE 'true')", "INVALID_AGGREGATE_FILTER.NOT_BOOLEAN"),
         ("SELECT * FROM VALUES (1) a(x) JOIN VALUES (1) b(y) ON 'true'", "JOIN_CONDITION_IS_NOT_BOOLEAN_TYPE"),
@@ -72,7 +76,13 @@ fn groups_and_what_is_above_them() {
         ("SELECT listagg(a) WITHIN GROUP (ORDER BY a) FROM VALUES (CAST(NULL AS STRING)) AS t(a)", "NULL"),
         ("SELECT count(t.*) FROM VALUES (1) AS t(a)", "INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT"),
         ("SELECT upper(DISTINCT 'a')", "INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX"),
+        ("SELECT percentile_cont(0.5)", "INVALID_WITHIN_GROUP_EXPRESSION.WITHIN_GROUP_MISSING"),
         ("SELECT rank()", "WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE"),
+        ("SELECT factorial(l), bin(d), conv('ff', l, 10) FROM VALUES (16L, 2.7D) AS t(l, d)", "20922789888000 10 255"),
+        ("SELECT factorial(l) FROM VALUES (9999999999L) AS t(l)", "CAST_OVERFLOW"),
+        ("SELECT levenshtein('a', 'b', NULL)", "-1"),
+        ("SELECT INTERVAL '1' DAY = '1'", "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES"),
+        ("SELECT to_json(struct(a, n)) FROM VALUES (2e23D, NULL) AS t(a, n)", "{\"a\":1.9999999999999998E23}"),
         ("SELECT try_add('x', 1), try_divide('4', 2)", "NULL 2.0"),
     ]);
 }
@@ -81,8 +91,14 @@ fn groups_and_what_is_above_them() {
 fn windows_of_functions() {
     check(&[
         ("SELECT row_number() OVER (PARTITION BY a ORDER BY b) FROM VALUES (1, 2), (1, 3) AS t(a, b)", "1; 2"),
-        ("SELECT sum(b) OVER (ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM VALUES (2), (3), (7) AS t(b)", "10; 2; 5"),
-        ("SELECT count(*) OVER (ORDER BY b RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM VALUES (2), (3), (7) AS t(b)", "1; 1; 2"),
+        (
+            "SELECT sum(b) OVER (ORDER BY b ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) FROM VALUES (2), (3), (7) AS t(b)",
+            "10; 2; 5",
+        ),
+        (
+            "SELECT count(*) OVER (ORDER BY b RANGE BETWEEN 1 PRECEDING AND CURRENT ROW) FROM VALUES (2), (3), (7) AS t(b)",
+            "1; 1; 2",
+        ),
         ("SELECT lag(b) OVER w, lead(b) OVER w FROM VALUES (1), (2) AS t(b) WINDOW w AS (ORDER BY b)", "1 NULL; NULL 2"),
         ("SELECT lag(b) OVER w FROM VALUES (1) AS t(b)", "MISSING_WINDOW_SPECIFICATION"),
         ("SELECT sum(b) FILTER (WHERE b > 2) OVER () FROM VALUES (2), (3) AS t(b)", "3; 3"),
@@ -99,7 +115,10 @@ fn tables_and_subqueries() {
         ("SELECT * FROM VALUES 1, 2", "1; 2"),
         ("SELECT x FROM VALUES (array(1, 2)) AS t(a), LATERAL explode(a) AS e(x)", "1; 2"),
         ("FROM VALUES (1) AS t(a) SELECT a", "1"),
-        ("SELECT a IN (SELECT 1), EXISTS (SELECT 1), NOT EXISTS (SELECT 1) FROM VALUES (1), (2) AS t(a)", "false true false; true true false"),
+        (
+            "SELECT a IN (SELECT 1), EXISTS (SELECT 1), NOT EXISTS (SELECT 1) FROM VALUES (1), (2) AS t(a)",
+            "false true false; true true false",
+        ),
         ("SELECT a NOT IN (SELECT * FROM VALUES (2), (NULL)) FROM VALUES (1), (2), (NULL) AS t(a)", "NULL; NULL; false"),
         ("SELECT 1 LIMIT -1", "INVALID_LIMIT_LIKE_EXPRESSION.IS_NEGATIVE"),
         ("SELECT 1 LIMIT 'a'", "INVALID_LIMIT_LIKE_EXPRESSION.DATA_TYPE"),

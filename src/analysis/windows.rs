@@ -204,7 +204,8 @@ impl Analyzer<'_> {
         let data_type = resolver.resolve(&key.expr)?.data_type;
         let bound = |bound: &WindowFrameBound| -> Result<WindowFrameBound> {
             let typed = |width: &ScalarValue| {
-                let unfit = |_| Error::unsupported(format!("a range of {width} over a column of the type {}", sql_name(&data_type)));
+                let unfit =
+                    |_| Error::unsupported(format!("a range of {width} over a column of the type {}", sql_name(&data_type)));
                 if width.is_null() { Ok(width.clone()) } else { width.cast_to(&data_type).map_err(unfit) }
             };
             Ok(match bound {

@@ -8,20 +8,51 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::sql::sqlparser::ast;
 use tidegate_functions::cast::{CastMode, cast, format_value};
-use tidegate_functions::{Invocation, Settings};
 use tidegate_functions::types::{is_nested, sql_name};
+use tidegate_functions::{Invocation, Settings};
 
 use super::{Call, Expr, Over, SortKey, SubqueryKind};
 
-const INFIX: [&str; 20] = [
-    "+", "-", "*", "/", "%", "div", "=", "<", "<=", ">", ">=", "<=>", "and", "or", "&", "|", "^", "<<", ">>", ">>>",
-];
+const INFIX: [&str; 20] =
+    ["+", "-", "*", "/", "%", "div", "=", "<", "<=", ">", ">=", "<=>", "and", "or", "&", "|", "^", "<<", ">>", ">>>"];
 
 /// Functions whose names Spark writes in capitals.
 const LOUD: [&str; 35] = [
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "cbrt", "ceil", "cos", "cosh", "cot", "csc", "degrees", "e", "exp",
-    "expm1", "floor", "hypot", "log", "log10", "log1p", "log2", "pi", "power", "radians", "regexp", "regexp_like", "rlike", "sec",
-    "signum", "sin", "sinh", "spark_partition_id", "sqrt",
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atan2",
+    "atanh",
+    "cbrt",
+    "ceil",
+    "cos",
+    "cosh",
+    "cot",
+    "csc",
+    "degrees",
+    "e",
+    "exp",
+    "expm1",
+    "floor",
+    "hypot",
+    "log",
+    "log10",
+    "log1p",
+    "log2",
+    "pi",
+    "power",
+    "radians",
+    "regexp",
+    "regexp_like",
+    "rlike",
+    "sec",
+    "signum",
+    "sin",
+    "sinh",
+    "spark_partition_id",
+    "sqrt",
 ];
 
 /// Names that stand for another function.
@@ -170,8 +201,8 @@ fn call_text(call: &Call, params: &[String]) -> String {
         ("rtrim", [what, value]) => return format!("TRIM(TRAILING {what} FROM {value})"),
         ("typed literal", [_]) => return typed_literal(call),
         (
-            "date" | "timestamp" | "string" | "int" | "bigint" | "double" | "float" | "boolean" | "binary" | "smallint" | "tinyint"
-            | "decimal",
+            "date" | "timestamp" | "string" | "int" | "bigint" | "double" | "float" | "boolean" | "binary" | "smallint"
+            | "tinyint" | "decimal",
             [value],
         ) => return value.clone(),
         ("aggregate" | "reduce", [_, _, _]) => {
@@ -190,7 +221,8 @@ fn call_text(call: &Call, params: &[String]) -> String {
         ("datediff" | "date_diff", 3) => "timestampdiff",
         _ => RENAMED.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own),
     };
-    if name == "count" && matches!(call.args.as_slice(), [Expr::Star { qualifier, .. }] if qualifier.is_empty()) && !call.distinct {
+    if name == "count" && matches!(call.args.as_slice(), [Expr::Star { qualifier, .. }] if qualifier.is_empty()) && !call.distinct
+    {
         args = vec!["1".to_owned()];
     }
     if call.within.is_empty()
@@ -206,7 +238,10 @@ fn call_text(call: &Call, params: &[String]) -> String {
         args.clear();
     }
     let is_rounding = matches!(name, "ceil" | "floor") && args.len() > 1;
-    let shown = if LOUD.contains(&name) && !is_rounding || (is_rank && call.over.is_some()) || name.starts_with("tan") && name.len() < 5 {
+    let shown = if LOUD.contains(&name) && !is_rounding
+        || (is_rank && call.over.is_some())
+        || name.starts_with("tan") && name.len() < 5
+    {
         name.to_uppercase()
     } else {
         name.to_owned()

@@ -57,21 +57,24 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
             Expr::Subquery { kind: SubqueryKind::Exists { negated: *negated }, query: Arc::new(subquery.as_ref().clone()) }
         }
         Sql::Subquery(query) => Expr::Subquery { kind: SubqueryKind::Scalar, query: Arc::new(query.as_ref().clone()) },
-        Sql::Between { expr, negated, low, high } => {
-            negate(call("between", vec![expr, low, high])?, *negated)
-        }
+        Sql::Between { expr, negated, low, high } => negate(call("between", vec![expr, low, high])?, *negated),
         Sql::BinaryOp { left, op, right } => binary(left, op, right)?,
         Sql::UnaryOp { op, expr } => unary(op, expr)?,
         Sql::Like { negated, any, expr, pattern, .. } | Sql::ILike { negated, any, expr, pattern, .. }
             if quantified(*any, pattern).is_some() =>
         {
             let name = if matches!(expr_kind, Sql::Like { .. }) { "like" } else { "ilike" };
-            let Some((join, patterns)) = quantified(*any, pattern) else { return Err(Error::unsupported("LIKE without patterns")) };
+            let Some((join, patterns)) = quantified(*any, pattern) else {
+                return Err(Error::unsupported("LIKE without patterns"));
+            };
             let tests = patterns
                 .into_iter()
                 .map(|pattern| Ok(negate(like(name, expr, pattern, None)?, *negated)))
                 .collect::<Result<Vec<_>>>()?;
-            tests.into_iter().reduce(|left, right| Expr::call(join, vec![left, right])).unwrap_or(Expr::Literal(ScalarValue::Null))
+            tests
+                .into_iter()
+                .reduce(|left, right| Expr::call(join, vec![left, right]))
+                .unwrap_or(Expr::Literal(ScalarValue::Null))
         }
         Sql::Like { negated, any: false, expr, pattern, escape_char } => {
             negate(like("like", expr, pattern, escape_char.as_ref())?, *negated)

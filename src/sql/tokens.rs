@@ -46,7 +46,8 @@ fn with_literals(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             (_, Token::DoubleQuotedString(text)) => (text, '"'),
             // A back-quote in a name is written twice.
             (_, Token::Word(word)) if word.quote_style == Some('`') => {
-                merged.push(TokenWithSpan { token: Token::make_word(&word.value.replace("``", "`"), Some('`')), span: token.span });
+                merged
+                    .push(TokenWithSpan { token: Token::make_word(&word.value.replace("``", "`"), Some('`')), span: token.span });
                 continue;
             }
             _ => {
@@ -177,7 +178,13 @@ fn nested_type(tokens: &[TokenWithSpan]) -> Option<(String, usize)> {
             Token::Lt => depth += 1,
             Token::Gt => depth = depth.checked_sub(1)?,
             Token::ShiftRight => depth = depth.checked_sub(2)?,
-            Token::Word(_) | Token::Comma | Token::Colon | Token::LParen | Token::RParen | Token::Number(_, _) | Token::Whitespace(_) => {}
+            Token::Word(_)
+            | Token::Comma
+            | Token::Colon
+            | Token::LParen
+            | Token::RParen
+            | Token::Number(_, _)
+            | Token::Whitespace(_) => {}
             _ => return None,
         }
         text.push_str(&token.token.to_string());
@@ -206,7 +213,8 @@ fn with_exists_functions(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         let [word, paren, next] = window else { continue };
         let is_query = matches!(&tokens[*next].token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::FROM | Keyword::VALUES | Keyword::TABLE))
             || tokens[*next].token == Token::LParen;
-        let is_exists = matches!(&tokens[*word].token, Token::Word(word) if word.keyword == Keyword::EXISTS && word.quote_style.is_none());
+        let is_exists =
+            matches!(&tokens[*word].token, Token::Word(word) if word.keyword == Keyword::EXISTS && word.quote_style.is_none());
         if is_exists && tokens[*paren].token == Token::LParen && !is_query {
             tokens[*word].token = Token::make_word("exists", Some('`'));
         }
@@ -273,7 +281,8 @@ fn interval_units(tokens: &[&TokenWithSpan]) -> Option<(Vec<Token>, usize)> {
         at = amount + 2;
     }
     let is_range = tokens.get(at).is_some_and(|next| is_word(&next.token, "to"));
-    (parts.len() > 1 && !is_range).then(|| (vec![Token::make_keyword("INTERVAL"), Token::SingleQuotedString(parts.join(" "))], at))
+    (parts.len() > 1 && !is_range)
+        .then(|| (vec![Token::make_keyword("INTERVAL"), Token::SingleQuotedString(parts.join(" "))], at))
 }
 
 /// `VALUES 1, 2` is `VALUES (1), (2)`: rows of one literal each.

@@ -1,6 +1,5 @@
 //! Writing JSON: escapes, numbers as Java writes them, and copies of parsed values.
 
-
 use super::document::{Kind, Value, unescape};
 
 /// How characters beyond the basic plane are written.
