@@ -107,6 +107,9 @@ pub(crate) const FORMS: &[&str] = &[
     "window_time",
 ];
 
+/// Functions that are called without parentheses too, where no column has their name.
+const BARE_FUNCTIONS: [&str; 6] = ["current_date", "current_timestamp", "current_user", "localtimestamp", "session_user", "user"];
+
 /// Functions of windows only.
 const WINDOW_FUNCTIONS: [&str; 9] =
     ["cume_dist", "dense_rank", "lag", "lead", "nth_value", "ntile", "percent_rank", "rank", "row_number"];
@@ -245,6 +248,11 @@ impl<'a> Resolver<'a> {
             if let Some(found) = self.lookup(parts, outer)? {
                 return Ok(outer_reference(found));
             }
+        }
+        if let [name] = parts
+            && let Some(function) = BARE_FUNCTIONS.iter().find(|own| own.eq_ignore_ascii_case(name))
+        {
+            return self.resolve(&Expr::call(*function, Vec::new()));
         }
         Err(self.unresolved(parts))
     }
@@ -445,7 +453,13 @@ impl<'a> Resolver<'a> {
         }
         let function = scalar(name).ok_or_else(|| unresolved_routine(name))?;
         function.arity.check(name, args.len())?;
-        let described = describe(&args, written);
+        let mut described = describe(&args, written);
+        if is_arithmetic(name) {
+            // An integer has the digits that it is written with, but only one that is written: 1 + 1 has those of any int.
+            for (arg, _) in described.iter_mut().zip(written).filter(|(_, written)| !matches!(written, Expr::Literal(_))) {
+                arg.literal = arg.literal.take().filter(|_| !types::is_integral(&arg.data_type));
+            }
+        }
         let call = TypedCall { name, args: &described, settings: &self.analyzer.context.settings };
         let resolved = (function.resolve)(&call)?;
         self.apply(name, resolved, args)
@@ -852,6 +866,11 @@ fn ordered_list(call: &Call) -> Result<Expr> {
     let joined = Expr::call("array_join", vec![values, separator]);
     let empty = Expr::call("=", vec![Expr::call("size", vec![collected]), Expr::int(0)]);
     Ok(Expr::call("if", vec![empty, Expr::Literal(ScalarValue::Null), joined]))
+}
+
+fn is_arithmetic(name: &str) -> bool {
+    let tolerant = ["try_add", "try_subtract", "try_multiply", "try_divide", "try_mod"];
+    ["+", "-", "*", "/", "%", "div", "mod", "pmod"].contains(&name) || tolerant.contains(&name)
 }
 
 /// The function that a name with these arguments stands for: some names are two functions.

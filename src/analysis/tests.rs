@@ -42,6 +42,11 @@ fn operators_bind_as_in_spark() {
             "true false true",
         ),
         ("SELECT (a, b) IN ((1, 2), (3, 4)) FROM VALUES (1, 2) AS t(a, b)", "true"),
+        (
+            "SELECT typeof(x * 2), typeof(x * (1 + 1)), typeof(x + CAST('12' AS INT)) FROM VALUES (1.25) AS t(x)",
+            "decimal(5,2) decimal(14,2) decimal(13,2)",
+        ),
+        ("SELECT typeof(ceil(x)), typeof(ceil(ceil(x))) FROM VALUES (1.25) AS t(x)", "decimal(2,0) decimal(2,0)"),
         ("SELECT 1e400", "INVALID_NUMERIC_LITERAL_RANGE"),
     ]);
 }
@@ -83,6 +88,13 @@ fn groups_and_what_is_above_them() {
         ("SELECT levenshtein('a', 'b', NULL)", "-1"),
         ("SELECT INTERVAL '1' DAY = '1'", "DATATYPE_MISMATCH.BINARY_OP_DIFF_TYPES"),
         ("SELECT to_json(struct(a, n)) FROM VALUES (2e23D, NULL) AS t(a, n)", "{\"a\":1.9999999999999998E23}"),
+        ("SELECT to_json(map('b', 1, 'a', 2), map('sortKeys', 'true'))", "{\"a\":2,\"b\":1}"),
+        (
+            "SELECT instr('abcabc', 'b', 3), instr('abcabc', 'b', -1, 2), instr('aaa', 'aa', 1, 2), instr('abc', 'b', 0)",
+            "5 2 2 0",
+        ),
+        ("SELECT instr('abc', '', -1), instr('abc', 'b', -5), instr('abc', 'b', NULL)", "1 0 NULL"),
+        ("SELECT instr('abc', 'b', 1, 0)", "INVALID_PARAMETER_VALUE.OCCURRENCE"),
         ("SELECT try_add('x', 1), try_divide('4', 2)", "NULL 2.0"),
     ]);
 }
@@ -124,6 +136,8 @@ fn tables_and_subqueries() {
         ("SELECT 1 LIMIT 'a'", "INVALID_LIMIT_LIKE_EXPRESSION.DATA_TYPE"),
         ("SELECT a FROM VALUES (1) AS t(a) LIMIT a", "INVALID_LIMIT_LIKE_EXPRESSION.IS_UNFOLDABLE"),
         ("SELECT * EXCEPT (z) FROM VALUES (1) AS t(a)", "UNRESOLVED_COLUMN.WITH_SUGGESTION"),
+        ("SELECT current_user = current_user(), user = user(), current_date = current_date()", "true true true"),
+        ("SELECT user FROM VALUES (1) AS t(user)", "1"),
         ("SELECT substr('a')", "WRONG_NUM_ARGS.WITHOUT_SUGGESTION"),
     ]);
 }
