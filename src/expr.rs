@@ -6,7 +6,10 @@ use std::sync::Arc;
 use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
-use tidegate_functions::types::sql_name;
+
+mod naming;
+
+pub(crate) use naming::literal_sql;
 
 /// Where in the SQL text something stands; nothing for expressions that were not written as text.
 #[derive(Debug, Clone, Copy, Default)]
@@ -106,6 +109,8 @@ pub(crate) struct Over {
     pub(crate) order_by: Vec<SortKey>,
     /// The frame in SQL, if it was given.
     pub(crate) frame: Option<ast::WindowFrame>,
+    /// Of a window that the `WINDOW` clause defines, only its name is known at first.
+    pub(crate) name: Option<String>,
 }
 
 /// An expression to sort by.
@@ -131,6 +136,50 @@ impl Expr {
 
     pub(crate) fn alias(self, name: impl Into<String>) -> Self {
         Expr::Alias { expr: Box::new(self), names: vec![name.into()] }
+    }
+
+    /// Gives every column that is written by name another one.
+    pub(crate) fn rename_columns(&mut self, rename: &dyn Fn(&mut Vec<String>)) {
+        if let Expr::Column { parts, .. } = self {
+            rename(parts);
+        }
+        self.children_mut().into_iter().for_each(|child| child.rename_columns(rename));
+    }
+
+    fn children_mut(&mut self) -> Vec<&mut Expr> {
+        match self {
+            Expr::Column { .. } | Expr::Exact { .. } | Expr::Literal(_) => Vec::new(),
+            Expr::Call(call) => {
+                let over = call.over.iter_mut().flat_map(|over| {
+                    let Over { partition_by, order_by, .. } = over.as_mut();
+                    partition_by.iter_mut().chain(order_by.iter_mut().map(|key| &mut key.expr))
+                });
+                let within = call.within.iter_mut().map(|key| &mut key.expr);
+                call.args.iter_mut().chain(call.filter.iter_mut().map(Box::as_mut)).chain(within).chain(over).collect()
+            }
+            Expr::Cast { expr, .. } | Expr::Alias { expr, .. } | Expr::Lambda { body: expr, .. } => vec![expr],
+            Expr::Case { operand, branches, otherwise } => {
+                let branches = branches.iter_mut().flat_map(|(when, then)| [when, then]);
+                operand.iter_mut().map(Box::as_mut).chain(branches).chain(otherwise.iter_mut().map(Box::as_mut)).collect()
+            }
+            Expr::Star { replace, .. } => replace.iter_mut().map(|(_, expr)| expr).collect(),
+            Expr::Subquery { kind: SubqueryKind::In { expr, .. }, .. } => vec![expr],
+            Expr::Subquery { .. } => Vec::new(),
+        }
+    }
+
+    /// Puts the windows of the `WINDOW` clause in the place of their names.
+    ///
+    /// # Errors
+    /// The name of a window that is not defined.
+    pub(crate) fn define_windows(&mut self, windows: &[(String, Over)]) -> Result<(), String> {
+        if let Expr::Call(Call { over: Some(over), .. }) = self
+            && let Some(name) = &over.name
+        {
+            let known = windows.iter().find(|(own, _)| own.eq_ignore_ascii_case(name));
+            *over.as_mut() = known.map(|(_, window)| window.clone()).ok_or_else(|| name.clone())?;
+        }
+        self.children_mut().into_iter().try_for_each(|child| child.define_windows(windows))
     }
 
     /// The expression without its alias.
@@ -182,128 +231,17 @@ impl Expr {
             Expr::Column { parts, .. } => parts.last().cloned().unwrap_or_default(),
             Expr::Exact { name, .. } => name.clone(),
             Expr::Alias { names, .. } => names.first().cloned().unwrap_or_default(),
-            Expr::Call(call) if call.name == "." => match call.args.get(1) {
-                Some(Expr::Literal(ScalarValue::Utf8(Some(field)))) => field.clone(),
-                _ => self.to_string(),
-            },
+            // A cast column keeps its name.
+            Expr::Cast { expr, .. } if matches!(expr.as_ref(), Expr::Column { .. } | Expr::Exact { .. }) => expr.result_name(),
             Expr::Call(call) if matches!(call.name.as_str(), "window" | "session_window") => call.name.clone(),
             other => other.to_string(),
         }
     }
 }
 
-const INFIX: [&str; 24] = [
-    "+",
-    "-",
-    "*",
-    "/",
-    "%",
-    "div",
-    "=",
-    "<>",
-    "<",
-    "<=",
-    ">",
-    ">=",
-    "<=>",
-    "and",
-    "or",
-    "&",
-    "|",
-    "^",
-    "||",
-    "<<",
-    ">>",
-    ">>>",
-    "is distinct from",
-    "==",
-];
-
 /// The expression in SQL, written as Spark names columns: `(a + b)`, `upper(a)`, `CAST(a AS INT)`.
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Expr::Column { parts, .. } => f.write_str(&parts.join(".")),
-            Expr::Exact { name, .. } => f.write_str(name),
-            Expr::Literal(value) => f.write_str(&literal_sql(value)),
-            Expr::Call(call) => write_call(call, f),
-            Expr::Cast { expr, to, is_try } => {
-                write!(f, "{}({expr} AS {})", if *is_try { "TRY_CAST" } else { "CAST" }, sql_name(to))
-            }
-            Expr::Case { operand, branches, otherwise } => {
-                f.write_str("CASE")?;
-                for (when, then) in branches {
-                    match operand {
-                        Some(operand) => write!(f, " WHEN ({operand} = {when}) THEN {then}")?,
-                        None => write!(f, " WHEN {when} THEN {then}")?,
-                    }
-                }
-                if let Some(otherwise) = otherwise {
-                    write!(f, " ELSE {otherwise}")?;
-                }
-                f.write_str(" END")
-            }
-            Expr::Lambda { params, body } => {
-                let named: Vec<String> = params.iter().map(|param| format!("namedlambdavariable({param})")).collect();
-                write!(f, "lambdafunction({body}, {})", named.join(", "))
-            }
-            Expr::Alias { expr, names } => write!(f, "{expr} AS {}", names.join(", ")),
-            Expr::Star { qualifier, .. } if qualifier.is_empty() => f.write_str("*"),
-            Expr::Star { qualifier, .. } => write!(f, "{}.*", qualifier.join(".")),
-            Expr::Subquery { kind: SubqueryKind::Scalar, .. } => f.write_str("scalarsubquery()"),
-            Expr::Subquery { kind: SubqueryKind::In { expr, negated }, .. } => {
-                write!(f, "({}({expr} IN (listquery())))", if *negated { "NOT " } else { "" })
-            }
-            Expr::Subquery { kind: SubqueryKind::Exists { negated }, .. } => {
-                f.write_str(if *negated { "(NOT exists())" } else { "exists()" })
-            }
-        }
+        f.write_str(&naming::text(self, &[]))
     }
-}
-
-fn write_call(call: &Call, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let args: Vec<String> = call.args.iter().map(ToString::to_string).collect();
-    match (call.name.as_str(), args.as_slice()) {
-        (name, [left, right]) if INFIX.contains(&name) => {
-            let name = if name == "<>" { return write!(f, "(NOT ({left} = {right}))") } else { name };
-            return write!(f, "({left} {} {right})", name.to_uppercase());
-        }
-        ("not", [arg]) => return write!(f, "(NOT {arg})"),
-        ("negative", [arg]) => return write!(f, "(- {arg})"),
-        ("isnull", [arg]) => return write!(f, "({arg} IS NULL)"),
-        ("isnotnull", [arg]) => return write!(f, "({arg} IS NOT NULL)"),
-        ("like", [left, right]) => return write!(f, "{left} LIKE {right}"),
-        ("rlike", [left, right]) => return write!(f, "RLIKE({left}, {right})"),
-        ("in", [value, list @ ..]) => return write!(f, "({value} IN ({}))", list.join(", ")),
-        ("[]", [value, index]) => return write!(f, "{value}[{index}]"),
-        (".", [value, field]) => return write!(f, "{value}.{field}"),
-        _ => {}
-    }
-    let distinct = if call.distinct { "DISTINCT " } else { "" };
-    write!(f, "{}({distinct}{})", call.name, args.join(", "))?;
-    if let Some(filter) = &call.filter {
-        write!(f, " FILTER (WHERE {filter})")?;
-    }
-    Ok(())
-}
-
-/// A literal as Spark writes it in a column's name.
-pub(crate) fn literal_sql(value: &ScalarValue) -> String {
-    if value.is_null() {
-        return "NULL".to_owned();
-    }
-    match value {
-        ScalarValue::Utf8(Some(text)) => text.clone(),
-        ScalarValue::Decimal128(Some(digits), _, scale) => decimal_text(*digits, *scale),
-        ScalarValue::Boolean(Some(value)) => value.to_string(),
-        other => other.to_string(),
-    }
-}
-
-fn decimal_text(digits: i128, scale: i8) -> String {
-    let scale = usize::from(scale.unsigned_abs());
-    let text = format!("{:0>width$}", digits.unsigned_abs(), width = scale + 1);
-    let (whole, fraction) = text.split_at(text.len() - scale);
-    let sign = if digits < 0 { "-" } else { "" };
-    if scale == 0 { format!("{sign}{whole}") } else { format!("{sign}{whole}.{fraction}") }
 }

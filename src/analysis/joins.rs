@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::DataType;
 use datafusion::common::{JoinConstraint, JoinType, NullEquality, ScalarValue};
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::{Expr as DfExpr, Join, LogicalPlan, Operator, Subquery};
@@ -11,6 +12,7 @@ use tidegate_functions::coercion::common_type;
 use super::Analyzer;
 use super::relation::{Attribute, Relation, quoted};
 use super::resolve::{Resolver, Typed, logical};
+use super::select::Select;
 use crate::error::{Error, Result};
 use crate::expr::{Expr, SubqueryKind};
 
@@ -159,11 +161,20 @@ impl Analyzer<'_> {
                 Err(Error::analysis("INVALID_SUBQUERY_EXPRESSION.SCALAR_SUBQUERY_RETURN_MORE_THAN_ONE_OUTPUT_COLUMN", message))
             }
         };
-        let boolean = |expr: DfExpr| Typed::new(expr, arrow::datatypes::DataType::Boolean);
+        // DataFusion joins with subqueries of conditions; where a value is computed, the subquery has to be one.
+        let is_value = |relation: &Relation| resolver.windows.is_some() && relation.plan.all_out_ref_exprs().is_empty();
+        let boolean = |expr: DfExpr| Typed::new(expr, DataType::Boolean);
         Ok(match kind {
             SubqueryKind::Scalar => {
                 let column = one_column(&relation)?;
                 Typed::new(DfExpr::ScalarSubquery(subquery(relation.plan)), column.data_type)
+            }
+            SubqueryKind::Exists { negated } if is_value(&relation) => {
+                let first = self.limit(relation, 0, Some(1))?;
+                let count = self.select(first, Select::items(vec![Expr::call("count", vec![Expr::int(1)])]))?;
+                let count = Typed::new(DfExpr::ScalarSubquery(subquery(count.plan)), DataType::Int64);
+                let sign = if *negated { "=" } else { ">" };
+                resolver.scalar_call(sign, vec![count, Typed::literal(ScalarValue::Int64(Some(0)))])?
             }
             SubqueryKind::Exists { negated } => boolean(DfExpr::Exists(Exists::new(subquery(relation.plan), *negated))),
             SubqueryKind::In { expr, negated } => {
@@ -181,9 +192,47 @@ impl Analyzer<'_> {
                     relation =
                         Relation::project(relation.plan.clone(), vec![(typed.expr, Attribute::new(&column.name, common))])?;
                 }
+                if is_value(&relation) {
+                    let found = self.in_list(resolver, value, relation)?;
+                    return Ok(boolean(if *negated { DfExpr::Not(Box::new(found)) } else { found }));
+                }
                 boolean(DfExpr::InSubquery(InSubquery::new(Box::new(value.expr), subquery(relation.plan), *negated)))
             }
         })
+    }
+}
+
+impl Analyzer<'_> {
+    /// `value IN (subquery)` as a value: the subquery's values are collected once.
+    fn in_list(&self, resolver: &Resolver<'_>, value: Typed, relation: Relation) -> Result<DfExpr> {
+        let Some(column) = relation.columns.first().map(Attribute::exact) else {
+            return Err(Error::analysis("DATATYPE_MISMATCH.IN_SUBQUERY_LENGTH_MISMATCH", "The subquery has no column."));
+        };
+        let fields = vec![
+            Expr::string("list"),
+            Expr::call("collect_list", vec![column]),
+            Expr::string("rows"),
+            Expr::call("count", vec![Expr::int(1)]),
+        ];
+        let collected = self.select(relation, Select::items(vec![Expr::call("named_struct", fields)]))?;
+        let Some(data_type) = collected.columns.first().map(|column| column.data_type.clone()) else {
+            return Err(Error::unsupported("a subquery without columns"));
+        };
+        let collected = Typed::new(DfExpr::ScalarSubquery(subquery(collected.plan)), data_type);
+        let field = |name: &str| resolver.scalar_call(".", vec![collected.clone(), Typed::literal(ScalarValue::from(name))]);
+        let (list, rows, zero) = (field("list")?, field("rows")?, Typed::literal(ScalarValue::Int64(Some(0))));
+        let is_empty = resolver.scalar_call("=", vec![rows.clone(), zero])?;
+        let is_found = resolver.scalar_call("array_contains", vec![list.clone(), value.clone()])?;
+        // Nulls are counted, but not collected.
+        let has_null = resolver.scalar_call("<", vec![resolver.scalar_call("size", vec![list])?, rows])?;
+        let boolean = |value: Option<bool>| Box::new(DfExpr::Literal(ScalarValue::Boolean(value), None));
+        let branches = vec![
+            (Box::new(is_empty.expr), boolean(Some(false))),
+            (Box::new(DfExpr::IsNull(Box::new(value.expr))), boolean(None)),
+            (Box::new(is_found.expr), boolean(Some(true))),
+            (Box::new(has_null.expr), boolean(None)),
+        ];
+        Ok(DfExpr::Case(datafusion::logical_expr::Case::new(None, branches, Some(boolean(Some(false))))))
     }
 }
 

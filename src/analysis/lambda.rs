@@ -83,7 +83,9 @@ impl Lambdas<'_> {
         // A parameter hides a column of the same name.
         let hidden = |column: &&Attribute| !own.iter().any(|param| param.name.eq_ignore_ascii_case(&column.name));
         let scope: Vec<Attribute> = own.iter().chain(self.resolver.columns.iter().filter(hidden)).cloned().collect();
-        let body = Resolver { columns: &scope, ..self.resolver.clone() }.resolve(body)?;
+        let outer_params = self.resolver.columns.iter().take(self.resolver.params).filter(hidden).count();
+        let params = own.len() + outer_params;
+        let body = Resolver { columns: &scope, params, ..self.resolver.clone() }.resolve(body)?;
         self.compile(&own, &scope, body)
     }
 
@@ -92,8 +94,15 @@ impl Lambdas<'_> {
         let mut captured = Vec::new();
         for column in body.expr.column_refs() {
             let is_param = own.iter().any(|param| param.id == column.name);
-            if let (false, Some(attribute)) = (is_param, scope.iter().find(|attribute| attribute.id == column.name)) {
-                captured.push(self.capture(attribute));
+            let of_scope = || scope.iter().find(|attribute| attribute.id == column.name).cloned();
+            // Above an aggregation, columns are its keys and calls.
+            let of_aggregation = || {
+                let aggregation = self.resolver.aggregation?.borrow();
+                let mut columns = aggregation.keys.iter().chain(&aggregation.calls).map(|(_, attribute)| attribute);
+                columns.find(|attribute| attribute.id == column.name).cloned()
+            };
+            if let (false, Some(attribute)) = (is_param, of_scope().or_else(of_aggregation)) {
+                captured.push(self.capture(&attribute));
             }
         }
         captured.sort_unstable();

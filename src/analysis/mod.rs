@@ -20,6 +20,8 @@ mod select;
 mod sets;
 pub(crate) mod stream;
 pub(crate) mod time;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use std::sync::Arc;

@@ -11,7 +11,7 @@ use super::relation::{Attribute, Relation};
 use super::resolve::{Resolver, unresolved_routine};
 use super::select::{Grouping, Select};
 use crate::error::{Error, Result};
-use crate::expr::{Expr, Position, SortKey};
+use crate::expr::{Expr, Over, Position, SortKey};
 use crate::sql::{expression, order_keys, path};
 
 impl Analyzer<'_> {
@@ -55,14 +55,29 @@ impl Analyzer<'_> {
         };
         let count = |expr: Option<&ast::Expr>, clause: &str| -> Result<Option<usize>> {
             let Some(expr) = expr.filter(|expr| expr.to_string().to_lowercase() != "all") else { return Ok(None) };
-            let typed = Resolver::new(self, &[]).resolve(&expression(expr)?)?;
-            match typed.as_literal() {
-                Some(ScalarValue::Int32(Some(n))) if *n >= 0 => Ok(usize::try_from(*n).ok()),
-                Some(ScalarValue::Int64(Some(n))) if *n >= 0 => Ok(usize::try_from(*n).ok()),
-                _ => {
-                    let message = format!("The {clause} expression must be a number that is not negative, but got \"{expr}\".");
-                    Err(Error::analysis("INVALID_LIMIT_LIKE_EXPRESSION", message))
+            let written = expression(expr)?;
+            let refused = |condition: &str, rule: String| {
+                let message = format!("The limit like expression \"{written}\" is invalid. The {clause} expression must {rule}.");
+                Error::analysis(&format!("INVALID_LIMIT_LIKE_EXPRESSION.{condition}"), message)
+            };
+            if written.any(&|part| matches!(part, Expr::Column { .. })) {
+                return Err(refused("IS_UNFOLDABLE", "evaluate to a constant value".to_owned()));
+            }
+            let typed = Resolver::new(self, &[]).resolve(&written)?;
+            let n = match typed.as_literal() {
+                Some(ScalarValue::Int8(Some(n))) => i64::from(*n),
+                Some(ScalarValue::Int16(Some(n))) => i64::from(*n),
+                Some(ScalarValue::Int32(Some(n))) => i64::from(*n),
+                Some(value) if value.is_null() => return Err(refused("IS_NULL", "not evaluate to null".to_owned())),
+                Some(ScalarValue::Int64(_)) | Some(_) => {
+                    let found = tidegate_functions::types::sql_name(&typed.data_type);
+                    return Err(refused("DATA_TYPE", format!("be integer type, but got \"{found}\"")));
                 }
+                None => return Err(refused("IS_UNFOLDABLE", "evaluate to a constant value".to_owned())),
+            };
+            match usize::try_from(n) {
+                Ok(n) => Ok(Some(n)),
+                Err(_) => Err(refused("IS_NEGATIVE", format!("be equal to or greater than 0, but got {n}"))),
             }
         };
         let (limit, offset) = (count(limit, "limit")?, count(offset, "offset")?);
@@ -165,7 +180,14 @@ impl Analyzer<'_> {
         if let Some(condition) = &select.selection {
             input = self.filter(input, &expression(condition)?)?;
         }
-        let items = select.projection.iter().map(select_item).collect::<Result<Vec<_>>>()?;
+        let mut items = select.projection.iter().map(select_item).collect::<Result<Vec<_>>>()?;
+        let mut order_by = order_by;
+        if !select.named_window.is_empty() {
+            let windows = named_windows(&select.named_window)?;
+            for expr in items.iter_mut().chain(order_by.iter_mut().map(|key| &mut key.expr)) {
+                expr.define_windows(&windows).map_err(undefined_window)?;
+            }
+        }
         let grouping = grouping(&select.group_by)?;
         let having = select.having.as_ref().map(expression).transpose()?;
         let distinct = match &select.distinct {
@@ -183,8 +205,12 @@ impl Analyzer<'_> {
             let plan = LogicalPlan::EmptyRelation(datafusion::logical_expr::EmptyRelation { produce_one_row: true, schema });
             return Ok(Relation { plan, columns: Vec::new() });
         };
-        tables.try_fold(self.table_with_joins(first)?, |left, right| {
-            self.join(left, self.table_with_joins(right)?, JoinKind::Cross, None)
+        tables.try_fold(self.table_with_joins(first)?, |left, right| match lateral_generator(&right.relation)? {
+            Some(generator) => {
+                let left = self.lateral(left, &generator)?;
+                right.joins.iter().try_fold(left, |left, join| self.joined(left, join))
+            }
+            None => self.join(left, self.table_with_joins(right)?, JoinKind::Cross, None),
         })
     }
 
@@ -194,6 +220,15 @@ impl Analyzer<'_> {
 
     fn joined(&self, left: Relation, join: &ast::Join) -> Result<Relation> {
         use ast::JoinOperator as Op;
+        if let Some(generator) = lateral_generator(&join.relation)? {
+            // A left join keeps no more rows than an inner one, as in Spark.
+            match &join.join_operator {
+                Op::Join(ast::JoinConstraint::None) | Op::Inner(ast::JoinConstraint::None) | Op::CrossJoin(_) => {}
+                Op::Left(ast::JoinConstraint::None) | Op::LeftOuter(ast::JoinConstraint::None) => {}
+                other => return Err(Error::unsupported(format!("the join {other:?} with a lateral function is not supported"))),
+            };
+            return self.lateral(left, &generator);
+        }
         let right = self.table_factor(&join.relation)?;
         let (kind, constraint) = match &join.join_operator {
             Op::Join(constraint) | Op::Inner(constraint) => (JoinKind::Inner, constraint),
@@ -252,17 +287,11 @@ impl Analyzer<'_> {
 
     /// A table-valued function: `range`, or a generator.
     fn table_function(&self, name: &[String], args: &[ast::FunctionArg], alias: Option<&ast::TableAlias>) -> Result<Relation> {
-        let args = args
-            .iter()
-            .map(|arg| match arg {
-                ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => expression(expr),
-                other => Err(Error::unsupported(format!("the argument {other}"))),
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let args = function_args(args)?;
         let name = name.join(".").to_lowercase();
         let call = match (name.as_str(), args.as_slice()) {
             ("stream", [Expr::Column { parts, at }]) => return with_alias(self.table(parts, *at)?, alias),
-            ("range", args @ ([_] | [_, _] | [_, _, _])) => {
+            ("range", args @ ([_] | [_, _] | [_, _, _] | [_, _, _, _])) => {
                 let long = |expr: &Expr| Expr::Cast { expr: Box::new(expr.clone()), to: DataType::Int64, is_try: false };
                 let (start, end) = match args {
                     [end] => (long(&Expr::int(0)), long(end)),
@@ -271,14 +300,17 @@ impl Analyzer<'_> {
                 };
                 let step = args.get(2).map_or_else(|| long(&Expr::int(1)), long);
                 // `sequence` has its end in it, a range has not.
-                let last = Expr::call("-", vec![end.clone(), step.clone()]);
+                let forward = Expr::call(">", vec![step.clone(), Expr::int(0)]);
+                let one = Expr::call("if", vec![forward.clone(), Expr::int(1), Expr::int(-1)]);
+                let last = Expr::call("-", vec![end.clone(), one]);
                 let sequence = Expr::call("sequence", vec![start.clone(), last, step]);
                 let empty = Expr::Cast {
                     expr: Box::new(Expr::call("array", Vec::new())),
                     to: tidegate_functions::types::list(DataType::Int64),
                     is_try: false,
                 };
-                let when = Expr::call("<", vec![start, end]);
+                let ascends = Expr::call("<", vec![start.clone(), end.clone()]);
+                let when = Expr::call("if", vec![forward, ascends, Expr::call(">", vec![start, end])]);
                 crate::expr::Call {
                     name: "explode".to_owned(),
                     args: vec![Expr::call("if", vec![when, sequence, empty])],
@@ -311,6 +343,14 @@ impl Analyzer<'_> {
         found.fresh()
     }
 
+    /// The rows that a generator makes of each row of the input: `FROM t, LATERAL explode(t.xs) AS e(x)`.
+    fn lateral(&self, input: Relation, (call, alias): &LateralGenerator) -> Result<Relation> {
+        let outer = call.name.ends_with("_outer");
+        let names: Vec<String> = alias.iter().flat_map(|alias| &alias.columns).map(|column| column.name.value.clone()).collect();
+        let qualifier: Vec<String> = alias.iter().map(|alias| alias.name.value.clone()).collect();
+        Ok(self.generate(input, call, outer, &names, &qualifier)?.0)
+    }
+
     fn lateral_view(&self, input: Relation, view: &ast::LateralView) -> Result<Relation> {
         let Expr::Call(call) = expression(&view.lateral_view)? else {
             return Err(Error::analysis("PARSE_SYNTAX_ERROR", "LATERAL VIEW needs a generator, such as explode"));
@@ -320,6 +360,29 @@ impl Analyzer<'_> {
         let (relation, _) = self.generate(input, &call, outer, &names, &path(&view.lateral_view_name))?;
         Ok(relation)
     }
+}
+
+/// A generator of a `FROM` clause, and its alias.
+type LateralGenerator = (crate::expr::Call, Option<ast::TableAlias>);
+
+/// The generator, if the table is one that sees the tables before it.
+fn lateral_generator(factor: &TableFactor) -> Result<Option<LateralGenerator>> {
+    let TableFactor::Function { lateral: true, name, args, alias, .. } = factor else { return Ok(None) };
+    let name = path(name).join(".").to_lowercase();
+    if tidegate_functions::generator(name.trim_end_matches("_outer")).is_none() {
+        return Ok(None);
+    }
+    let args = function_args(args)?;
+    Ok(Some((crate::expr::Call { name, args, ..Default::default() }, alias.clone())))
+}
+
+fn function_args(args: &[ast::FunctionArg]) -> Result<Vec<Expr>> {
+    args.iter()
+        .map(|arg| match arg {
+            ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(expr)) => expression(expr),
+            other => Err(Error::unsupported(format!("the argument {other}"))),
+        })
+        .collect()
 }
 
 fn with_alias(relation: Relation, alias: Option<&ast::TableAlias>) -> Result<Relation> {
@@ -380,6 +443,27 @@ fn star(qualifier: Vec<String>, options: &ast::WildcardAdditionalOptions) -> Res
         replace.push((element.column_name.value.clone(), expression(&element.expr)?));
     }
     Ok(Expr::Star { qualifier, except, replace })
+}
+
+/// The windows of the `WINDOW` clause.
+fn named_windows(defined: &[ast::NamedWindowDefinition]) -> Result<Vec<(String, Over)>> {
+    let mut windows: Vec<(String, Over)> = Vec::with_capacity(defined.len());
+    for ast::NamedWindowDefinition(name, window) in defined {
+        let over = match window {
+            ast::NamedWindowExpr::WindowSpec(spec) => crate::sql::window(spec)?,
+            ast::NamedWindowExpr::NamedWindow(other) => {
+                let known = windows.iter().find(|(own, _)| own.eq_ignore_ascii_case(&other.value));
+                known.map(|(_, over)| over.clone()).ok_or_else(|| undefined_window(other.value.clone()))?
+            }
+        };
+        windows.push((name.value.clone(), over));
+    }
+    Ok(windows)
+}
+
+pub(super) fn undefined_window(name: String) -> Error {
+    let message = format!("Window specification is not defined in the WINDOW clause for `{name}`.");
+    Error::analysis("MISSING_WINDOW_SPECIFICATION", message)
 }
 
 /// GROUP BY with all its forms; grouping sets as sets of numbers of keys.

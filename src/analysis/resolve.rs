@@ -107,6 +107,13 @@ pub(crate) const FORMS: &[&str] = &[
     "window_time",
 ];
 
+/// Functions that are called without parentheses too, where no column has their name.
+const BARE_FUNCTIONS: [&str; 6] = ["current_date", "current_timestamp", "current_user", "localtimestamp", "session_user", "user"];
+
+/// Functions of windows only.
+const WINDOW_FUNCTIONS: [&str; 9] =
+    ["cume_dist", "dense_rank", "lag", "lead", "nth_value", "ntile", "percent_rank", "rank", "row_number"];
+
 /// Resolves expressions over the columns of one relation.
 #[derive(Clone)]
 pub(crate) struct Resolver<'a> {
@@ -116,6 +123,8 @@ pub(crate) struct Resolver<'a> {
     pub(crate) replaced: &'a [(Expr, Attribute)],
     /// Aliases of the select list so far, which later items may use (lateral column aliases).
     pub(crate) lateral: Vec<(String, Expr)>,
+    /// How many of the columns, at the beginning, are parameters of lambdas.
+    pub(crate) params: usize,
     /// Set above an aggregation: what is resolved then are its keys and calls.
     pub(crate) aggregation: Option<&'a RefCell<Aggregation>>,
     /// Set where window functions may stand; collects them.
@@ -124,7 +133,7 @@ pub(crate) struct Resolver<'a> {
 
 impl<'a> Resolver<'a> {
     pub(crate) fn new(analyzer: &'a Analyzer<'a>, columns: &'a [Attribute]) -> Self {
-        Resolver { analyzer, columns, replaced: &[], lateral: Vec::new(), aggregation: None, windows: None }
+        Resolver { analyzer, columns, replaced: &[], lateral: Vec::new(), params: 0, aggregation: None, windows: None }
     }
 
     /// Resolves an expression; an error says where in the text it is.
@@ -135,12 +144,25 @@ impl<'a> Resolver<'a> {
     /// Resolves a condition.
     pub(crate) fn condition(&self, expr: &Expr, clause: &str) -> Result<Typed> {
         let condition = self.resolve(expr)?;
-        if condition.data_type != DataType::Boolean && !can_cast_implicitly(&condition.data_type, &DataType::Boolean) {
+        // Only operators cast what they are given.
+        let (name, casts) = match clause {
+            "WHERE" | "HAVING" => ("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", false),
+            "JOIN" => ("JOIN_CONDITION_IS_NOT_BOOLEAN_TYPE", false),
+            "FILTER" => ("INVALID_AGGREGATE_FILTER.NOT_BOOLEAN", false),
+            "CASE" => ("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", false),
+            _ => ("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", true),
+        };
+        let fits = match (&condition.data_type, casts) {
+            (DataType::Boolean, _) => true,
+            (other, true) => can_cast_implicitly(other, &DataType::Boolean),
+            (_, false) => false,
+        };
+        if !fits {
             let message = format!(
                 "The condition in {clause} \"{expr}\" has the type \"{}\", it must be \"BOOLEAN\".",
                 sql_name(&condition.data_type)
             );
-            return Err(self.analyzer.locate(Error::analysis("DATATYPE_MISMATCH.FILTER_NOT_BOOLEAN", message), expr.position()));
+            return Err(self.analyzer.locate(Error::analysis(name, message), expr.position()));
         }
         self.cast_to(condition, &DataType::Boolean)
     }
@@ -204,6 +226,8 @@ impl<'a> Resolver<'a> {
         if let Some(found) = self.lookup(parts, self.columns)? {
             return match self.aggregation {
                 None => Ok(found),
+                // The parameter of a lambda is no column of the input.
+                Some(_) if self.is_parameter(&found.expr) => Ok(found),
                 Some(aggregation) => {
                     let above = aggregation.borrow().above(&found.expr);
                     above.map(|expr| Typed { expr, ..found }).ok_or_else(|| self.missing_aggregation(parts, at))
@@ -225,7 +249,17 @@ impl<'a> Resolver<'a> {
                 return Ok(outer_reference(found));
             }
         }
+        if let [name] = parts
+            && let Some(function) = BARE_FUNCTIONS.iter().find(|own| own.eq_ignore_ascii_case(name))
+        {
+            return self.resolve(&Expr::call(*function, Vec::new()));
+        }
         Err(self.unresolved(parts))
+    }
+
+    fn is_parameter(&self, expr: &DfExpr) -> bool {
+        let params = self.columns.get(..self.params).unwrap_or_default();
+        expr.column_refs().into_iter().all(|column| params.iter().any(|param| param.id == column.name))
     }
 
     /// The column, or the field of a column, that the parts of a name stand for.
@@ -249,13 +283,32 @@ impl<'a> Resolver<'a> {
         Ok(None)
     }
 
+    /// The name of an expression as a column of a result: columns in it have no qualifier.
+    pub(crate) fn result_name(&self, expr: &Expr) -> String {
+        let is_qualified = |part: &Expr| matches!(part, Expr::Column { parts, .. } if parts.len() > 1);
+        if matches!(expr, Expr::Alias { .. } | Expr::Column { .. }) || !expr.any(&is_qualified) {
+            return expr.result_name();
+        }
+        let mut plain = expr.clone();
+        plain.rename_columns(&|parts| {
+            let qualifiers = (1..parts.len()).rev().find(|qualifiers| {
+                let (qualifier, rest) = parts.split_at(*qualifiers);
+                self.columns
+                    .iter()
+                    .any(|column| column.name.eq_ignore_ascii_case(&rest[0]) && ends_with(&column.qualifier, qualifier))
+            });
+            parts.drain(..qualifiers.unwrap_or(0));
+        });
+        plain.result_name()
+    }
+
     fn fields(&self, value: Typed, fields: &[String]) -> Result<Typed> {
         fields
             .iter()
             .try_fold(value, |value, field| self.scalar_call(".", vec![value, Typed::literal(ScalarValue::from(field.as_str()))]))
     }
 
-    fn unresolved(&self, parts: &[String]) -> Error {
+    pub(super) fn unresolved(&self, parts: &[String]) -> Error {
         let wanted = parts.last().cloned().unwrap_or_default();
         let mut known: Vec<&Attribute> = self.columns.iter().collect();
         known.sort_by_key(|column| distance(&column.name.to_lowercase(), &wanted.to_lowercase()));
@@ -271,6 +324,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn missing_aggregation(&self, parts: &[String], at: Position) -> Error {
+        if self.aggregation.is_some_and(|aggregation| aggregation.borrow().keys.is_empty()) {
+            return self.analyzer.locate(super::select::missing_group_by(), at);
+        }
         let message = format!(
             "The non-aggregating expression \"{}\" is based on columns which are not participating in the GROUP BY clause. Add the \
              columns or the expression to the GROUP BY, aggregate the expression, or use \"any_value({})\" if you do not care which \
@@ -314,6 +370,9 @@ impl<'a> Resolver<'a> {
         if call.over.is_some() {
             return self.analyzer.window_function(self, call, expr);
         }
+        if matches!(call.name.as_str(), "listagg" | "string_agg") && !call.within.is_empty() {
+            return self.resolve(&ordered_list(call)?);
+        }
         if self.is_aggregate(expr) {
             return self.aggregate_call(call, expr);
         }
@@ -333,11 +392,36 @@ impl<'a> Resolver<'a> {
             return self.user_call(&udf, args);
         }
         let name = typed_name(&call.name, &call.args);
+        if call.distinct || call.filter.is_some() {
+            let what = if call.distinct { "DISTINCT" } else { "FILTER" };
+            let message = format!("Invalid SQL syntax: The function `{name}` does not support {what}.");
+            return Err(Error::analysis("INVALID_SQL_SYNTAX.FUNCTION_WITH_UNSUPPORTED_SYNTAX", message));
+        }
         if scalar(name).is_none() {
+            if WINDOW_FUNCTIONS.contains(&name) {
+                let message = format!("Window function \"{expr}\" requires an OVER clause.");
+                return Err(Error::analysis("WINDOW_FUNCTION_WITHOUT_OVER_CLAUSE", message));
+            }
+            if let Some(function) = higher_order(name) {
+                function.arity.check(name, call.args.len())?;
+                let message = format!("Cannot resolve \"{expr}\" due to data type mismatch: a lambda function is required.");
+                return Err(Error::analysis("DATATYPE_MISMATCH.UNEXPECTED_INPUT_TYPE", message));
+            }
             return Err(unresolved_routine(&call.name));
         }
-        let args =
+        let mut args =
             call.args.iter().enumerate().map(|(index, arg)| self.argument(name, index, arg)).collect::<Result<Vec<_>>>()?;
+        if matches!(name, "try_add" | "try_subtract" | "try_multiply" | "try_divide" | "try_mod")
+            && let [left, right] = args.as_slice()
+            && let Some(common) = common_type(&left.data_type, &right.data_type).filter(types::is_numeric)
+        {
+            // Text that is no number is no error here either.
+            let read = |arg: Typed| match arg.data_type {
+                DataType::Utf8 => self.cast(arg, &common, CastMode::Try),
+                _ => Ok(arg),
+            };
+            args = args.into_iter().map(read).collect::<Result<_>>()?;
+        }
         self.scalar_call_as(name, args, &call.args)
     }
 
@@ -369,7 +453,13 @@ impl<'a> Resolver<'a> {
         }
         let function = scalar(name).ok_or_else(|| unresolved_routine(name))?;
         function.arity.check(name, args.len())?;
-        let described = describe(&args, written);
+        let mut described = describe(&args, written);
+        if is_arithmetic(name) {
+            // An integer has the digits that it is written with, but only one that is written: 1 + 1 has those of any int.
+            for (arg, _) in described.iter_mut().zip(written).filter(|(_, written)| !matches!(written, Expr::Literal(_))) {
+                arg.literal = arg.literal.take().filter(|_| !types::is_integral(&arg.data_type));
+            }
+        }
         let call = TypedCall { name, args: &described, settings: &self.analyzer.context.settings };
         let resolved = (function.resolve)(&call)?;
         self.apply(name, resolved, args)
@@ -480,6 +570,13 @@ impl<'a> Resolver<'a> {
     ) -> Result<(Arc<datafusion::logical_expr::AggregateUDF>, Vec<Typed>, DataType)> {
         let function = aggregate(&call.name).ok_or_else(|| unresolved_routine(&call.name))?;
         let mut written: Vec<Expr> = call.args.clone();
+        if call.name == "count"
+            && let [Expr::Star { qualifier, .. }] = written.as_slice()
+            && !qualifier.is_empty()
+        {
+            let message = format!("count({}.*) is not allowed. Use count(*) or expand the columns.", quoted(qualifier));
+            return Err(Error::analysis("INVALID_USAGE_OF_STAR_WITH_TABLE_IDENTIFIER_IN_COUNT", message));
+        }
         if call.name == "count" && matches!(written.as_slice(), [Expr::Star { .. }]) {
             written = vec![Expr::int(1)];
         }
@@ -492,6 +589,11 @@ impl<'a> Resolver<'a> {
         }
         if call.ignore_nulls {
             written.push(Expr::Literal(ScalarValue::Boolean(Some(true))));
+        }
+        if matches!(call.name.as_str(), "percentile_cont" | "percentile_disc") && call.within.is_empty() {
+            let message =
+                format!("Invalid function `{}` with WITHIN GROUP. WITHIN GROUP is required for the function.", call.name);
+            return Err(Error::analysis("INVALID_WITHIN_GROUP_EXPRESSION.WITHIN_GROUP_MISSING", message));
         }
         function.arity.check(&call.name, written.len())?;
         let args = self.resolve_all(&written)?;
@@ -566,7 +668,23 @@ impl<'a> Resolver<'a> {
                 let when = Expr::call("=", vec![left.clone(), right.clone()]);
                 self.case(None, &[(when, Expr::Literal(ScalarValue::Null))], Some(left))?
             }
-            ("if" | "iff", [when, then, otherwise]) => self.case(None, &[(when.clone(), then.clone())], Some(otherwise))?,
+            ("if", [when, then, otherwise]) => {
+                let when = match when {
+                    Expr::Literal(ScalarValue::Null) => Expr::Literal(ScalarValue::Boolean(None)),
+                    other => other.clone(),
+                };
+                self.case(None, &[(when, then.clone())], Some(otherwise))?
+            }
+            ("decode", [value, pairs @ ..]) if pairs.len() > 1 => {
+                let same = |key: &Expr| Expr::call("<=>", vec![value.clone(), key.clone()]);
+                let (pairs, otherwise) = pairs.as_chunks::<2>();
+                let branches: Vec<(Expr, Expr)> = pairs.iter().map(|[key, result]| (same(key), result.clone())).collect();
+                self.case(None, &branches, otherwise.first())?
+            }
+            ("between", [value, low, high]) => {
+                let (low, high) = (vec![value.clone(), low.clone()], vec![value.clone(), high.clone()]);
+                self.logical(Operator::And, &Expr::call(">=", low), &Expr::call("<=", high))?
+            }
             ("current_timestamp" | "now", []) => self.analyzer.now(),
             ("current_date" | "curdate", []) => self.cast_to(self.analyzer.now(), &DataType::Date32)?,
             ("localtimestamp", []) => self.cast_to(self.analyzer.now(), &types::TIMESTAMP_NTZ)?,
@@ -613,6 +731,20 @@ impl<'a> Resolver<'a> {
     /// `AND` and `OR`: the planner sees to it that the right side is not computed where the left one decides.
     fn logical(&self, op: Operator, left: &Expr, right: &Expr) -> Result<Typed> {
         let clause = if op == Operator::And { "AND" } else { "OR" };
+        let types = [self.resolve(left)?.data_type, self.resolve(right)?.data_type];
+        let fits = |data_type: &DataType| matches!(data_type, DataType::Boolean | DataType::Null | DataType::Utf8);
+        if !types.iter().all(fits) || types.iter().all(|own| *own == DataType::Utf8) {
+            let [l, r] = &types;
+            let (name, what) = match common_type(l, r) {
+                Some(common) if *l != DataType::Null && *r != DataType::Null => {
+                    ("BINARY_OP_WRONG_TYPE", format!("requires the \"BOOLEAN\" type, not \"{}\"", sql_name(&common)))
+                }
+                _ => ("BINARY_OP_DIFF_TYPES", format!("has incompatible types (\"{}\" and \"{}\")", sql_name(l), sql_name(r))),
+            };
+            let message =
+                format!("Cannot resolve \"({left} {clause} {right})\" due to data type mismatch: the binary operator {what}.");
+            return Err(Error::analysis(&format!("DATATYPE_MISMATCH.{name}"), message));
+        }
         let (left, right) = (self.condition(left, clause)?, self.condition(right, clause)?);
         Ok(logical(op, left, right))
     }
@@ -658,7 +790,10 @@ impl<'a> Resolver<'a> {
             let name = match arg {
                 Expr::Alias { names, .. } => names[0].clone(),
                 Expr::Column { .. } | Expr::Exact { .. } => arg.result_name(),
-                Expr::Call(call) if call.name == "." => arg.result_name(),
+                Expr::Call(Call { name, args, .. }) if name == "." => match args.get(1) {
+                    Some(Expr::Literal(ScalarValue::Utf8(Some(field)))) => field.clone(),
+                    _ => arg.result_name(),
+                },
                 Expr::Star { .. } => {
                     for column in self.columns {
                         named.extend([Typed::literal(ScalarValue::from(column.name.as_str())), Typed::of(column)]);
@@ -695,6 +830,47 @@ impl<'a> Resolver<'a> {
         let instant = |event_time| EventTime { kind: super::relation::EventTimeKind::Instant, ..event_time };
         Ok(Typed { event_time: event_time.map(instant), ..typed })
     }
+}
+
+/// `listagg(v, ',') WITHIN GROUP (ORDER BY k)`: the values are collected with their keys, sorted, and joined.
+fn ordered_list(call: &Call) -> Result<Expr> {
+    let ([value, separator @ ..], [key]) = (call.args.as_slice(), call.within.as_slice()) else {
+        return Err(Error::unsupported(format!("{} is ordered by one expression only", call.name)));
+    };
+    if key.nulls_first != key.ascending {
+        return Err(Error::unsupported(format!("{} with NULLS FIRST or NULLS LAST", call.name)));
+    }
+    let text = Expr::Cast { expr: Box::new(value.clone()), to: DataType::Utf8, is_try: false };
+    let pair = Expr::call("named_struct", vec![Expr::string("k"), key.expr.clone(), Expr::string("v"), text]);
+    let present = Expr::call("isnotnull", vec![value.clone()]);
+    let filter = match &call.filter {
+        Some(filter) => Expr::call("and", vec![present, filter.as_ref().clone()]),
+        None => present,
+    };
+    let collected = Expr::Call(Call {
+        name: "collect_list".to_owned(),
+        args: vec![pair],
+        distinct: call.distinct,
+        filter: Some(Box::new(filter)),
+        at: call.at,
+        ..Call::default()
+    });
+    let ascending = Expr::Literal(ScalarValue::Boolean(Some(key.ascending)));
+    let sorted = Expr::call("sort_array", vec![collected.clone(), ascending]);
+    let body = Box::new(Expr::Column { parts: vec!["pair".to_owned(), "v".to_owned()], at: Position::default() });
+    let values = Expr::call("transform", vec![sorted, Expr::Lambda { params: vec!["pair".to_owned()], body }]);
+    let separator = match separator {
+        [separator] if !matches!(separator, Expr::Literal(value) if value.is_null()) => separator.clone(),
+        _ => Expr::string(""),
+    };
+    let joined = Expr::call("array_join", vec![values, separator]);
+    let empty = Expr::call("=", vec![Expr::call("size", vec![collected]), Expr::int(0)]);
+    Ok(Expr::call("if", vec![empty, Expr::Literal(ScalarValue::Null), joined]))
+}
+
+fn is_arithmetic(name: &str) -> bool {
+    let tolerant = ["try_add", "try_subtract", "try_multiply", "try_divide", "try_mod"];
+    ["+", "-", "*", "/", "%", "div", "mod", "pmod"].contains(&name) || tolerant.contains(&name)
 }
 
 /// The function that a name with these arguments stands for: some names are two functions.

@@ -80,6 +80,10 @@ impl Analyzer<'_> {
         if aggregates {
             self.select_groups(input, &windows, select)
         } else if let Some(having) = select.having.clone() {
+            let is_column = |expr: &Expr| expr.any(&|part| matches!(part, Expr::Column { .. } | Expr::Exact { .. }));
+            if select.items.iter().any(is_column) {
+                return Err(missing_group_by());
+            }
             // HAVING without groups or aggregates filters the result of the select list.
             let projected = self.select_rows(input, &windows, Select { having: None, ..select })?;
             self.filter(projected, &having)
@@ -115,7 +119,14 @@ impl Analyzer<'_> {
             windows: Some(&calls),
             ..Resolver::new(self, &input.columns)
         };
-        let having = select.having.as_ref().map(|having| resolver.condition(having, "HAVING")).transpose()?;
+        // HAVING knows the aliases of the select list.
+        let alias = |item: &Expr| match item {
+            Expr::Alias { expr, names } if names.len() == 1 => Some((names[0].clone(), expr.as_ref().clone())),
+            _ => None,
+        };
+        let lateral = select.items.iter().filter_map(alias).collect();
+        let aliased = Resolver { lateral, windows: None, ..resolver.clone() };
+        let having = select.having.as_ref().map(|having| aliased.condition(having, "HAVING")).transpose()?;
         let projected = self.project_items(&resolver, &select.items, &select)?;
 
         let Aggregation { keys, calls: aggregates, .. } = aggregation.into_inner();
@@ -270,7 +281,7 @@ impl Analyzer<'_> {
     }
 
     fn item_attribute(&self, resolver: &Resolver<'_>, item: &Expr, typed: &Typed) -> Attribute {
-        let name = item.result_name();
+        let name = resolver.result_name(item);
         let known = || {
             let DfExpr::Column(column) = &typed.expr else { return None };
             let of_aggregation = resolver.aggregation.and_then(|aggregation| {
@@ -329,17 +340,24 @@ impl Analyzer<'_> {
 
     /// The projection, the window functions below it, the order, and DISTINCT.
     fn finish(&self, mut plan: LogicalPlan, calls: &WindowCalls, projected: Projected, distinct: bool) -> Result<Relation> {
+        // One node computes the functions of one window: those that are over the same rows in the same order.
+        let mut windows: Vec<Vec<&(DfExpr, Attribute)>> = Vec::new();
         let calls = calls.borrow();
-        if !calls.is_empty() {
+        for call in calls.iter() {
+            match windows.iter_mut().find(|window| same_window(&window[0].0, &call.0)) {
+                Some(window) => window.push(call),
+                None => windows.push(vec![call]),
+            }
+        }
+        for window in windows {
             // DataFusion names a window's column by its expression: a projection gives it its identity.
-            let bare: Vec<DfExpr> = calls.iter().map(|(expr, _)| expr.clone()).collect();
+            let bare: Vec<DfExpr> = window.iter().map(|(expr, _)| expr.clone()).collect();
             let input = Arc::new(plan);
             let windowed = LogicalPlan::Window(Window::try_new(bare, Arc::clone(&input))?);
             let mut columns: Vec<DfExpr> = input.schema().columns().into_iter().map(DfExpr::Column).collect();
             let given = windowed.schema().columns();
             let own = given.into_iter().skip(columns.len());
-            columns
-                .extend(own.zip(&calls[..]).map(|(column, (_, attribute))| DfExpr::Column(column).alias(attribute.id.clone())));
+            columns.extend(own.zip(&window).map(|(column, (_, attribute))| DfExpr::Column(column).alias(attribute.id.clone())));
             plan = LogicalPlan::Projection(datafusion::logical_expr::Projection::try_new(columns, Arc::new(windowed))?);
         }
         let Projected { columns, visible, order } = projected;
@@ -407,10 +425,7 @@ impl Analyzer<'_> {
         };
         for name in except {
             if !all.iter().any(|(own, _)| own.eq_ignore_ascii_case(name)) {
-                return Err(Error::analysis(
-                    "EXCEPT_NON_EXISTENT_COLUMN",
-                    format!("EXCEPT column `{name}` can't be resolved among the columns of the star."),
-                ));
+                return Err(Resolver::new(self, &input.columns).unresolved(std::slice::from_ref(name)));
             }
         }
         let kept = all.into_iter().filter(|(name, _)| !except.iter().any(|own| own.eq_ignore_ascii_case(name)));
@@ -500,6 +515,22 @@ fn sort_value(value: Typed) -> Result<DfExpr> {
         return Err(Error::analysis("DATATYPE_MISMATCH.INVALID_ORDERING_TYPE", "A \"MAP\" can't be sorted by."));
     }
     Ok(value.expr)
+}
+
+fn same_window(left: &DfExpr, right: &DfExpr) -> bool {
+    match (left, right) {
+        (DfExpr::WindowFunction(left), DfExpr::WindowFunction(right)) => {
+            left.params.partition_by == right.params.partition_by && left.params.order_by == right.params.order_by
+        }
+        _ => false,
+    }
+}
+
+/// The error of a column beside aggregates, without groups.
+pub(super) fn missing_group_by() -> Error {
+    let message =
+        "The query does not include a GROUP BY clause. Add GROUP BY or turn it into the window functions using OVER clauses.";
+    Error::analysis("MISSING_GROUP_BY", message)
 }
 
 /// What the select list becomes.

@@ -6,7 +6,8 @@ use arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::execution::FunctionRegistry;
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
-use datafusion::logical_expr::{Expr as DfExpr, WindowFrame, WindowFunctionDefinition};
+use datafusion::logical_expr::{Cast, Expr as DfExpr, WindowFrame, WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition};
+use datafusion::sql::sqlparser::ast;
 use tidegate_functions::aggregate;
 use tidegate_functions::time_window::{WindowSpec, gap_micros, session, session_gap, window_type};
 use tidegate_functions::types::{DAY_TIME_INTERVAL, is_timestamp, sql_name, timestamp};
@@ -16,7 +17,7 @@ use super::nodes::{self, Generate};
 use super::relation::{Attribute, EventTime, EventTimeKind, Relation};
 use super::resolve::{Resolver, Typed, describe, unresolved_routine};
 use crate::error::{Error, Result};
-use crate::expr::{Call, Expr, SortKey};
+use crate::expr::{Call, Expr, Over, SortKey};
 
 /// The calls of `window` and `session_window` in some expressions, each once.
 fn time_windows(exprs: &[&Expr]) -> Vec<Expr> {
@@ -142,13 +143,16 @@ impl Analyzer<'_> {
         let Some(windows) = resolver.windows else {
             let message =
                 format!("It is not allowed to use window functions inside WHERE, GROUP BY or another function: \"{written}\".");
-            return Err(Error::analysis("INVALID_WHERE_CONDITION", message));
+            return Err(Error::analysis("WINDOW_FUNCTION_NOT_ALLOWED_IN_CLAUSE", message));
         };
         let Some(over) = &call.over else { return Err(unresolved_routine(&call.name)) };
+        if let Some(name) = &over.name {
+            return Err(super::query::undefined_window(name.clone()));
+        }
         let partition_by = over.partition_by.iter().map(|expr| Ok(resolver.resolve(expr)?.expr)).collect::<Result<Vec<_>>>()?;
         let order_by = self.sort_exprs(resolver, &over.order_by)?;
         let window_frame = match &over.frame {
-            Some(frame) => WindowFrame::try_from(frame.clone())?,
+            Some(frame) => self.frame(resolver, over, frame)?,
             None => WindowFrame::new((!order_by.is_empty()).then_some(false)),
         };
         let (fun, args, data_type) =
@@ -158,29 +162,59 @@ impl Analyzer<'_> {
             } else {
                 let registry = datafusion::execution::context::SessionContext::new();
                 let udwf = registry.state().udwf(&call.name).map_err(|_| unresolved_routine(&call.name))?;
-                let args = resolver.resolve_all(&call.args)?;
+                // Ranks take their order from the window alone.
+                let is_rank = matches!(call.name.as_str(), "rank" | "dense_rank" | "percent_rank");
+                let args = if is_rank { Vec::new() } else { resolver.resolve_all(&call.args)? };
                 let data_type = match call.name.as_str() {
                     "percent_rank" | "cume_dist" => DataType::Float64,
                     "lag" | "lead" | "nth_value" | "first_value" | "last_value" => {
                         args.first().map(|arg| arg.data_type.clone()).ok_or_else(|| unresolved_routine(&call.name))?
                     }
-                    _ => DataType::Int32,
+                    _ => DataType::UInt64,
                 };
                 (WindowFunctionDefinition::WindowUDF(udwf), args, data_type)
             };
+        let filter = call.filter.as_deref().map(|filter| resolver.condition(filter, "FILTER")).transpose()?;
         let params = WindowFunctionParams {
             args: args.into_iter().map(|arg| arg.expr).collect(),
             partition_by,
             order_by,
             window_frame,
-            filter: None,
-            null_treatment: None,
+            filter: filter.map(|filter| Box::new(filter.expr)),
+            null_treatment: call.ignore_nulls.then_some(datafusion::logical_expr::expr::NullTreatment::IgnoreNulls),
             distinct: call.distinct,
         };
         let expr = DfExpr::WindowFunction(Box::new(WindowFunction { fun, params }));
         let attribute = Attribute::new(written.to_string(), data_type);
         windows.borrow_mut().push((expr, attribute.clone()));
-        Ok(Typed::of(&attribute))
+        // Numbers of rows are ints to Spark.
+        match attribute.data_type {
+            DataType::UInt64 => {
+                let int = DfExpr::Cast(Cast::new(Box::new(attribute.expr()), DataType::Int32));
+                Ok(Typed::new(int, DataType::Int32))
+            }
+            _ => Ok(Typed::of(&attribute)),
+        }
+    }
+
+    /// A frame. What a range is wide is of the type of what the rows are ordered by.
+    fn frame(&self, resolver: &Resolver<'_>, over: &Over, frame: &ast::WindowFrame) -> Result<WindowFrame> {
+        let written = WindowFrame::try_from(frame.clone())?;
+        let (WindowFrameUnits::Range, [key]) = (written.units, over.order_by.as_slice()) else { return Ok(written) };
+        let data_type = resolver.resolve(&key.expr)?.data_type;
+        let bound = |bound: &WindowFrameBound| -> Result<WindowFrameBound> {
+            let typed = |width: &ScalarValue| {
+                let unfit =
+                    |_| Error::unsupported(format!("a range of {width} over a column of the type {}", sql_name(&data_type)));
+                if width.is_null() { Ok(width.clone()) } else { width.cast_to(&data_type).map_err(unfit) }
+            };
+            Ok(match bound {
+                WindowFrameBound::Preceding(width) => WindowFrameBound::Preceding(typed(width)?),
+                WindowFrameBound::Following(width) => WindowFrameBound::Following(typed(width)?),
+                WindowFrameBound::CurrentRow => WindowFrameBound::CurrentRow,
+            })
+        };
+        Ok(WindowFrame::new_bounds(written.units, bound(&written.start_bound)?, bound(&written.end_bound)?))
     }
 
     /// Sort keys as DataFusion has them. Floats are sorted with `-0.0` and `0.0` as equals.

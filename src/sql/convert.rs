@@ -23,6 +23,7 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
         Ok(Expr::call(name, args.into_iter().map(expression).collect::<Result<_>>()?))
     };
     let negate = |expr: Expr, negated: bool| if negated { Expr::call("not", vec![expr]) } else { expr };
+    let expr_kind = expr;
     Ok(match expr {
         Sql::Identifier(ident) => Expr::Column { parts: vec![ident.value.clone()], at: Position::of(ident) },
         Sql::CompoundIdentifier(idents) => Expr::Column {
@@ -56,12 +57,25 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
             Expr::Subquery { kind: SubqueryKind::Exists { negated: *negated }, query: Arc::new(subquery.as_ref().clone()) }
         }
         Sql::Subquery(query) => Expr::Subquery { kind: SubqueryKind::Scalar, query: Arc::new(query.as_ref().clone()) },
-        Sql::Between { expr, negated, low, high } => {
-            let (low, high) = (call(">=", vec![expr, low])?, call("<=", vec![expr, high])?);
-            negate(Expr::call("and", vec![low, high]), *negated)
-        }
+        Sql::Between { expr, negated, low, high } => negate(call("between", vec![expr, low, high])?, *negated),
         Sql::BinaryOp { left, op, right } => binary(left, op, right)?,
         Sql::UnaryOp { op, expr } => unary(op, expr)?,
+        Sql::Like { negated, any, expr, pattern, .. } | Sql::ILike { negated, any, expr, pattern, .. }
+            if quantified(*any, pattern).is_some() =>
+        {
+            let name = if matches!(expr_kind, Sql::Like { .. }) { "like" } else { "ilike" };
+            let Some((join, patterns)) = quantified(*any, pattern) else {
+                return Err(Error::unsupported("LIKE without patterns"));
+            };
+            let tests = patterns
+                .into_iter()
+                .map(|pattern| Ok(negate(like(name, expr, pattern, None)?, *negated)))
+                .collect::<Result<Vec<_>>>()?;
+            tests
+                .into_iter()
+                .reduce(|left, right| Expr::call(join, vec![left, right]))
+                .unwrap_or(Expr::Literal(ScalarValue::Null))
+        }
         Sql::Like { negated, any: false, expr, pattern, escape_char } => {
             negate(like("like", expr, pattern, escape_char.as_ref())?, *negated)
         }
@@ -77,12 +91,16 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
         Sql::Extract { field, expr, .. } => Expr::call("extract", vec![Expr::string(field.to_string()), expression(expr)?]),
         Sql::Ceil { expr, field } => rounding("ceil", expr, field)?,
         Sql::Floor { expr, field } => rounding("floor", expr, field)?,
-        Sql::Position { expr, r#in } => call("position", vec![expr, r#in])?,
-        Sql::Substring { expr, substring_from, substring_for, .. } => {
+        Sql::Position { expr, r#in } => call("locate", vec![expr, r#in])?,
+        Sql::Substring { expr, substring_from, substring_for, shorthand, special } => {
+            if substring_from.is_none() && substring_for.is_none() {
+                let message = "The `substring` requires [2, 3] parameters but the actual number is 1.";
+                return Err(Error::analysis("WRONG_NUM_ARGS.WITHOUT_SUGGESTION", message));
+            }
             let from = substring_from.as_deref().map_or_else(|| Ok(Expr::int(1)), expression)?;
             let mut args = vec![expression(expr)?, from];
             args.extend(substring_for.as_deref().map(expression).transpose()?);
-            Expr::call("substring", args)
+            Expr::call(if *shorthand && *special { "substr" } else { "substring" }, args)
         }
         Sql::Trim { trim_where, trim_what, expr, trim_characters } => {
             let name = match trim_where {
@@ -113,7 +131,11 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
             };
             Expr::Lambda { params, body: Box::new(expression(&lambda.body)?) }
         }
-        Sql::Tuple(values) => call("struct", values.iter().collect())?,
+        Sql::Tuple(values) => {
+            let field = |(index, value): (usize, &ast::Expr)| Ok([Expr::string(format!("col{}", index + 1)), expression(value)?]);
+            let fields = values.iter().enumerate().map(field).collect::<Result<Vec<_>>>()?;
+            Expr::call("named_struct", fields.into_iter().flatten().collect())
+        }
         Sql::Struct { values, .. } => {
             let field = |value: &ast::Expr| match value {
                 Sql::Named { expr, name } => Ok(expression(expr)?.alias(name.value.clone())),
@@ -136,6 +158,32 @@ fn type_of(data_type: &ast::DataType) -> Result<DataType> {
         other => other.to_string(),
     };
     Ok(parse_type(&text)?)
+}
+
+/// How the tests of `LIKE ANY (…)` and `LIKE ALL (…)` are joined, and the patterns.
+fn quantified(any: bool, pattern: &ast::Expr) -> Option<(&'static str, Vec<&ast::Expr>)> {
+    let patterns = |function: &'_ ast::Function| match &function.args {
+        ast::FunctionArguments::List(list) => list.args.len(),
+        _ => 0,
+    };
+    match pattern {
+        ast::Expr::Tuple(patterns) if any => Some(("or", patterns.iter().collect())),
+        pattern if any => Some(("or", vec![pattern])),
+        ast::Expr::Function(function) if patterns(function) > 0 => {
+            let join = match path(&function.name).concat().to_lowercase().as_str() {
+                "all" => "and",
+                "some" | "any" => "or",
+                _ => return None,
+            };
+            let ast::FunctionArguments::List(list) = &function.args else { return None };
+            let pattern = |arg| match arg {
+                &ast::FunctionArg::Unnamed(ast::FunctionArgExpr::Expr(ref pattern)) => Some(pattern),
+                _ => None,
+            };
+            Some((join, list.args.iter().map(pattern).collect::<Option<_>>()?))
+        }
+        _ => None,
+    }
 }
 
 /// `like` with its optional escape character.
@@ -197,6 +245,7 @@ fn binary(left: &ast::Expr, op: &BinaryOperator, right: &ast::Expr) -> Result<Ex
         BinaryOperator::BitwiseXor | BinaryOperator::PGBitwiseXor => "^",
         BinaryOperator::PGBitwiseShiftLeft => "<<",
         BinaryOperator::PGBitwiseShiftRight => ">>",
+        BinaryOperator::Custom(op) => op,
         other => return Err(Error::analysis("PARSE_SYNTAX_ERROR", format!("Syntax error at or near '{other}'"))),
     };
     Ok(Expr::call(name, vec![expression(left)?, expression(right)?]))
@@ -253,10 +302,10 @@ fn number(text: &str, long: bool) -> Result<Expr> {
         "L" => ScalarValue::Int64(Some(digits.parse().map_err(|_| invalid("bigint"))?)),
         "S" => ScalarValue::Int16(Some(digits.parse().map_err(|_| invalid("smallint"))?)),
         "Y" => ScalarValue::Int8(Some(digits.parse().map_err(|_| invalid("tinyint"))?)),
-        "D" => ScalarValue::Float64(Some(digits.parse().map_err(|_| invalid("double"))?)),
+        "D" => ScalarValue::Float64(Some(finite(digits).ok_or_else(|| invalid("double"))?)),
         "F" => ScalarValue::Float32(Some(digits.parse().map_err(|_| invalid("float"))?)),
         "BD" => decimal(digits).ok_or_else(|| invalid("decimal"))?,
-        _ if digits.contains(['e', 'E']) => ScalarValue::Float64(Some(digits.parse().map_err(|_| invalid("double"))?)),
+        _ if digits.contains(['e', 'E']) => ScalarValue::Float64(Some(finite(digits).ok_or_else(|| invalid("double"))?)),
         _ if digits.contains('.') => decimal(digits).ok_or_else(|| invalid("decimal"))?,
         _ => match (digits.parse(), digits.parse()) {
             (Ok(int), _) => ScalarValue::Int32(Some(int)),
@@ -265,6 +314,10 @@ fn number(text: &str, long: bool) -> Result<Expr> {
         },
     };
     Ok(Expr::Literal(value))
+}
+
+fn finite(text: &str) -> Option<f64> {
+    text.parse().ok().filter(|value: &f64| value.is_finite())
 }
 
 /// A decimal with exactly the digits that are written.
@@ -372,14 +425,22 @@ fn function_call(function: &ast::Function) -> Result<Expr> {
     call.within = order_keys(&function.within_group)?;
     call.over = match &function.over {
         None => None,
-        Some(ast::WindowType::WindowSpec(spec)) => Some(Box::new(Over {
-            partition_by: spec.partition_by.iter().map(expression).collect::<Result<_>>()?,
-            order_by: order_keys(&spec.order_by)?,
-            frame: spec.window_frame.clone(),
-        })),
-        Some(ast::WindowType::NamedWindow(name)) => return Err(Error::unsupported(format!("the named window {name}"))),
+        Some(ast::WindowType::WindowSpec(spec)) => Some(Box::new(window(spec)?)),
+        Some(ast::WindowType::NamedWindow(name)) => {
+            Some(Box::new(Over { partition_by: Vec::new(), order_by: Vec::new(), frame: None, name: Some(name.value.clone()) }))
+        }
     };
     Ok(Expr::Call(call))
+}
+
+/// The window of a window function.
+pub(crate) fn window(spec: &ast::WindowSpec) -> Result<Over> {
+    Ok(Over {
+        partition_by: spec.partition_by.iter().map(expression).collect::<Result<_>>()?,
+        order_by: order_keys(&spec.order_by)?,
+        frame: spec.window_frame.clone(),
+        name: spec.window_name.as_ref().map(|name| name.value.clone()),
+    })
 }
 
 fn argument(arg: &ast::FunctionArg) -> Result<Expr> {

@@ -1,20 +1,17 @@
-//! Spark's SQL as a dialect of sqlparser, and what has to be done to its tokens before they are parsed.
+//! Spark's SQL as a dialect of sqlparser.
 
 use datafusion::sql::sqlparser::ast::{self, BinaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, Precedence, SparkSqlDialect};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
+use datafusion::sql::sqlparser::tokenizer::{Location, Token};
 
+use super::tokens::tokens;
 use crate::error::{Error, Result};
 
-/// The longest text that is parsed, in bytes, and the most tokens: planning costs grow faster than the text.
-const MAX_TEXT_BYTES: usize = 256 << 10;
-const MAX_TOKENS: usize = 20_000;
-
-/// sqlparser's Spark dialect, with Spark's string escapes and the precedence of `DIV`.
+/// sqlparser's Spark dialect, with the operators that it lacks and Spark's precedences.
 #[derive(Debug, Default)]
-struct Spark(SparkSqlDialect);
+pub(super) struct Spark(SparkSqlDialect);
 
 macro_rules! yes {
     ($($name:ident),* $(,)?) => { $(fn $name(&self) -> bool { true })* };
@@ -38,7 +35,6 @@ impl Dialect for Spark {
         self.0.is_identifier_part(ch) || (ch.is_alphanumeric() && !ch.is_ascii())
     }
 
-    // Strings are unescaped here (`unescape`), as the parser's rules are not Spark's.
     yes!(
         supports_filter_during_aggregation,
         supports_group_by_expr,
@@ -50,6 +46,8 @@ impl Dialect for Spark {
         supports_long_type_as_bigint,
         supports_values_as_table_factor,
         supports_bang_not_operator,
+        supports_bitwise_shift_operators,
+        supports_from_first_select,
         supports_select_item_multi_column_alias,
         supports_cte_without_as,
         supports_string_literal_backslash_escape,
@@ -65,20 +63,42 @@ impl Dialect for Spark {
     }
 
     fn parse_infix(&self, parser: &mut Parser<'_>, expr: &ast::Expr, precedence: u8) -> Option<Result<ast::Expr, ParserError>> {
-        if !parser.parse_keyword(Keyword::DIV) {
-            return None;
+        let (op, tokens) = own_operator(parser)?;
+        for _ in 0..tokens {
+            parser.advance_token();
         }
         let left = Box::new(expr.clone());
         let right = parser.parse_subexpr(precedence).map(Box::new);
-        Some(right.map(|right| ast::Expr::BinaryOp { left, op: BinaryOperator::MyIntegerDivide, right }))
+        Some(right.map(|right| ast::Expr::BinaryOp { left, op, right }))
     }
 
     fn get_next_precedence(&self, parser: &Parser<'_>) -> Option<Result<u8, ParserError>> {
-        match &parser.peek_token_ref().token {
-            Token::Word(word) if word.keyword == Keyword::DIV => Some(Ok(self.prec_value(Precedence::MulDivModOp))),
-            _ => None,
-        }
+        // From strong to weak: DIV as *, || as +, shifts, &, ^, |, comparisons.
+        Some(Ok(match (own_operator(parser)?.0, self.prec_value(Precedence::PlusMinus)) {
+            (BinaryOperator::MyIntegerDivide, _) => self.prec_value(Precedence::MulDivModOp),
+            (BinaryOperator::StringConcat, plus) => plus,
+            (BinaryOperator::BitwiseAnd, plus) => plus - 2,
+            (BinaryOperator::BitwiseXor, plus) => plus - 3,
+            (BinaryOperator::BitwiseOr, plus) => plus - 4,
+            (_, plus) => plus - 1,
+        }))
     }
+}
+
+/// The operator that comes next, if it is one that the parser does not know or binds in another way, and its number of tokens.
+fn own_operator(parser: &Parser<'_>) -> Option<(BinaryOperator, usize)> {
+    let [next, after] = parser.peek_tokens_ref();
+    Some(match &next.token {
+        Token::Word(word) if word.keyword == Keyword::DIV => (BinaryOperator::MyIntegerDivide, 1),
+        Token::StringConcat => (BinaryOperator::StringConcat, 1),
+        Token::Ampersand => (BinaryOperator::BitwiseAnd, 1),
+        Token::Caret => (BinaryOperator::BitwiseXor, 1),
+        Token::Pipe => (BinaryOperator::BitwiseOr, 1),
+        Token::ShiftLeft => (BinaryOperator::PGBitwiseShiftLeft, 1),
+        Token::ShiftRight if after.token == Token::Gt => (BinaryOperator::Custom(">>>".to_owned()), 2),
+        Token::ShiftRight => (BinaryOperator::PGBitwiseShiftRight, 1),
+        _ => return None,
+    })
 }
 
 /// Parses statements.
@@ -98,124 +118,6 @@ pub(crate) fn parse_expression(sql: &str) -> Result<ast::SelectItem> {
     match parser.peek_token_ref().token {
         Token::EOF => Ok(item),
         _ => Err(syntax_error(sql, &parser, &ParserError::ParserError(String::new()))),
-    }
-}
-
-/// The text's tokens, with numbers and their type suffix (`1.5D`, `10BD`) made one.
-fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>> {
-    if sql.len() > MAX_TEXT_BYTES {
-        return Err(Error::analysis("PARSE_SYNTAX_ERROR", format!("the text is longer than {MAX_TEXT_BYTES} bytes")));
-    }
-    let dialect = Spark::default();
-    let tokens = Tokenizer::new(&dialect, sql)
-        .tokenize_with_location()
-        .map_err(|error| Error::syntax(sql, error.message, Some((error.location.line, error.location.column))))?;
-    if tokens.len() > MAX_TOKENS {
-        return Err(Error::analysis("PARSE_SYNTAX_ERROR", format!("the text has more than {MAX_TOKENS} tokens")));
-    }
-    let mut merged: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    for token in tokens {
-        match (merged.last_mut(), &token.token) {
-            (Some(TokenWithSpan { token: Token::Number(number, false), span }), Token::Word(word))
-                if word.quote_style.is_none() && span.end == token.span.start && is_suffix(&word.value) =>
-            {
-                number.push_str(&word.value.to_uppercase());
-                span.end = token.span.end;
-            }
-            // Neighbouring strings are one string, as in Spark.
-            (_, Token::SingleQuotedString(text)) => match previous_string(&mut merged) {
-                Some(previous) => previous.push_str(text),
-                None => merged.push(token),
-            },
-            (_, Token::DoubleQuotedString(text)) => {
-                let span = token.span;
-                merged.push(TokenWithSpan { token: Token::SingleQuotedString(text.clone()), span });
-            }
-            _ => merged.push(token),
-        }
-    }
-    Ok(with_exists_functions(with_nested_types(merged)))
-}
-
-/// Nested types (`struct<a: int>`) become names in back-quotes: the parser knows other forms of them only. They are read from the
-/// name later.
-fn with_nested_types(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let mut output = Vec::with_capacity(tokens.len());
-    let mut at = 0;
-    while at < tokens.len() {
-        let span = tokens[at].span;
-        match nested_type(&tokens[at..]) {
-            Some((text, used)) => {
-                output.push(TokenWithSpan { token: Token::make_word(&text, Some('`')), span });
-                at += used;
-            }
-            None => {
-                output.push(tokens[at].clone());
-                at += 1;
-            }
-        }
-    }
-    output
-}
-
-/// The nested type that these tokens begin with, and how many of them it has.
-fn nested_type(tokens: &[TokenWithSpan]) -> Option<(String, usize)> {
-    let is_nested = |word: &str| ["array", "map", "struct"].iter().any(|own| word.eq_ignore_ascii_case(own));
-    match (&tokens.first()?.token, &tokens.get(1)?.token) {
-        (Token::Word(word), Token::Lt) if word.quote_style.is_none() && is_nested(&word.value) => {}
-        _ => return None,
-    }
-    let mut depth = 0usize;
-    let mut text = String::new();
-    for (index, token) in tokens.iter().enumerate() {
-        match &token.token {
-            Token::Lt => depth += 1,
-            Token::Gt => depth = depth.checked_sub(1)?,
-            Token::ShiftRight => depth = depth.checked_sub(2)?,
-            Token::Word(_)
-            | Token::Comma
-            | Token::Colon
-            | Token::LParen
-            | Token::RParen
-            | Token::Number(_, _)
-            | Token::Whitespace(_) => {}
-            _ => return None,
-        }
-        text.push_str(&token.token.to_string());
-        if index > 0 && depth == 0 {
-            return tidegate_functions::types::parse(&text).is_ok().then_some((text, index + 1));
-        }
-    }
-    None
-}
-
-/// `exists(xs, x -> …)` is a function, unless a query follows.
-fn with_exists_functions(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let meaningful: Vec<usize> = (0..tokens.len()).filter(|at| !matches!(tokens[*at].token, Token::Whitespace(_))).collect();
-    for window in meaningful.windows(3) {
-        let [word, paren, next] = window else { continue };
-        let is_query = matches!(&tokens[*next].token, Token::Word(word) if matches!(word.keyword, Keyword::SELECT | Keyword::WITH | Keyword::FROM | Keyword::VALUES | Keyword::TABLE))
-            || tokens[*next].token == Token::LParen;
-        let is_exists =
-            matches!(&tokens[*word].token, Token::Word(word) if word.keyword == Keyword::EXISTS && word.quote_style.is_none());
-        if is_exists && tokens[*paren].token == Token::LParen && !is_query {
-            tokens[*word].token = Token::make_word("exists", Some('`'));
-        }
-    }
-    tokens
-}
-
-fn is_suffix(word: &str) -> bool {
-    ["L", "S", "Y", "D", "F", "BD"].iter().any(|suffix| word.eq_ignore_ascii_case(suffix))
-}
-
-/// The string that is the last token but whitespace.
-fn previous_string(tokens: &mut [TokenWithSpan]) -> Option<&mut String> {
-    let last = tokens.iter().rposition(|token| !matches!(token.token, Token::Whitespace(_)))?;
-    let after_space = last + 1 < tokens.len();
-    match &mut tokens[last].token {
-        Token::SingleQuotedString(text) if after_space => Some(text),
-        _ => None,
     }
 }
 

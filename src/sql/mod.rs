@@ -2,6 +2,7 @@
 
 mod convert;
 mod dialect;
+mod tokens;
 
-pub(crate) use convert::{expression, order_keys, path};
+pub(crate) use convert::{expression, order_keys, path, window};
 pub(crate) use dialect::{parse_expression, parse_statements};

@@ -61,6 +61,7 @@ fn with_string(other: &DataType) -> Option<DataType> {
     match other {
         _ if is_integral(other) => Some(DataType::Int64),
         _ if is_float(other) || is_decimal(other) => Some(DataType::Float64),
+        DataType::Duration(_) | DataType::Interval(_) => None,
         _ if is_nested(other) => None,
         _ => Some(other.clone()),
     }
@@ -132,6 +133,7 @@ mod tests {
             ("string", "int", Some("bigint")),
             ("string", "decimal(5,2)", Some("double")),
             ("string", "date", Some("date")),
+            ("string", "interval day to second", None),
             ("date", "timestamp", Some("timestamp")),
             ("array<int>", "array<bigint>", Some("array<bigint>")),
             ("array<int>", "int", None),

@@ -10,7 +10,7 @@ use std::mem::size_of;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, BooleanArray, PrimitiveArray, UInt64Array};
-use arrow::compute::filter;
+use arrow::compute::{concat, filter};
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::ScalarValue;
 use datafusion::error::{DataFusionError, Result};
@@ -333,6 +333,69 @@ impl Hash for SparkAggregate {
     }
 }
 
+/// The aggregate of a frame that moves over the rows: they are kept, and computed anew for every frame.
+struct Sliding {
+    maker: Arc<dyn Maker>,
+    /// The columns of the rows in the frame.
+    rows: Vec<ArrayRef>,
+}
+
+impl fmt::Debug for Sliding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sliding").field("rows", &self.rows.first().map_or(0, |column| column.len())).finish_non_exhaustive()
+    }
+}
+
+impl Sliding {
+    fn whole(&self) -> Result<Box<dyn Accumulator>> {
+        let mut whole = self.maker.one();
+        if !self.rows.is_empty() {
+            whole.update_batch(&self.rows)?;
+        }
+        Ok(whole)
+    }
+}
+
+impl Accumulator for Sliding {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        self.rows = match self.rows.is_empty() {
+            true => values.to_vec(),
+            false => {
+                let columns = self.rows.iter().zip(values);
+                columns.map(|(kept, new)| concat(&[kept.as_ref(), new.as_ref()])).collect::<Result<_, _>>()?
+            }
+        };
+        Ok(())
+    }
+
+    fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        let gone = values.first().map_or(0, |column| column.len());
+        let rest = |column: &ArrayRef| column.slice(gone.min(column.len()), column.len().saturating_sub(gone));
+        self.rows = self.rows.iter().map(rest).collect();
+        Ok(())
+    }
+
+    fn supports_retract_batch(&self) -> bool {
+        true
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        self.whole()?.evaluate()
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        self.whole()?.state()
+    }
+
+    fn merge_batch(&mut self, _states: &[ArrayRef]) -> Result<()> {
+        Err(DataFusionError::Internal("the aggregate of a frame has no states to merge".to_owned()))
+    }
+
+    fn size(&self) -> usize {
+        size_of::<Self>() + self.rows.iter().map(|column| column.get_array_memory_size()).sum::<usize>()
+    }
+}
+
 impl AggregateUDFImpl for SparkAggregate {
     fn name(&self) -> &str {
         &self.name
@@ -369,6 +432,10 @@ impl AggregateUDFImpl for SparkAggregate {
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
         Ok(self.maker(&args)?.many())
+    }
+
+    fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Sliding { maker: self.maker(&args)?, rows: Vec::new() }))
     }
 
     fn default_value(&self, _data_type: &DataType) -> Result<ScalarValue> {

@@ -36,12 +36,12 @@ impl Digits {
 }
 
 /// Writes a `double` as `Double.toString` does.
-pub(super) fn write_f64(out: &mut String, value: f64) {
+pub(crate) fn write_f64(out: &mut String, value: f64) {
     write_with(out, value, || Digits::of_f64(value.abs()));
 }
 
 /// Writes a `float` as `Float.toString` does.
-pub(super) fn write_f32(out: &mut String, value: f32) {
+pub(crate) fn write_f32(out: &mut String, value: f32) {
     write_with(out, f64::from(value), || Digits::of_f32(value.abs()));
 }
 

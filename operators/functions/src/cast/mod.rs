@@ -7,6 +7,7 @@
 //! - [`text`]: everything to text; `java_float`: digits of floating-point numbers.
 
 mod java_float;
+pub(crate) use java_float::{write_f32, write_f64};
 pub(crate) mod number;
 pub mod parse;
 pub mod text;

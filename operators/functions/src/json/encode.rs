@@ -18,6 +18,7 @@ use super::write::{Astral, double, java_decimal, java_double, java_single, quote
 #[derive(Debug, Clone)]
 pub struct Encoder {
     ignore_null_fields: bool,
+    sort_keys: bool,
     pub(crate) time_zone: Tz,
     pub(crate) date: Pattern,
     pub(crate) timestamp: Pattern,
@@ -29,6 +30,7 @@ impl Encoder {
     pub fn new(options: &Options) -> Self {
         Encoder {
             ignore_null_fields: options.ignore_null_fields,
+            sort_keys: options.sort_keys,
             time_zone: options.time_zone,
             date: options.date_format.clone().unwrap_or_else(Pattern::iso_date),
             timestamp: options.timestamp_format.clone().unwrap_or_else(Pattern::iso_instant),
@@ -118,8 +120,14 @@ pub fn encode_json(values: &ArrayRef, row: usize, out: &mut String, encoder: &En
         DataType::Struct(fields) => {
             out.push('{');
             let mut first = true;
-            for (field, column) in fields.iter().zip(values.as_struct().columns()) {
-                if column.is_null(row) && (encoder.ignore_null_fields || field.data_type() == &DataType::Null) {
+            let mut columns: Vec<_> = fields.iter().zip(values.as_struct().columns()).collect();
+            if encoder.sort_keys {
+                columns.sort_by(|(left, _), (right, _)| left.name().cmp(right.name()));
+            }
+            for (field, column) in columns {
+                // An array of no type says of none of its values that it is null.
+                let is_void = field.data_type() == &DataType::Null;
+                if is_void || (column.is_null(row) && encoder.ignore_null_fields) {
                     continue;
                 }
                 if !std::mem::take(&mut first) {
@@ -140,12 +148,19 @@ fn map(maps: &MapArray, row: usize, out: &mut String, encoder: &Encoder) -> Resu
     let (start, end) = (maps.value_offsets()[row] as usize, maps.value_offsets()[row + 1] as usize);
     let (keys, values) = (Arc::clone(maps.keys()), Arc::clone(maps.values()));
     out.push('{');
+    let mut entries = Vec::with_capacity(end - start);
     for at in start..end {
-        if at > start {
-            out.push(',');
-        }
         let mut key = String::new();
         plain(&keys, at, &mut key)?;
+        entries.push((key, at));
+    }
+    if encoder.sort_keys {
+        entries.sort();
+    }
+    for (number, (key, at)) in entries.into_iter().enumerate() {
+        if number > 0 {
+            out.push(',');
+        }
         quote(&key, Astral::Plain, out);
         out.push(':');
         encode_json(&values, at, out, encoder)?;

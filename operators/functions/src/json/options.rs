@@ -31,6 +31,8 @@ pub struct Options {
     pub time_zone: Tz,
     /// Whether fields that are null are left out.
     pub ignore_null_fields: bool,
+    /// Whether fields and keys of maps are written in the order of their names.
+    pub sort_keys: bool,
     pub(crate) date_format: Option<Pattern>,
     pub(crate) timestamp_format: Option<Pattern>,
     pub(crate) timestamp_ntz_format: Option<Pattern>,
@@ -44,6 +46,7 @@ impl Options {
             corrupt_record: "_corrupt_record".to_owned(),
             time_zone: settings.time_zone,
             ignore_null_fields: true,
+            sort_keys: false,
             date_format: None,
             timestamp_format: None,
             timestamp_ntz_format: None,
@@ -62,6 +65,7 @@ impl Options {
                 "columnnameofcorruptrecord" => options.corrupt_record = value,
                 "timezone" => options.time_zone = time_zone(&value)?,
                 "ignorenullfields" => options.ignore_null_fields = !value.eq_ignore_ascii_case("false"),
+                "sortkeys" => options.sort_keys = value.eq_ignore_ascii_case("true"),
                 "dateformat" => options.date_format = Some(Pattern::parse(&value)?),
                 "timestampformat" => options.timestamp_format = Some(Pattern::parse(&value)?),
                 "timestampntzformat" => options.timestamp_ntz_format = Some(Pattern::parse(&value)?),

@@ -1,7 +1,5 @@
 //! Writing JSON: escapes, numbers as Java writes them, and copies of parsed values.
 
-use std::fmt::Write;
-
 use super::document::{Kind, Value, unescape};
 
 /// How characters beyond the basic plane are written.
@@ -189,38 +187,14 @@ pub(super) fn double(value: f64, out: &mut String) {
     }
 }
 
-/// Writes a double as Java does: with a fraction, and with an exponent outside of [10⁻³, 10⁷).
+/// Writes a double as Java does.
 pub(crate) fn java_double(value: f64, out: &mut String) {
-    java_float(value, value.abs(), |out, exponent| if exponent { write!(out, "{value:e}") } else { write!(out, "{value}") }, out);
+    crate::cast::write_f64(out, value);
 }
 
 /// Writes a float as Java does.
 pub(crate) fn java_single(value: f32, out: &mut String) {
-    let wide = f64::from(value);
-    java_float(wide, wide.abs(), |out, exponent| if exponent { write!(out, "{value:e}") } else { write!(out, "{value}") }, out);
-}
-
-fn java_float(value: f64, size: f64, digits: impl Fn(&mut String, bool) -> std::fmt::Result, out: &mut String) {
-    if value.is_nan() {
-        return out.push_str("NaN");
-    }
-    if value.is_infinite() {
-        return out.push_str(if value > 0.0 { "Infinity" } else { "-Infinity" });
-    }
-    let exponent = size != 0.0 && !(1e-3..1e7).contains(&size);
-    let mut text = String::new();
-    if digits(&mut text, exponent).is_err() {
-        return;
-    }
-    let (mantissa, power) = text.split_once('e').unwrap_or((&text, ""));
-    out.push_str(mantissa);
-    if !mantissa.contains('.') {
-        out.push_str(".0");
-    }
-    if exponent {
-        out.push('E');
-        out.push_str(power);
-    }
+    crate::cast::write_f32(out, value);
 }
 
 /// Writes a decimal as Java's `BigDecimal` does: with an exponent where more than five zeros would follow the point.

@@ -75,9 +75,9 @@ const fn two(names: &'static [&'static str], resolve: fn(&Call<'_>) -> Result<Re
     Function { names, arity: Arity::exactly(2), resolve }
 }
 
-/// As [`Call::coerce`]; numeric literals are also narrowed, as Spark does.
+/// As [`Call::coerce`]; numbers are also narrowed, as Spark does: a value that doesn't fit is an error of the cast.
 fn number(call: &Call<'_>, index: usize, target: &DataType) -> Result<DataType> {
-    if call.args[index].literal.is_some() && is_numeric(call.data_type(index)) && is_numeric(target) {
+    if is_numeric(call.data_type(index)) && is_numeric(target) {
         return Ok(target.clone());
     }
     call.coerce(index, target)

@@ -223,7 +223,9 @@ fn whole(call: &Call<'_>, mode: Mode, f: fn(f64) -> f64) -> Result<Resolved> {
     }
     match call.data_type(0) {
         DataType::Decimal128(precision, scale) => {
-            let precision = (i32::from(*precision) - i32::from(*scale) + 1).min(i32::from(DECIMAL128_MAX_PRECISION));
+            // Only where there is a fraction can the whole part grow.
+            let carry = i32::from(*scale != 0);
+            let precision = (i32::from(*precision) - i32::from(*scale) + carry).min(i32::from(DECIMAL128_MAX_PRECISION));
             Ok(decimal(call.data_type(0), (precision as u8, 0), Some(0), mode))
         }
         from if is_integral(from) => Ok(Resolved::new(vec![DataType::Int64], DataType::Int64, |invocation| invocation.array(0))),

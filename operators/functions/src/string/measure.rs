@@ -61,7 +61,8 @@ pub(super) fn levenshtein(call: &Call<'_>) -> Result<Resolved> {
         let mut row_of_costs = Vec::new();
         numbers::<Int32Type>(invocation.rows, |row| {
             let limit = match &limits {
-                Some(limits) => limits.get(row)?,
+                // To Spark, no limit is one that every distance exceeds.
+                Some(limits) => limits.get(row).unwrap_or(-1),
                 None => i32::MAX,
             };
             let distance = distance(left.get(row)?, right.get(row)?, &mut row_of_costs) as i32;

@@ -59,7 +59,7 @@ pub(crate) const FUNCTIONS: &[Function] = &[
     Function { names: &["concat_ws"], arity: Arity::at_least(1), resolve: concat::concat_ws },
     Function { names: &["elt"], arity: Arity::at_least(2), resolve: concat::elt },
     // Search and replacement.
-    Function { names: &["instr"], arity: Arity::exactly(2), resolve: search::instr },
+    Function { names: &["instr"], arity: Arity::between(2, 4), resolve: search::instr },
     Function { names: &["locate", "position"], arity: Arity::between(2, 3), resolve: search::locate },
     Function { names: &["startswith"], arity: Arity::exactly(2), resolve: search::startswith },
     Function { names: &["endswith"], arity: Arity::exactly(2), resolve: search::endswith },

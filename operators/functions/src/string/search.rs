@@ -8,14 +8,63 @@ use datafusion::error::Result;
 use memchr::memmem;
 
 use super::columns::{Sequence, all_text, booleans, build, int, ints, numbers, sequences, text, texts};
+use crate::error::spark_error;
 use crate::function::{Call, Invocation, Resolved};
 
+/// `instr(value, wanted[, start[, occurrence]])`: a start below zero counts from the end, and searches towards the beginning.
 pub(super) fn instr(call: &Call<'_>) -> Result<Resolved> {
+    if call.len() > 2 {
+        return instr_from(call);
+    }
     let kernel = |invocation: &Invocation<'_>| {
         let (values, wanted) = (texts(invocation, 0)?, texts(invocation, 1)?);
         numbers::<Int32Type>(invocation.rows, |row| Some(place(values.get(row)?, wanted.get(row)?, 1)))
     };
     Ok(Resolved::new(all_text(call)?, DataType::Int32, kernel))
+}
+
+fn instr_from(call: &Call<'_>) -> Result<Resolved> {
+    let mut args = vec![text(call, 0)?, text(call, 1)?];
+    for index in 2..call.len() {
+        args.push(int(call, index)?);
+    }
+    let kernel = |invocation: &Invocation<'_>| {
+        let (values, wanted, starts) = (texts(invocation, 0)?, texts(invocation, 1)?, ints(invocation, 2)?);
+        let occurrences = (invocation.args.len() > 3).then(|| ints(invocation, 3)).transpose()?;
+        let occurrence = |row: usize| occurrences.as_ref().map_or(Some(1), |own| own.get(row));
+        let refused = (0..invocation.rows).filter_map(occurrence).find(|own| *own < 1);
+        if let Some(own) = refused {
+            let message = format!(
+                "The value of parameter(s) `occurrence` in `instr` is invalid: expects a positive integer, but got {own}."
+            );
+            return Err(spark_error("INVALID_PARAMETER_VALUE.OCCURRENCE", message));
+        }
+        numbers::<Int32Type>(invocation.rows, |row| {
+            let (value, wanted) = (values.get(row)?, wanted.get(row)?);
+            Some(occurrence_of(value, wanted, starts.get(row)?, occurrence(row)?))
+        })
+    };
+    Ok(Resolved::new(args, DataType::Int32, kernel).fallible())
+}
+
+/// Where `wanted` is the n-th time; places may overlap.
+fn occurrence_of(value: &str, wanted: &str, start: i32, n: i32) -> i32 {
+    if start == 0 {
+        return 0;
+    }
+    if wanted.is_empty() {
+        return 1;
+    }
+    let places = value.char_indices().zip(1..).filter(|((at, _), _)| value[*at..].starts_with(wanted)).map(|(_, place)| place);
+    let n = usize::try_from(n).unwrap_or(1) - 1;
+    let found = if start > 0 {
+        places.filter(|place| *place >= start).nth(n)
+    } else {
+        let last = i32::try_from(value.chars().count()).unwrap_or(i32::MAX).saturating_add(start).saturating_add(1);
+        let before: Vec<i32> = places.take_while(|place| *place <= last).collect();
+        before.into_iter().rev().nth(n)
+    };
+    found.unwrap_or(0)
 }
 
 pub(super) fn locate(call: &Call<'_>) -> Result<Resolved> {
