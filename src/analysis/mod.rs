@@ -19,9 +19,9 @@ mod resolve;
 mod select;
 mod sets;
 pub(crate) mod stream;
-pub(crate) mod time;
 #[cfg(test)]
 mod tests;
+pub(crate) mod time;
 mod windows;
 
 use std::sync::Arc;
