@@ -342,7 +342,7 @@ impl Open {
             wanted.into_iter().flat_map(|(key, kept)| kept.iter().map(move |row| (key, *row))).collect();
         let table_keys = own.table_keys(&self.converter, stored.iter().map(|(key, kept)| (*key, kept.row)))?;
         let mut columns: Vec<Vec<ArrayRef>> = vec![Vec::new(); own.columns.fields().len()];
-        for rows in new {
+        if let Some(rows) = new {
             rows.columns()
                 .iter()
                 .take(columns.len())
