@@ -7,8 +7,8 @@
 //! - [`coercion`]: which casts Spark inserts by itself;
 //! - [`function`]: the contract of a scalar function: what it takes, what it gives, and its kernel;
 //! - [`cast`], and one module for each family of functions;
-//! - [`generator`]: functions that give several rows for one;
-//! - [`aggregate`]: aggregate functions, whose state can be stored and merged;
+//! - [`mod@generator`]: functions that give several rows for one;
+//! - [`mod@aggregate`]: aggregate functions, whose state can be stored and merged;
 //! - [`error`]: Spark's error conditions.
 //!
 //! Semantics are those of Spark 4 with its default settings: ANSI mode is on. All columns are nullable. A kernel is given arrays of

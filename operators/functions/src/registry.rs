@@ -46,7 +46,7 @@ pub fn scalar(name: &str) -> Option<Function> {
     SCALAR.get(name).copied()
 }
 
-/// The function of this name (in lower case) that gives an array of rows: see [`crate::generator`].
+/// The function of this name (in lower case) that gives an array of rows: see [`mod@crate::generator`].
 pub fn generator(name: &str) -> Option<Function> {
     GENERATOR.get(name).copied()
 }

@@ -1,9 +1,9 @@
 //! Functions of arrays.
 //!
-//! - [`lists`]: array columns taken apart and put together;
-//! - [`order`]: how values of any type compare;
-//! - [`arguments`]: which types the functions take;
-//! - a module for each kind of function: [`build`], [`access`], [`edit`], [`sets`], [`sort`], [`mod@sequence`], [`vector`].
+//! - `lists`: array columns taken apart and put together;
+//! - `order`: how values of any type compare;
+//! - `arguments`: which types the functions take;
+//! - a module for each kind of function: `build`, `access`, `edit`, `sets`, `sort`, `sequence`, `vector`.
 
 use datafusion::error::Result;
 

@@ -1,7 +1,7 @@
 //! JSON text and values.
 //!
-//! A text is parsed into a [`document`]; a [`path`] looks for parts of it, [`decode`] reads it by a type, [`schema`] infers a type
-//! from it, and [`encode`] writes values as text.
+//! A text is parsed into a `document`; a `path` looks for parts of it, `decode` reads it by a type, `schema` infers a type
+//! from it, and `encode` writes values as text.
 
 pub(crate) mod column;
 pub(crate) mod decode;

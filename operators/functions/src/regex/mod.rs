@@ -1,6 +1,6 @@
 //! Regular expressions and LIKE.
 //!
-//! Patterns are Java's: [`java`] translates them, [`matcher`] runs them.
+//! Patterns are Java's: `java` translates them, `matcher` runs them.
 
 mod java;
 mod like;
