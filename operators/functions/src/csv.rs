@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray, StringBuilder};
-use arrow::datatypes::{DataType, Date32Type, TimestampMicrosecondType};
+use arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
 
+use crate::datetime::pattern::Pattern;
 use crate::error::spark_error;
 use crate::function::{Arity, Call, Function, Resolved};
 use crate::json::column::Column;
 use crate::json::decode::{append_unreadable, corrupt_field, decimal, keep_text, malformed, texts};
 use crate::json::encode::plain;
-use crate::json::moment;
 use crate::json::options::{given, unsupported};
 use crate::json::{Encoder, Mode, Options, schema_argument, string};
 use crate::types::{is_nested, sql_name};
@@ -145,7 +145,7 @@ fn from_csv(call: &Call<'_>) -> Result<Resolved> {
     if let Some(field) = fields.iter().find(|field| !readable(field.data_type())) {
         return Err(spark_error("UNSUPPORTED_DATATYPE", format!("Unsupported data type \"{}\".", sql_name(field.data_type()))));
     }
-    let (options, dialect) = (Options::of(call, 2)?, Dialect::of(call, 2)?);
+    let (options, dialect) = (Options::of(call, 2, Pattern::to_parse)?, Dialect::of(call, 2)?);
     let fail_fast = options.mode == Mode::FailFast;
     let args = std::iter::once(text).chain(call.args.iter().skip(1).map(|arg| arg.data_type.clone())).collect();
     let resolved = Resolved::new(args, target.clone(), move |invocation| {
@@ -197,7 +197,6 @@ fn decode(records: &StringArray, target: &DataType, options: &Options, dialect: 
 
 /// Reads a value into a column; `None` if it doesn't fit.
 fn read(text: &str, column: &mut Column, options: &Options) -> Option<()> {
-    let zone = Some(options.time_zone);
     match column {
         Column::Boolean(flat) if text.eq_ignore_ascii_case("true") => flat.push(Some(true)),
         Column::Boolean(flat) if text.eq_ignore_ascii_case("false") => flat.push(Some(false)),
@@ -209,18 +208,9 @@ fn read(text: &str, column: &mut Column, options: &Options) -> Option<()> {
         Column::Double(flat) => flat.push(Some(number(text)?)),
         Column::Decimal(flat, precision, scale) => flat.push(Some(decimal(&text.replace(',', ""), *precision, *scale)?)),
         Column::Text(bytes) | Column::Binary(bytes) => bytes.push(Some(text.as_bytes())),
-        Column::Date(flat) => flat.push(Some(match &options.date_format {
-            Some(pattern) => pattern.parse_date(text)?,
-            None => moment::parse_date(text)?,
-        })),
-        Column::Timestamp(flat) => flat.push(Some(match &options.timestamp_format {
-            Some(pattern) => pattern.parse_timestamp(text, zone)?,
-            None => moment::parse_timestamp(text, zone)?,
-        })),
-        Column::TimestampNtz(flat) => flat.push(Some(match &options.timestamp_ntz_format {
-            Some(pattern) => pattern.parse_timestamp(text, None)?,
-            None => moment::parse_timestamp(text, None)?,
-        })),
+        Column::Date(flat) => flat.push(Some(options.date(text)?)),
+        Column::Timestamp(flat) => flat.push(Some(options.timestamp(text)?)),
+        Column::TimestampNtz(flat) => flat.push(Some(options.timestamp_ntz(text)?)),
         _ => return None,
     }
     Some(())
@@ -241,7 +231,7 @@ fn number(text: &str) -> Option<f64> {
 }
 
 fn to_csv(call: &Call<'_>) -> Result<Resolved> {
-    let (options, dialect) = (Options::of(call, 1)?, Dialect::of(call, 1)?);
+    let (options, dialect) = (Options::of(call, 1, Pattern::to_format)?, Dialect::of(call, 1)?);
     let data_type = call.data_type(0);
     let writable = match data_type {
         DataType::Struct(fields) => fields.iter().all(|field| !is_nested(field.data_type())),
@@ -257,7 +247,7 @@ fn to_csv(call: &Call<'_>) -> Result<Resolved> {
             ),
         ));
     }
-    let encoder = Encoder::new(&options);
+    let encoder = Encoder::new(&options)?;
     let args = call.args.iter().map(|arg| arg.data_type.clone()).collect();
     Ok(Resolved::new(args, DataType::Utf8, move |invocation| encode(&invocation.array(0)?, &dialect, &encoder)))
 }
@@ -281,14 +271,7 @@ fn value(column: &ArrayRef, row: usize, encoder: &Encoder) -> Result<Option<Stri
     }
     let mut text = String::new();
     match column.data_type() {
-        DataType::Date32 => encoder.date.write_date(column.as_primitive::<Date32Type>().value(row), &mut text),
-        DataType::Timestamp(_, zone) => {
-            let (pattern, zone) = match zone {
-                Some(_) => (&encoder.timestamp, Some(encoder.time_zone)),
-                None => (&encoder.timestamp_ntz, None),
-            };
-            pattern.write_timestamp(column.as_primitive::<TimestampMicrosecondType>().value(row), zone, &mut text);
-        }
+        DataType::Date32 | DataType::Timestamp(_, _) => encoder.moment(column, row, &mut text),
         DataType::Binary => {
             let bytes: Vec<String> = column.as_binary::<i32>().value(row).iter().map(|byte| format!("{byte:02X}")).collect();
             text = format!("[{}]", bytes.join(" "));
@@ -358,9 +341,10 @@ mod tests {
         }
         let row =
             read("1,,2024-01-01,2024-01-01 01:02:03.5,1.50,x", "a INT, b INT, c DATE, d TIMESTAMP, e DECIMAL(5,2), f BINARY");
-        let texts = encode(&row, &dialect(), &Encoder::new(&Options::new(&Settings::default()))).unwrap();
+        let texts = encode(&row, &dialect(), &Encoder::new(&Options::new(&Settings::default())).unwrap()).unwrap();
         assert_eq!(texts.as_string::<i32>().value(0), "1,,2024-01-01,2024-01-01T01:02:03.500Z,1.50,[78]");
-        let nothing = encode(&read("", "a INT"), &dialect(), &Encoder::new(&Options::new(&Settings::default()))).unwrap();
+        let nothing =
+            encode(&read("", "a INT"), &dialect(), &Encoder::new(&Options::new(&Settings::default())).unwrap()).unwrap();
         assert!(nothing.is_null(0));
     }
 }

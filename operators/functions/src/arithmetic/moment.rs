@@ -11,9 +11,10 @@ use datafusion::error::{DataFusionError, Result};
 
 use super::{Operator, combine, different_types, is_interval, is_moment, sql};
 use crate::cast::number::div_half_up;
-use crate::cast::time::{DAY, add_months, local_to_utc_near, utc_to_local};
 use crate::cast::{CastMode, cast_array};
 use crate::coercion::common_type;
+use crate::datetime::calendar::{Date, MICROS_PER_DAY, local_micros};
+use crate::datetime::zone::Zone;
 use crate::error::spark_error;
 use crate::function::{Arg, Call, Invocation, Resolved};
 use crate::types::{
@@ -123,7 +124,7 @@ fn interval_overflow(tolerant_name: Option<&str>) -> DataFusionError {
 /// The type doesn't say it: all of Spark's day-time intervals are one type here. A difference of two dates isn't recognised.
 fn in_days(arg: &Arg) -> bool {
     let whole = match arg.literal {
-        Some(ScalarValue::DurationMicrosecond(Some(micros))) => micros % DAY == 0,
+        Some(ScalarValue::DurationMicrosecond(Some(micros))) => micros % MICROS_PER_DAY == 0,
         _ => false,
     };
     let sql = arg.sql.trim_end().to_ascii_uppercase();
@@ -135,7 +136,9 @@ fn date_and_interval(call: &Call<'_>, date: usize, interval: usize, minus: bool,
     let sign = if minus { -1 } else { 1 };
     match call.data_type(interval) {
         DataType::Interval(_) => {
-            let one = move |days: i32, months: i32| i32::try_from(add_months(i64::from(days), sign * i64::from(months))).ok();
+            let one = move |days: i32, months: i32| {
+                i32::try_from(Date::from_days(i64::from(days)).plus_months(sign * i64::from(months)).days()).ok()
+            };
             let kernel = move |invocation: &Invocation<'_>| {
                 ordered::<Date32Type, IntervalYearMonthType, Date32Type>(
                     invocation,
@@ -149,7 +152,7 @@ fn date_and_interval(call: &Call<'_>, date: usize, interval: usize, minus: bool,
             finish(Resolved::new(in_order(order, DataType::Date32, YEAR_MONTH_INTERVAL), DataType::Date32, kernel), tolerant)
         }
         DataType::Duration(_) if call.args.get(interval).is_some_and(in_days) => {
-            let one = move |days: i32, micros: i64| i32::try_from(i64::from(days) + sign * (micros / DAY)).ok();
+            let one = move |days: i32, micros: i64| i32::try_from(i64::from(days) + sign * (micros / MICROS_PER_DAY)).ok();
             let kernel = move |invocation: &Invocation<'_>| {
                 ordered::<Date32Type, DurationMicrosecondType, Date32Type>(
                     invocation,
@@ -182,7 +185,7 @@ fn date_and_days(call: &Call<'_>, date: usize, days: usize, minus: bool, toleran
 }
 
 fn between_dates(tolerant: bool) -> Resolved {
-    let one = |end: i32, start: i32| (i64::from(end) - i64::from(start)).checked_mul(DAY);
+    let one = |end: i32, start: i32| (i64::from(end) - i64::from(start)).checked_mul(MICROS_PER_DAY);
     let kernel = move |invocation: &Invocation<'_>| {
         ordered::<Date32Type, Date32Type, DurationMicrosecondType>(invocation, (0, 1), &DAY_TIME_INTERVAL, tolerant, one, || {
             interval_overflow(None)
@@ -198,7 +201,7 @@ fn between_instants(left: &DataType, right: &DataType, zone: Tz, tolerant: bool)
         _ => common_type(left, right).unwrap_or_else(timestamp),
     };
     let zone = zone_of(&common, zone);
-    let one = move |end: i64, start: i64| utc_to_local(end, zone).checked_sub(utc_to_local(start, zone));
+    let one = move |end: i64, start: i64| zone.to_local(end).checked_sub(zone.to_local(start));
     let kernel = move |invocation: &Invocation<'_>| {
         type T = TimestampMicrosecondType;
         ordered::<T, T, DurationMicrosecondType>(invocation, (0, 1), &DAY_TIME_INTERVAL, tolerant, one, || {
@@ -209,29 +212,29 @@ fn between_instants(left: &DataType, right: &DataType, zone: Tz, tolerant: bool)
 }
 
 /// The zone whose clocks a type's values are moved by.
-fn zone_of(moment: &DataType, zone: Tz) -> Tz {
-    if matches!(moment, DataType::Timestamp(_, Some(_))) { zone } else { Tz::UTC }
+fn zone_of(moment: &DataType, zone: Tz) -> Zone {
+    if matches!(moment, DataType::Timestamp(_, Some(_))) { Zone::from(zone) } else { Zone::UTC }
 }
 
 /// An instant moved by an interval: whole days and months by the zone's calendar, what is less by the clock.
-fn move_by(interval: &DataType, minus: bool, zone: Tz) -> impl Fn(i64, i64) -> Option<i64> + Copy + use<> {
+fn move_by(interval: &DataType, minus: bool, zone: Zone) -> impl Fn(i64, i64) -> Option<i64> + Copy + use<> {
     let months = matches!(interval, DataType::Interval(_));
     move |instant: i64, interval: i64| {
         let interval = if minus { interval.checked_neg()? } else { interval };
         if months {
-            let local = utc_to_local(instant, zone);
-            let day = add_months(local.div_euclid(DAY), interval);
-            let local = i128::from(day) * i128::from(DAY) + i128::from(local.rem_euclid(DAY));
-            return local_to_utc_near(i64::try_from(local).ok()?, zone, instant);
+            let local = zone.to_local(instant);
+            let day = Date::from_days(local.div_euclid(MICROS_PER_DAY)).plus_months(interval).days();
+            let local = local_micros(day, local.rem_euclid(MICROS_PER_DAY)).ok()?;
+            return zone.instant_near(local, instant);
         }
-        if zone == Tz::UTC {
+        if zone == Zone::UTC {
             return instant.checked_add(interval);
         }
-        let (days, rest) = (interval / DAY, interval % DAY);
+        let (days, rest) = (interval / MICROS_PER_DAY, interval % MICROS_PER_DAY);
         let moved = if days == 0 {
             instant
         } else {
-            local_to_utc_near(utc_to_local(instant, zone).checked_add(days * DAY)?, zone, instant)?
+            zone.instant_near(zone.to_local(instant).checked_add(days * MICROS_PER_DAY)?, instant)?
         };
         moved.checked_add(rest)
     }
@@ -273,7 +276,7 @@ fn moved(
 fn text_and_interval(call: &Call<'_>, order: (usize, usize), minus: bool, tolerant: bool) -> Resolved {
     let settings = *call.settings;
     let interval = call.data_type(order.1).clone();
-    let one = move_by(&interval, minus, settings.time_zone);
+    let one = move_by(&interval, minus, Zone::from(settings.time_zone));
     let args = in_order(order, timestamp(), interval.clone());
     let kernel = move |invocation: &Invocation<'_>| {
         let moved = moved(invocation, order, &timestamp(), &interval, tolerant, one)?;

@@ -401,7 +401,7 @@ fn a_date_and_an_interval_in_days_is_a_date() {
         ("INTERVAL '24' HOUR", 1, crate::types::timestamp()),
         ("INTERVAL '1 00:00:00' DAY TO SECOND", 1, crate::types::timestamp()),
     ] {
-        let literal = Some(ScalarValue::DurationMicrosecond(Some(days * crate::cast::time::DAY)));
+        let literal = Some(ScalarValue::DurationMicrosecond(Some(days * crate::datetime::calendar::MICROS_PER_DAY)));
         let args = [date.clone(), Arg { data_type: crate::types::DAY_TIME_INTERVAL, literal, sql: sql.to_owned() }];
         let resolved = binary(&Call { name: "+", args: &args, settings: &settings }, Operator::Add, false).unwrap();
         assert_eq!(resolved.returns, returns, "{sql}");

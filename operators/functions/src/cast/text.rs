@@ -12,6 +12,7 @@ use chrono_tz::Tz;
 use datafusion::error::Result;
 
 use super::{java_float, time};
+use crate::datetime::zone::Zone;
 use crate::function::Settings;
 
 type Write1<'a> = Box<dyn Fn(usize, &mut String) + 'a>;
@@ -117,8 +118,8 @@ fn writer(array: &dyn Array, zone: Tz) -> Write1<'_> {
         }
         DataType::Timestamp(_, with_zone) => {
             let values = array.as_primitive::<TimestampMicrosecondType>().values();
-            let zone = if with_zone.is_some() { zone } else { Tz::UTC };
-            Box::new(move |row, out| time::write_timestamp(out, time::utc_to_local(values[row], zone)))
+            let zone = if with_zone.is_some() { Zone::from(zone) } else { Zone::UTC };
+            Box::new(move |row, out| time::write_timestamp(out, zone.to_local(values[row])))
         }
         DataType::Duration(_) => {
             let values = array.as_primitive::<DurationMicrosecondType>().values();

@@ -43,6 +43,12 @@ impl Date {
         }
     }
 
+    /// The date of these fields, if there is one.
+    pub(crate) fn new(year: i64, month: i64, day: i64) -> Option<Self> {
+        let exists = (1..=12).contains(&month) && (1..=days_in_month(year, month)).contains(&day);
+        exists.then_some(Date { year, month, day })
+    }
+
     /// How many days it is after 1970-01-01.
     pub(crate) fn days(self) -> i64 {
         let year = self.year - i64::from(self.month <= 2);

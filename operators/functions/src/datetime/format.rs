@@ -22,12 +22,19 @@ struct Moment {
 
 impl Pattern {
     /// Appends an instant as a clock in `zone` shows it.
-    pub(super) fn write(&self, instant: i64, zone: Tz, out: &mut String) {
+    pub(crate) fn write(&self, instant: i64, zone: Tz, out: &mut String) {
         let offset = Zone::from(zone).offset_at(instant);
         let local = instant.saturating_add(offset * MICROS_PER_SECOND);
         let days = local.div_euclid(MICROS_PER_DAY);
         let (date, time) = (Date::from_days(days), local.rem_euclid(MICROS_PER_DAY));
         Moment { instant, date, days, time, offset, zone }.write(&self.items, out);
+    }
+
+    /// Appends a date: dates reach further than instants.
+    pub(crate) fn write_date(&self, days: i32, out: &mut String) {
+        let days = i64::from(days);
+        let (instant, date) = (days.saturating_mul(MICROS_PER_DAY), Date::from_days(days));
+        Moment { instant, date, days, time: 0, offset: 0, zone: Tz::UTC }.write(&self.items, out);
     }
 }
 

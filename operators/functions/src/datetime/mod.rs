@@ -5,17 +5,17 @@
 //! - `text`: those that read and write by a `pattern`, with `parse` and `format`;
 //! - `columns`: how the kernels of this family read their arguments.
 
-mod calendar;
+pub(crate) mod calendar;
 mod columns;
 mod dates;
 mod fields;
 mod format;
 mod interval;
 mod parse;
-mod pattern;
+pub(crate) mod pattern;
 mod text;
 mod timestamps;
-mod zone;
+pub(crate) mod zone;
 
 pub use interval::{Interval, parse_interval, parse_interval_literal};
 

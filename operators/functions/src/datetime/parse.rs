@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono_tz::{TZ_VARIANTS, Tz};
 
-use super::calendar::{Date, days_in_month, in_range, is_leap, time_of_day};
+use super::calendar::{Date, days_in_month, in_range, is_leap, local_micros, time_of_day};
 use super::format::{ZONE_NAMES, name};
 use super::pattern::{Field, Item, OffsetStyle, Part, Pattern, Sign};
 use super::zone::Zone;
@@ -42,6 +42,23 @@ impl Pattern {
         let time = time_of_day(hour, or_zero(Field::Minute), or_zero(Field::Second), or_zero(Field::Nano) / 1_000)
             .map_err(|message| format!("{}: {message}", could_not(text)))?;
         Ok(Reading { days: date.days(), time, zone })
+    }
+
+    /// The date that `text` says, if it fits.
+    pub(crate) fn read_date(&self, text: &str) -> Option<i32> {
+        i32::try_from(self.read(text).ok()?.days).ok()
+    }
+
+    /// The instant that `text` says, in `session` if it names no zone.
+    pub(crate) fn read_instant(&self, text: &str, session: Zone) -> Option<i64> {
+        let reading = self.read(text).ok()?;
+        reading.zone.unwrap_or(session).instant_of(local_micros(reading.days, reading.time).ok()?)
+    }
+
+    /// What a clock shows as `text` says; a zone is not looked at.
+    pub(crate) fn read_clock(&self, text: &str) -> Option<i64> {
+        let reading = self.read(text).ok()?;
+        local_micros(reading.days, reading.time).ok()
     }
 }
 

@@ -138,7 +138,7 @@ pub(super) enum Item {
 
 /// A compiled pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     pub(super) items: Vec<Item>,
 }
 
@@ -147,7 +147,7 @@ impl Pattern {
     ///
     /// # Errors
     /// `INVALID_DATETIME_PATTERN.*` or, if it was a pattern of Spark 2, `INCONSISTENT_BEHAVIOR_CROSS_VERSION.*`.
-    pub(super) fn to_format(text: &str) -> Result<Self> {
+    pub(crate) fn to_format(text: &str) -> Result<Self> {
         Pattern::new(text, false)
     }
 
@@ -155,7 +155,7 @@ impl Pattern {
     ///
     /// # Errors
     /// As [`Pattern::to_format`].
-    pub(super) fn to_parse(text: &str) -> Result<Self> {
+    pub(crate) fn to_parse(text: &str) -> Result<Self> {
         Pattern::new(text, true)
     }
 

@@ -10,7 +10,7 @@ use arrow::datatypes::{
 use datafusion::error::{DataFusionError, Result};
 
 use super::calendar::{
-    Date, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, local_micros, show_local, time_of_day,
+    Date, MICROS_PER_DAY, MICROS_PER_HOUR, MICROS_PER_MINUTE, MICROS_PER_SECOND, local_micros, overflow, show_local, time_of_day,
 };
 use super::columns::{Memo, any_timestamp, build, number, texts, unary, values};
 use super::dates::{DateUnit, date_add as add_days, date_diff as days_between, out_of_bounds};
@@ -48,7 +48,7 @@ impl Cut {
             Cut::Micros(unit) => Ok(instant.saturating_sub(instant.rem_euclid(unit))),
             Cut::Clock(unit) => {
                 let local = zone.to_local(instant);
-                Ok(zone.to_instant_near(local.saturating_sub(local.rem_euclid(unit)), instant))
+                zone.instant_near(local.saturating_sub(local.rem_euclid(unit)), instant).ok_or_else(overflow)
             }
             Cut::Date(unit) => {
                 let days = unit.start(zone.to_local(instant).div_euclid(MICROS_PER_DAY));
@@ -308,13 +308,13 @@ impl Unit {
                 let added = count.checked_mul(unit)?;
                 let (days, rest) = (added / MICROS_PER_DAY, added % MICROS_PER_DAY);
                 let moved = local.checked_add(days.checked_mul(MICROS_PER_DAY)?)?;
-                let moved = if days == 0 { instant } else { zone.to_instant_near(moved, instant) };
+                let moved = if days == 0 { instant } else { zone.instant_near(moved, instant)? };
                 moved.checked_add(rest)
             }
             Unit::Months(unit) => {
                 let months = i64::from(i32::try_from(count.checked_mul(unit)?).ok()?);
                 let date = Date::from_days(local.div_euclid(MICROS_PER_DAY)).plus_months(months);
-                Some(zone.to_instant_near(local_micros(date.days(), time).ok()?, instant))
+                zone.instant_near(local_micros(date.days(), time).ok()?, instant)
             }
         }
     }

@@ -115,6 +115,11 @@ impl Zone {
         local.saturating_sub(self.offset_of_local(local) * MICROS_PER_SECOND)
     }
 
+    /// As [`Zone::to_instant`], if it can be counted.
+    pub(crate) fn instant_of(self, local: i64) -> Option<i64> {
+        local.checked_sub(self.offset_of_local(local) * MICROS_PER_SECOND)
+    }
+
     fn offset_of_local(self, local: i64) -> i64 {
         let tz = match self {
             Zone::Fixed(seconds) => return seconds,
@@ -133,11 +138,11 @@ impl Zone {
         i64::from(tz.offset_from_utc_datetime(&clock).fix().local_minus_utc())
     }
 
-    /// The instant `local` in the offset that holds at `near`, if the clock shows it there, else as [`Zone::to_instant`].
-    pub(crate) fn to_instant_near(self, local: i64, near: i64) -> i64 {
+    /// The instant `local` in the offset that holds at `near`, if the clock shows it there, else as [`Zone::instant_of`].
+    pub(crate) fn instant_near(self, local: i64, near: i64) -> Option<i64> {
         let offset = self.offset_at(near);
-        let instant = local.saturating_sub(offset * MICROS_PER_SECOND);
-        if self.offset_at(instant) == offset { instant } else { self.to_instant(local) }
+        let instant = local.checked_sub(offset * MICROS_PER_SECOND)?;
+        if self.offset_at(instant) == offset { Some(instant) } else { self.instant_of(local) }
     }
 }
 
@@ -167,32 +172,29 @@ fn naive(micros: i64) -> NaiveDateTime {
     DateTime::from_timestamp_micros(micros.max(LIMIT)).unwrap_or_default().naive_utc()
 }
 
-/// `+h`, `+hh`, `+hh:mm`, `+hhmm`, `+hh:mm:ss`, `+hhmmss`, or (as Spark allows) `+h:m`, as seconds.
+/// Reads `+h`, `+hh`, `+hh:mm`, `+hhmm`, `+hh:mm:ss`, `+hhmmss` as seconds; with colons, hours and last minutes may have one digit.
 fn parse_offset(text: &str) -> Option<i64> {
-    let sign = if text.starts_with('-') { -1 } else { 1 };
-    let digits = text.get(1..)?;
-    let parts: Vec<&str> = if digits.contains(':') {
-        digits.split(':').collect()
+    let (sign, digits) = text.split_at_checked(1)?;
+    let number = |text: &str| text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse::<i64>().ok())?;
+    let (hours, minutes, seconds) = if digits.contains(':') {
+        let parts: Vec<&str> = digits.split(':').collect();
+        let long = |at: usize| parts.get(at).is_none_or(|part| part.len() == 2);
+        let last_minutes = parts.len() == 2 && parts.get(1).is_some_and(|part| part.len() == 1);
+        if !(1..=2).contains(&parts.first()?.len()) || !(long(1) || last_minutes) || !long(2) || parts.len() > 3 {
+            return None;
+        }
+        let part = |at: usize| parts.get(at).map_or(Some(0), |part| number(part));
+        (part(0)?, part(1)?, part(2)?)
     } else {
+        let part = |from: usize| digits.get(from..from + 2).map_or(Some(0), number);
         match digits.len() {
-            1 | 2 => vec![digits],
-            4 => vec![digits.get(..2)?, digits.get(2..)?],
-            6 => vec![digits.get(..2)?, digits.get(2..4)?, digits.get(4..)?],
+            1 => (number(digits)?, 0, 0),
+            2 | 4 | 6 => (part(0)?, part(2)?, part(4)?),
             _ => return None,
         }
     };
-    let number = |part: &&str| {
-        let sound = (1..=2).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
-        sound.then(|| part.parse::<i64>().ok()).flatten()
-    };
-    let numbers = parts.iter().map(number).collect::<Option<Vec<i64>>>()?;
-    let seconds = match numbers.as_slice() {
-        [hours] => hours * 3600,
-        [hours, minutes] if *minutes < 60 => hours * 3600 + minutes * 60,
-        [hours, minutes, seconds] if *minutes < 60 && *seconds < 60 => hours * 3600 + minutes * 60 + seconds,
-        _ => return None,
-    };
-    (seconds <= 18 * 3600).then_some(sign * seconds)
+    let total = hours * 3600 + minutes * 60 + seconds;
+    (minutes < 60 && seconds < 60 && total <= 18 * 3600).then_some(if sign == "-" { -total } else { total })
 }
 
 #[cfg(test)]
@@ -232,7 +234,7 @@ mod tests {
         ] {
             assert_eq!(Zone::parse(id).unwrap().offset_at(summer), minutes * 60, "{id}");
         }
-        for id in ["foo", "", "+19:00", "america/new_york", "utc", "EDT", "+530", "+05:60", "z"] {
+        for id in ["foo", "", "+19:00", "america/new_york", "utc", "EDT", "+530", "+05:60", "z", "+1:5:10", "+01:05:1"] {
             assert!(Zone::parse(id).is_err(), "{id}");
         }
     }

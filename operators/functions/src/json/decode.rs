@@ -9,7 +9,6 @@ use datafusion::error::{DataFusionError, Result};
 
 use super::column::Column;
 use super::document::{Kind, Parsed, Parser, Syntax, Value};
-use super::moment;
 use super::options::{Mode, Options};
 use super::write::{Astral, Generator};
 use crate::error::spark_error;
@@ -284,30 +283,13 @@ impl Decoder<'_> {
             })),
             Column::Date(flat) => {
                 let text = value.string()?;
-                let days = match &options.date_format {
-                    Some(pattern) => pattern.parse_date(&text),
-                    // Days since 1970 were a form of dates once.
-                    None => moment::parse_date(&text).or_else(|| text.parse().ok()),
-                };
-                flat.push(Some(days?));
+                // Days since 1970 were a form of dates once.
+                let days = || text.parse().ok().filter(|_| options.date_format.is_none());
+                flat.push(Some(options.date(&text).or_else(days)?));
             }
             Column::Timestamp(flat) if value.kind() == Kind::Int => flat.push(Some(int()?.checked_mul(1_000_000)?)),
-            Column::Timestamp(flat) => {
-                let (text, zone) = (value.string()?, Some(options.time_zone));
-                let micros = match &options.timestamp_format {
-                    Some(pattern) => pattern.parse_timestamp(&text, zone),
-                    None => moment::parse_timestamp(&text, zone),
-                };
-                flat.push(Some(micros?));
-            }
-            Column::TimestampNtz(flat) => {
-                let text = value.string()?;
-                let micros = match &options.timestamp_ntz_format {
-                    Some(pattern) => pattern.parse_timestamp(&text, None),
-                    None => moment::parse_timestamp(&text, None),
-                };
-                flat.push(Some(micros?));
-            }
+            Column::Timestamp(flat) => flat.push(Some(options.timestamp(&value.string()?)?)),
+            Column::TimestampNtz(flat) => flat.push(Some(options.timestamp_ntz(&value.string()?)?)),
             Column::Text(bytes) => match value.string() {
                 Some(text) => bytes.push(Some(text.as_bytes())),
                 None => {

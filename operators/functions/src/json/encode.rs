@@ -10,31 +10,45 @@ use arrow::datatypes::{
 use chrono_tz::Tz;
 use datafusion::error::{DataFusionError, Result};
 
-use super::moment::Pattern;
 use super::options::Options;
 use super::write::{Astral, double, java_decimal, java_double, java_single, quote};
+use crate::datetime::pattern::Pattern;
 
 /// What is written for all rows in the same way.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     ignore_null_fields: bool,
     sort_keys: bool,
-    pub(crate) time_zone: Tz,
-    pub(crate) date: Pattern,
-    pub(crate) timestamp: Pattern,
-    pub(crate) timestamp_ntz: Pattern,
+    time_zone: Tz,
+    date: Pattern,
+    timestamp: Pattern,
+    timestamp_ntz: Pattern,
 }
 
 impl Encoder {
     /// An encoder with these options.
-    pub fn new(options: &Options) -> Self {
-        Encoder {
+    ///
+    /// # Errors
+    /// When a pattern is none: those that are used by default are.
+    pub fn new(options: &Options) -> Result<Self> {
+        let pattern = |given: &Option<Pattern>, default: &str| given.clone().map_or_else(|| Pattern::to_format(default), Ok);
+        Ok(Encoder {
             ignore_null_fields: options.ignore_null_fields,
             sort_keys: options.sort_keys,
             time_zone: options.time_zone,
-            date: options.date_format.clone().unwrap_or_else(Pattern::iso_date),
-            timestamp: options.timestamp_format.clone().unwrap_or_else(Pattern::iso_instant),
-            timestamp_ntz: options.timestamp_ntz_format.clone().unwrap_or_else(Pattern::iso_local),
+            date: pattern(&options.date_format, "yyyy-MM-dd")?,
+            timestamp: pattern(&options.timestamp_format, "yyyy-MM-dd'T'HH:mm:ss.SSSXXX")?,
+            timestamp_ntz: pattern(&options.timestamp_ntz_format, "yyyy-MM-dd'T'HH:mm:ss.SSS")?,
+        })
+    }
+
+    /// Appends a date or a timestamp.
+    pub(crate) fn moment(&self, values: &ArrayRef, row: usize, out: &mut String) {
+        let micros = || values.as_primitive::<TimestampMicrosecondType>().value(row);
+        match values.data_type() {
+            DataType::Timestamp(_, Some(_)) => self.timestamp.write(micros(), self.time_zone, out),
+            DataType::Timestamp(_, None) => self.timestamp_ntz.write(micros(), Tz::UTC, out),
+            _ => self.date.write_date(values.as_primitive::<Date32Type>().value(row), out),
         }
     }
 }
@@ -86,18 +100,9 @@ pub fn encode_json(values: &ArrayRef, row: usize, out: &mut String, encoder: &En
             base64(values.as_binary::<i32>().value(row), out);
             out.push('"');
         }
-        DataType::Date32 => {
+        DataType::Date32 | DataType::Timestamp(_, _) => {
             let mut text = String::new();
-            encoder.date.write_date(values.as_primitive::<Date32Type>().value(row), &mut text);
-            quote(&text, Astral::Plain, out);
-        }
-        DataType::Timestamp(_, zone) => {
-            let mut text = String::new();
-            let micros = values.as_primitive::<TimestampMicrosecondType>().value(row);
-            match zone {
-                Some(_) => encoder.timestamp.write_timestamp(micros, Some(encoder.time_zone), &mut text),
-                None => encoder.timestamp_ntz.write_timestamp(micros, None, &mut text),
-            }
+            encoder.moment(values, row, &mut text);
             quote(&text, Astral::Plain, out);
         }
         DataType::Duration(_) | DataType::Interval(_) => {

@@ -7,7 +7,6 @@ pub(crate) mod column;
 pub(crate) mod decode;
 mod document;
 pub(crate) mod encode;
-pub(crate) mod moment;
 pub(crate) mod options;
 mod path;
 mod schema;
@@ -24,6 +23,7 @@ pub use decode::decode_json;
 pub use encode::{Encoder, encode_json};
 pub use options::{Mode, Options};
 
+use crate::datetime::pattern::Pattern;
 use crate::error::spark_error;
 use crate::function::{Arity, Call, Function, Invocation, Resolved};
 use crate::types::{element, list, map_types, parse, parse_schema, sql_name, structure};
@@ -174,7 +174,7 @@ fn text_of(value: Value<'_>, out: &mut Generator) -> String {
 fn from_json(call: &Call<'_>) -> Result<Resolved> {
     let text = string(call, 0)?;
     let target = schema_argument(call, 1)?;
-    let options = Options::of(call, 2)?;
+    let options = Options::of(call, 2, Pattern::to_parse)?;
     check_target(call, &target, &options)?;
     let fail_fast = options.mode == Mode::FailFast;
     let mut args = vec![text, call.data_type(1).clone()];
@@ -251,7 +251,7 @@ fn check_keys(call: &Call<'_>, data_type: &DataType) -> Result<()> {
 }
 
 fn to_json(call: &Call<'_>) -> Result<Resolved> {
-    let encoder = Encoder::new(&Options::of(call, 1)?);
+    let encoder = Encoder::new(&Options::of(call, 1, Pattern::to_format)?)?;
     let data_type = call.data_type(0);
     match data_type {
         DataType::List(_) | DataType::Map(_, _) | DataType::Struct(_) | DataType::Null if can_encode(data_type) => {}
@@ -276,7 +276,7 @@ fn to_json(call: &Call<'_>) -> Result<Resolved> {
 
 fn schema_of_json(call: &Call<'_>) -> Result<Resolved> {
     string(call, 0)?;
-    let _checked = Options::of(call, 1)?;
+    let _checked = Options::of(call, 1, Pattern::to_parse)?;
     if call.data_type(0) == &DataType::Null || call.args[0].literal.as_ref().is_some_and(|value| value.is_null()) {
         return Err(spark_error(
             "DATATYPE_MISMATCH.UNEXPECTED_NULL",
