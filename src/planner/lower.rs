@@ -467,7 +467,10 @@ impl Planner {
         let names: Vec<String> = keys.map(|(_, (_, field))| field.name().clone()).collect();
         if let Some(session) = session {
             let emit = if self.lowering.mode == OutputMode::Complete { SessionEmit::All } else { SessionEmit::Closed };
+            let known = event_times(&aggregate.input);
+            let is_event_time = aggregate.group_expr.get(session).is_some_and(|key| event_time_of(key, &known).is_some());
             let sessions = SessionAggregate::new(spec, session, emit).lag(flow.lag);
+            let sessions = if is_event_time { sessions } else { sessions.keep_late() };
             let node = self.operator("session-aggregate", vec![Input::named(&partial).hash(names)], sessions, parallelism);
             return Ok(Flow { lag: flow.lag, ..self.node(node, &aggregate.schema, parallelism) });
         }

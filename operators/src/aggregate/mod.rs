@@ -96,4 +96,6 @@ fn not_open() -> Error {
 #[cfg(test)]
 mod property_tests;
 #[cfg(test)]
+mod session_tests;
+#[cfg(test)]
 mod tests;

@@ -3,7 +3,8 @@
 //! Each row begins as a session of its own, from its time to its time plus the gap; sessions of a key that touch or overlap are one.
 //! A [`PartialAggregate`](super::PartialAggregate) with the row's session among its keys comes first, so what arrives here are
 //! sessions with states. An epoch's sessions are sorted and merged with each other and with those of their key that are open; only
-//! the sessions that grew are read, written and given to the checkpoint.
+//! the sessions that grew are read, written and given to the checkpoint. They are merged in the order of their starts, which is what
+//! functions to which the order matters show, such as `first` and `collect_list`.
 //!
 //! Source of the rules: the guide, "Types of time windows"; a row is late by its own end, before it is merged, and a session is final
 //! when its end is not after the watermark.
@@ -34,7 +35,8 @@ const NAME: &str = "session aggregate";
 pub enum SessionEmit {
     /// Each session once, when it is final, and removed then: Spark's append mode. Late rows are dropped.
     Closed,
-    /// All sessions, in every epoch: Spark's complete mode. Nothing is late or ever removed.
+    /// All sessions, in every epoch: Spark's complete mode. Nothing is ever removed, but late rows are dropped nevertheless: unlike
+    /// other aggregations, one by sessions looks at the watermark before it knows the mode.
     All,
 }
 
@@ -48,18 +50,26 @@ pub struct SessionAggregate {
     session: usize,
     emit: SessionEmit,
     lag_micros: i64,
+    keeps_late: bool,
 }
 
 impl SessionAggregate {
     /// An aggregation whose key with the number `session` is the session.
     pub fn new(spec: AggregateSpec, session: usize, emit: SessionEmit) -> Self {
-        SessionAggregate { spec, session, emit, lag_micros: 0 }
+        SessionAggregate { spec, session, emit, lag_micros: 0, keeps_late: false }
     }
 
     /// How far the rows stay behind the query's watermark, in microseconds: what a join has held back comes late.
     #[must_use]
     pub fn lag(mut self, micros: i64) -> Self {
         self.lag_micros = micros;
+        self
+    }
+
+    /// Takes no row as late: the sessions are of a time that the watermark says nothing about.
+    #[must_use]
+    pub fn keep_late(mut self) -> Self {
+        self.keeps_late = true;
         self
     }
 
@@ -160,10 +170,21 @@ struct Merged {
 #[derive(Default)]
 struct Plan {
     merged: Vec<Merged>,
-    /// For each of the epoch's rows the session that it is in.
-    of_row: Vec<usize>,
-    /// Stored sessions that are merged: key, start, and the session that they are in.
-    stored: Vec<(u32, i64, usize)>,
+    /// What they are made of, in the order of time.
+    parts: Vec<Part>,
+    /// For each of the parts the session that it is in.
+    sessions: Vec<usize>,
+    /// Stored sessions that are merged: key and start.
+    stored: Vec<(u32, i64)>,
+}
+
+/// A part of a merged session.
+#[derive(Debug, Clone, Copy)]
+enum Part {
+    /// The stored session with this number in [`Plan::stored`].
+    Stored(usize),
+    /// This one of the epoch's rows.
+    Row(u32),
 }
 
 impl Open {
@@ -205,7 +226,7 @@ impl Open {
 
     /// Keeps an epoch's sessions, but for those that are late.
     fn take(&mut self, aggregate: &SessionAggregate, batch: RecordBatch, context: &OperatorContext<'_>) -> Result<()> {
-        let late = context.epoch()?.late_watermark.filter(|_| aggregate.emit == SessionEmit::Closed);
+        let late = context.epoch()?.late_watermark.filter(|_| !aggregate.keeps_late);
         let Some(watermark) = late else {
             self.pending.push(batch);
             return Ok(());
@@ -241,7 +262,7 @@ impl Open {
         let plan = plan(&rows, starts, ends, |group| self.sessions.get(&key(group)).map_or(&[][..], Vec::as_slice));
         self.store(&plan, &keys, &batch.columns()[key_count..], context)?;
 
-        for (group, start, _) in &plan.stored {
+        for (group, start) in &plan.stored {
             if let Some(spans) = self.sessions.get_mut(&key(*group)) {
                 spans.retain(|span| span.0 != *start);
             }
@@ -260,19 +281,22 @@ impl Open {
     /// Writes the sessions of a plan, with the states of what they are made of.
     fn store(&mut self, plan: &Plan, keys: &[ArrayRef], new: &[ArrayRef], context: &mut OperatorContext<'_>) -> Result<()> {
         let store = context.state(TABLE)?;
-        let old = self.table_keys(keys, plan.stored.iter().map(|(group, start, _)| (*group, *start)))?;
+        let old = self.table_keys(keys, plan.stored.iter().copied())?;
         let mut states = new.to_vec();
-        let mut sessions = plan.of_row.clone();
         if old.num_rows() > 0 {
             let stored = store.get(&old)?;
-            // The stored states go first, for the sake of functions to which the order matters.
             let both = |(stored, new): (&ArrayRef, &ArrayRef)| concat(&[stored, new]);
             states = stored.values.columns()[1..].iter().zip(new).map(both).collect::<Result<_, _>>()?;
-            sessions = plan.stored.iter().map(|(_, _, session)| *session).chain(sessions).collect();
             store.remove(&old)?;
         }
+        let place = |part: &Part| match *part {
+            Part::Stored(number) => number as u32,
+            Part::Row(row) => old.num_rows() as u32 + row,
+        };
+        let order: UInt32Array = plan.parts.iter().map(place).collect::<Vec<u32>>().into();
+        let states = states.iter().map(|state| take(state, &order, None)).collect::<Result<Vec<_>, _>>()?;
         let mut accumulators = self.calls.accumulators()?;
-        accumulators.merge(&self.calls, &states, &sessions, plan.merged.len())?;
+        accumulators.merge(&self.calls, &states, &plan.sessions, plan.merged.len())?;
         let merged = accumulators.take_states(&self.calls)?;
         let keys = self.table_keys(keys, plan.merged.iter().map(|merged| (merged.group, merged.span.0)))?;
         let ends = times(plan.merged.iter().map(|merged| merged.span.1), &self.time);
@@ -357,63 +381,47 @@ fn plan<'a>(
     open: impl Fn(u32) -> &'a [Span],
 ) -> Plan {
     let mut order: Vec<u32> = (0..groups.len() as u32).collect();
-    order.sort_unstable_by_key(|row| (groups[*row as usize], starts.value(*row as usize)));
-    let mut plan = Plan { of_row: vec![0; groups.len()], ..Plan::default() };
+    // Rows of one time stay in the order in which they came.
+    order.sort_unstable_by_key(|row| (groups[*row as usize], starts.value(*row as usize), *row));
+    let mut plan = Plan::default();
     for rows in order.chunk_by(|left, right| groups[*left as usize] == groups[*right as usize]) {
         let group = groups[rows[0] as usize];
-        let mut stored = open(group).iter().copied().peekable();
-        let mut rows = rows.iter().copied().peekable();
+        let first = starts.value(rows[0] as usize);
+        let open = open(group);
+        // Sessions that ended before the first row have no part in this.
+        let mut stored = open[open.partition_point(|span| span.1 < first)..].iter().copied().peekable();
+        let mut rows = rows.iter().copied().map(|row| (row, (starts.value(row as usize), ends.value(row as usize)))).peekable();
         while rows.peek().is_some() {
-            let mut session = Building::default();
+            let (before_parts, before_stored) = (plan.parts.len(), plan.stored.len());
+            let mut span: Option<Span> = None;
+            let mut has_rows = false;
+            // What starts not before the session is part of it also if the one ends where the other starts.
+            let touches = |span: Option<Span>, next: Span| span.is_none_or(|span| next.0 <= span.1);
             loop {
-                let next_row = rows.peek().map(|row| (starts.value(*row as usize), ends.value(*row as usize)));
-                let next_stored = stored.peek().copied();
-                let is_stored = match (next_row, next_stored) {
-                    (Some(row), Some(stored)) => stored.0 <= row.0,
-                    (None, Some(_)) => true,
-                    (_, None) => false,
-                };
-                let Some(next) = (if is_stored { next_stored } else { next_row }) else { break };
-                if !session.touches(next) {
-                    break;
-                }
-                session.extend(next);
-                if is_stored {
-                    session.stored.extend(stored.next());
+                let row = rows.peek().map_or(i64::MAX, |(_, row)| row.0);
+                let (part, next) = if let Some(next) = stored.next_if(|next| next.0 <= row && touches(span, *next)) {
+                    plan.stored.push((group, next.0));
+                    (Part::Stored(plan.stored.len() - 1), next)
+                } else if let Some((row, next)) = rows.next_if(|(_, next)| touches(span, *next)) {
+                    has_rows = true;
+                    (Part::Row(row), next)
                 } else {
-                    session.rows.extend(rows.next());
-                }
+                    break;
+                };
+                let span = span.get_or_insert(next);
+                span.1 = span.1.max(next.1);
+                plan.parts.push(part);
             }
-            if session.rows.is_empty() {
-                continue;
+            if has_rows {
+                plan.sessions.resize(plan.parts.len(), plan.merged.len());
+                plan.merged.push(Merged { group, span: span.unwrap_or_default() });
+            } else {
+                plan.parts.truncate(before_parts);
+                plan.stored.truncate(before_stored);
             }
-            let number = plan.merged.len();
-            session.rows.iter().for_each(|row| plan.of_row[*row as usize] = number);
-            plan.stored.extend(session.stored.iter().map(|span| (group, span.0, number)));
-            plan.merged.push(Merged { group, span: session.span.unwrap_or_default() });
         }
     }
     plan
-}
-
-/// A session while it grows.
-#[derive(Default)]
-struct Building {
-    span: Option<Span>,
-    rows: Vec<u32>,
-    stored: Vec<Span>,
-}
-
-impl Building {
-    /// Whether a session that starts not before this one is part of it: also if the one ends where the other starts.
-    fn touches(&self, other: Span) -> bool {
-        self.span.is_none_or(|span| other.0 <= span.1)
-    }
-
-    fn extend(&mut self, other: Span) {
-        let span = self.span.get_or_insert(other);
-        span.1 = span.1.max(other.1);
-    }
 }
 
 /// A part of a session column.
