@@ -207,7 +207,12 @@ impl Side {
         let keys = converter.convert_columns(&canonical_keys(&rows.columns()[..count])?)?;
         let numbers = rows.column(count).as_primitive::<Int64Type>();
         let matched = rows.columns().last().and_then(|column| column.as_boolean_opt()).ok_or_else(not_open)?;
-        let times = own.remove.map(|remove| removal_times(rows, remove, count + 1)).transpose()?;
+        // A key that is no column of the output is kept as a key only.
+        let place = |column: usize| match own.keys.iter().position(|key| *key == column) {
+            Some(key) if column >= own.columns => key,
+            _ => count + 1 + column,
+        };
+        let times = own.remove.map(|remove| removal_times(rows.column(place(remove.column)), remove)).transpose()?;
         for row in 0..rows.num_rows() {
             let (key, number) = (keys.row(row).owned(), numbers.value(row));
             self.next_row = self.next_row.max(number + 1);
@@ -233,9 +238,9 @@ impl Side {
     }
 }
 
-/// When each row can be removed. `shift` is where the row's columns begin in the batch.
-fn removal_times(rows: &RecordBatch, remove: RemoveWhen, shift: usize) -> Result<Vec<Option<i64>>> {
-    let times = times(rows.column(shift + remove.column))?;
+/// When each row can be removed.
+fn removal_times(column: &ArrayRef, remove: RemoveWhen) -> Result<Vec<Option<i64>>> {
+    let times = times(column)?;
     // A row without a time can never be matched by time, and is removed at once.
     Ok(times.into_iter().map(|time| Some(time.map_or(i64::MIN, |time| time.saturating_add(remove.offset_micros)))).collect())
 }
@@ -494,7 +499,7 @@ impl Open {
         let (own, is_semi) = (&join.sides[side], join.join == StreamJoinKind::LeftSemi && side == 0);
         let notes_matches = join.join.is_outer(side);
         let removals = match (own.remove, new) {
-            (Some(remove), Some(rows)) => removal_times(rows, remove, 0)?,
+            (Some(remove), Some(rows)) => removal_times(rows.column(remove.column), remove)?,
             _ => vec![None; taking.new],
         };
         let mut written: Vec<(u32, OwnedRow, i64)> = Vec::new();

@@ -77,6 +77,8 @@ pub(crate) struct Deduplicate {
     pub(crate) input: LogicalPlan,
     /// The identities of the key columns.
     pub(crate) keys: Vec<String>,
+    /// The identity of the event time column, by which rows are late, and how long to wait for them in microseconds.
+    pub(crate) event_time: Option<(String, i64)>,
     /// Set for `dropDuplicatesWithinWatermark`.
     pub(crate) within_watermark: bool,
 }
@@ -248,13 +250,11 @@ impl UserDefinedLogicalNodeCore for Deduplicate {
         Vec::new()
     }
 
-    fn prevent_predicate_push_down_columns(&self) -> HashSet<String> {
-        let fields = self.input.schema().fields();
-        fields.iter().map(|field| field.name().clone()).filter(|name| !self.keys.contains(name)).collect()
-    }
+    // No condition is applied before: one on the keys would go on below the watermark, which all rows move.
 
     fn necessary_children_exprs(&self, output: &[usize]) -> Option<Vec<Vec<usize>>> {
-        Some(vec![needed(&self.input, output, self.keys.iter().cloned())])
+        let event_time = self.event_time.iter().map(|(id, _)| id.clone());
+        Some(vec![needed(&self.input, output, self.keys.iter().cloned().chain(event_time))])
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

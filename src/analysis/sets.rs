@@ -101,15 +101,17 @@ impl Analyzer<'_> {
             None => input.columns.iter().map(|column| column.id.clone()).collect(),
             Some(names) => names.iter().map(|name| Ok(column_named(&input, name)?.id.clone())).collect::<Result<Vec<_>>>()?,
         };
-        let plan = nodes::plan(Deduplicate { input: input.plan, keys, within_watermark });
+        let event_time = input.columns.iter().find_map(|column| Some((column.id.clone(), column.event_time?.delay)));
+        let plan = nodes::plan(Deduplicate { input: input.plan, keys, event_time, within_watermark });
         Ok(Relation { plan, columns: input.columns })
     }
 
     /// `withWatermark`.
     pub(crate) fn watermark(&self, input: Relation, column: &str, delay: &str) -> Result<Relation> {
         let interval = parse_interval(delay)?;
-        let micros =
-            i64::from(interval.months) * 31 * 86_400_000_000 + i64::from(interval.days) * 86_400_000_000 + interval.micros;
+        let days = i64::from(interval.months) * 31 + i64::from(interval.days);
+        let micros = days.checked_mul(86_400_000_000).and_then(|micros| micros.checked_add(interval.micros));
+        let micros = micros.ok_or_else(|| Error::Streaming(format!("The delay threshold ({delay}) is too long.")))?;
         if micros < 0 {
             return Err(Error::Streaming(format!("requirement failed: delay threshold ({delay}) should not be negative.")));
         }

@@ -49,7 +49,8 @@ pub(crate) fn batch_time() -> Expr {
     Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(udf), Vec::new()))
 }
 
-fn is_mark(expr: &Expr) -> bool {
+/// Whether the expression is the mark.
+pub(crate) fn is_mark(expr: &Expr) -> bool {
     let Expr::ScalarFunction(function) = expr else { return false };
     let implementation: &dyn std::any::Any = function.func.inner().as_ref();
     implementation.is::<BatchTime>()

@@ -24,7 +24,7 @@ use super::chain::{MapBatch, MappedSink, MappedSource, chained};
 use super::event_time::event_time_of;
 use super::join_bounds::{JoinTimes, SideTimes};
 use super::join_keys::{JoinKeys, is_of};
-use super::rules::event_times;
+use super::rules::{check_stream_join, event_times};
 use super::steps::{PlannedStep, arrow_schema, physical, schema_of};
 use super::{OutputMode, optimize};
 use crate::analysis::nodes::{self, Deduplicate, Expand, Generate, Watermark};
@@ -272,6 +272,9 @@ impl Planner {
                 Ok(Flow { lag, ..self.node(node, &union.schema, parallelism) })
             }
             LogicalPlan::Sort(sort) => {
+                if sort.expr.iter().any(|key| depends_on_time(&key.expr)) {
+                    return Err(Error::unsupported("current_timestamp() in ORDER BY: compute it in a column before"));
+                }
                 let flow = self.flow(&sort.input)?;
                 let key = |key: &datafusion::logical_expr::SortExpr| -> Result<SortKey> {
                     let expr = physical(&key.expr, sort.input.schema(), 0)?;
@@ -424,12 +427,11 @@ impl Planner {
         let names: Vec<String> = keys.iter().map(|key| flow.schema.field(*key).name().clone()).collect();
         let parallelism = self.lowering.parallelism;
         let mut operator = tidegate_operators::Deduplicate::new(keys).lag(flow.lag);
-        let known = event_times(&node.input);
-        let event_time = flow.columns.fields().iter().enumerate().find_map(|(at, field)| Some((at, known.get(field.name())?)));
-        if let Some((column, event_time)) = event_time {
-            operator = operator.event_time(column);
+        if let Some((id, delay)) = &node.event_time {
+            let column = flow.columns.fields().iter().position(|field| field.name() == id);
+            operator = operator.event_time(column.ok_or_else(|| Error::unsupported("an event time that was pruned"))?);
             if node.within_watermark {
-                operator = operator.within_watermark(event_time.delay);
+                operator = operator.within_watermark(*delay);
             }
         }
         let name = self.operator("deduplicate", vec![Input::named(&flow.node).hash(names)], operator, parallelism);
@@ -562,6 +564,8 @@ impl Planner {
         };
         let keys = JoinKeys::of(join)?;
         let times = JoinTimes::of(join, &keys.keys);
+        // Here, as conditions above the join may have become its keys.
+        check_stream_join(join, &keys, &times)?;
         let mut residual = Vec::new();
         let mut conditions: [Vec<Expr>; 2] = [Vec::new(), Vec::new()];
         for part in keys.residual.iter().flat_map(split_conjunction) {
@@ -630,11 +634,10 @@ impl Planner {
         let flow = self.materialised(flow)?;
         let names: Vec<String> = numbers.iter().map(|number| given.field(*number).name().clone()).collect();
         let event_time = schema.fields().iter().position(|field| own.columns.contains_key(field.name()));
-        let in_keys =
-            keys.iter().zip(&numbers).find(|(key, _)| event_time_of(key, &own.columns).is_some()).map(|(_, number)| *number);
-        let remove = match (times.in_keys, in_keys.or(event_time), own.range, event_time) {
-            (true, Some(column), _, _) => Some(RemoveWhen { column, offset_micros: flow.lag }),
-            (false, _, Some(offset), Some(column)) => Some(RemoveWhen { column, offset_micros: offset + flow.lag }),
+        let in_keys = times.key.and_then(|key| numbers.get(key).copied());
+        let remove = match (in_keys, own.range, event_time) {
+            (Some(column), _, _) => Some(RemoveWhen { column, offset_micros: flow.lag }),
+            (None, Some(offset), Some(column)) => Some(RemoveWhen { column, offset_micros: offset.saturating_add(flow.lag) }),
             _ => None,
         };
         let condition = conjunction(conditions).map(|condition| physical(&condition, schema, 0)).transpose()?;

@@ -8,16 +8,18 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::{BinaryExpr, Case, Expr, LogicalPlan, Operator};
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, Filter, LogicalPlan, Operator};
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_cross_join::EliminateCrossJoin;
-use datafusion::optimizer::eliminate_filter::EliminateFilter;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
-use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use datafusion::optimizer::{ApplyOrder, Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
 use tidegate_functions::function::is_fallible;
+
+use crate::analysis::time::is_mark;
 
 /// The plan after all rules.
 pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -26,19 +28,62 @@ pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
         Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(EliminateCrossJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
-        Arc::new(EliminateFilter::new()),
-        Arc::new(PushDownFilter::new()),
+        Arc::new(PushDownConditions::default()),
         Arc::new(OptimizeProjections::new()),
     ];
     let config = OptimizerContext::new().with_skip_failing_rules(false).with_max_passes(4);
     Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})
 }
 
+/// [`PushDownFilter`], but for conditions that must stay where they are: DataFusion lets one without columns through everything, also
+/// below an aggregation that gives a row for no rows, and one that is random sees other rows elsewhere.
+#[derive(Debug, Default)]
+struct PushDownConditions {
+    rule: PushDownFilter,
+}
+
+impl OptimizerRule for PushDownConditions {
+    fn name(&self) -> &str {
+        "push_down_conditions"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        self.rule.apply_order()
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(&self, plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+        let LogicalPlan::Filter(filter) = &plan else { return self.rule.rewrite(plan, config) };
+        // The conditions of filters above each other, the lowest first, and what they are applied to.
+        let (mut input, mut conditions) = (&filter.input, vec![filter.predicate.clone()]);
+        while let LogicalPlan::Filter(below) = input.as_ref() {
+            conditions.push(below.predicate.clone());
+            input = &below.input;
+        }
+        let count = conditions.len();
+        let parts = conditions.into_iter().rev().flat_map(split_conjunction_owned);
+        let (stay, go): (Vec<Expr>, Vec<Expr>) =
+            parts.partition(|part| part.is_volatile() || (part.column_refs().is_empty() && !part.contains_outer()));
+        let Some(stay) = conjunction(stay) else { return self.rule.rewrite(plan, config) };
+        let Some(go) = conjunction(go) else {
+            if count == 1 {
+                return Ok(Transformed::no(plan));
+            }
+            return Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(stay, Arc::clone(input))?)));
+        };
+        let below = self.rule.rewrite(LogicalPlan::Filter(Filter::try_new(go, Arc::clone(input))?), config)?.data;
+        Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(stay, Arc::new(below))?)))
+    }
+}
+
 /// Whether some rows make the expression fail.
 pub(crate) fn can_fail(expr: &Expr) -> bool {
     let mut found = false;
     let walked = expr.apply(|part| {
-        found = found || matches!(part, Expr::ScalarFunction(function) if is_fallible(&function.func));
+        found = found || matches!(part, Expr::ScalarFunction(function) if is_fallible(&function.func) && !is_mark(part));
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     walked.is_ok() && found

@@ -94,7 +94,12 @@ pub(crate) fn event_times(plan: &LogicalPlan) -> EventTimes {
             }
             known
         }
-        other => other.inputs().into_iter().flat_map(event_times).collect(),
+        // A semi or anti join gives the columns of one side.
+        other => {
+            let mut known: EventTimes = other.inputs().into_iter().flat_map(event_times).collect();
+            known.retain(|id, _| other.schema().fields().iter().any(|field| field.name() == id));
+            known
+        }
     }
 }
 
@@ -178,14 +183,11 @@ fn check_node(plan: &LogicalPlan, mode: OutputMode, facts: &Facts) -> Result<()>
         }
         LogicalPlan::Join(join) => {
             check_join(is_streaming(&join.left), is_streaming(&join.right), join.join_type, mode)?;
-            if is_streaming(&join.left) && is_streaming(&join.right) {
-                check_stream_join(join)?;
-            }
         }
         _ => {}
     }
     if let Some(node) = nodes::node::<Deduplicate>(plan) {
-        if node.within_watermark && event_times(&node.input).is_empty() {
+        if node.within_watermark && node.event_time.is_none() {
             refused("dropDuplicatesWithinWatermark is not supported on streaming DataFrames/DataSets without watermark")?;
         }
         if has_aggregation(&node.input) {
@@ -255,19 +257,17 @@ fn check_expressions(plan: &LogicalPlan) -> Result<()> {
 }
 
 /// A row of an outer join can only be given without a match when the watermark shows that none will come.
-fn check_stream_join(join: &Join) -> Result<()> {
-    let keys = JoinKeys::of(join)?;
+pub(super) fn check_stream_join(join: &Join, keys: &JoinKeys, times: &JoinTimes) -> Result<()> {
     if keys.keys.is_empty() {
         return refused("Stream-stream join without equality predicate is not supported");
     }
-    let times = JoinTimes::of(join, &keys.keys);
     let is_bounded = match join.join_type {
         JoinType::Left | JoinType::LeftSemi => times.left.range.is_some(),
         JoinType::Right => times.right.range.is_some(),
         JoinType::Full => times.left.range.is_some() || times.right.range.is_some(),
         _ => true,
     };
-    if is_bounded || times.in_keys {
+    if is_bounded || times.key.is_some() {
         return Ok(());
     }
     refused(format!(

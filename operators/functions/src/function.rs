@@ -357,8 +357,8 @@ impl ScalarUDFImpl for SparkFunction {
     }
 }
 
-/// Whether `udf` is one of ours that some arguments make fail.
+/// Whether some arguments make `udf` fail. A function that is not ours, a closure, may do anything.
 pub fn is_fallible(udf: &ScalarUDF) -> bool {
     let implementation: &dyn Any = udf.inner().as_ref();
-    implementation.downcast_ref::<SparkFunction>().is_some_and(SparkFunction::is_fallible)
+    implementation.downcast_ref::<SparkFunction>().is_none_or(SparkFunction::is_fallible)
 }
