@@ -146,7 +146,7 @@ impl Expr {
         self.children_mut().into_iter().for_each(|child| child.rename_columns(rename));
     }
 
-    fn children_mut(&mut self) -> Vec<&mut Expr> {
+    pub(crate) fn children_mut(&mut self) -> Vec<&mut Expr> {
         match self {
             Expr::Column { .. } | Expr::Exact { .. } | Expr::Literal(_) => Vec::new(),
             Expr::Call(call) => {

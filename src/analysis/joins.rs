@@ -63,9 +63,15 @@ impl JoinKind {
 impl Analyzer<'_> {
     /// A join with a condition; without one, of every row with every row.
     pub(crate) fn join(&self, left: Relation, right: Relation, kind: JoinKind, on: Option<&Expr>) -> Result<Relation> {
+        let before = right.columns.clone();
         let right = distinct_from(&left, right)?;
         let both: Vec<Attribute> = left.columns.iter().chain(&right.columns).cloned().collect();
-        let condition = on.map(|on| Resolver::new(self, &both).condition(on, "JOIN")).transpose()?;
+        let renewed =
+            |id: &str| before.iter().position(|own| own.id == id).map(|at| &right.columns[at]).filter(|own| own.id != id);
+        let on = on
+            .map(|on| of_both_sides(on, &|id| renewed(id).filter(|_| left.columns.iter().any(|own| own.id == id))))
+            .transpose()?;
+        let condition = on.map(|on| Resolver::new(self, &both).condition(&on, "JOIN")).transpose()?;
         self.join_on(left, right, kind.join_type(), condition.map(|condition| condition.expr))
     }
 
@@ -245,6 +251,38 @@ fn subquery(plan: LogicalPlan) -> Subquery {
 fn distinct_from(left: &Relation, right: Relation) -> Result<Relation> {
     let shared = right.columns.iter().any(|column| left.columns.iter().any(|own| own.id == column.id));
     if shared { right.fresh() } else { Ok(right) }
+}
+
+/// A join's condition with columns that both sides have, as one was made of the other: `a.col("k").eq(b.col("k"))` compares the two
+/// sides, as in Spark; of anything else it can't be known which side is meant. `renewed` gives such a column of the right side.
+fn of_both_sides<'a>(on: &Expr, renewed: &dyn Fn(&str) -> Option<&'a Attribute>) -> Result<Expr> {
+    let mut on = on.clone();
+    compare_sides(&mut on, renewed)?;
+    Ok(on)
+}
+
+fn compare_sides<'a>(on: &mut Expr, renewed: &dyn Fn(&str) -> Option<&'a Attribute>) -> Result<()> {
+    if let Expr::Call(call) = on
+        && matches!(call.name.as_str(), "=" | "==" | "<=>")
+        && let [Expr::Exact { id, .. }, right @ Expr::Exact { .. }] = call.args.as_mut_slice()
+        && matches!(right, Expr::Exact { id: other, .. } if other == id)
+        && let Some(column) = renewed(id)
+    {
+        *right = column.exact();
+        return Ok(());
+    }
+    if let Expr::Exact { id, name } = on
+        && renewed(id).is_some()
+    {
+        let message = format!(
+            "Column \"{name}\" is ambiguous. It's because you joined several DataFrame together, and some of these DataFrames are the \
+             same. This column points to one of the DataFrames but it is unknown which one. Please alias the DataFrames with different \
+             names via `DataFrame::alias` before joining them, and specify the column using qualified name, e.g. \
+             `df.alias(\"a\").join(df.alias(\"b\"), col(\"a.id\").gt(col(\"b.id\")))`."
+        );
+        return Err(Error::analysis("AMBIGUOUS_COLUMN_REFERENCE", message));
+    }
+    on.children_mut().into_iter().try_for_each(|part| compare_sides(part, renewed))
 }
 
 /// A table that no catalog knows.

@@ -16,6 +16,7 @@ use tidegate_functions::higher_order::{HigherOrder, Lambda, LambdaResolver};
 
 use super::relation::Attribute;
 use super::resolve::{Resolver, Typed, describe};
+use super::time::{BatchTime, batch_time, depends_on_time, with_time};
 use crate::error::{Error, Result};
 use crate::expr::{Call, Expr};
 
@@ -64,6 +65,9 @@ impl LambdaResolver for Lambdas<'_> {
     }
 }
 
+/// The column of a lambda's rows that is the epoch's time.
+const TIME: &str = "epoch time";
+
 impl Lambdas<'_> {
     fn lambda(&mut self, argument: usize, parameters: &[DataType]) -> Result<Lambda> {
         let Some(Expr::Lambda { params, body }) = self.args.get(argument) else {
@@ -91,6 +95,14 @@ impl Lambdas<'_> {
 
     fn compile(&mut self, own: &[Attribute], scope: &[Attribute], body: Typed) -> Result<Lambda> {
         let (returns, fallible) = (body.data_type.clone(), body.fallible);
+        let mut body = body;
+        let mut time = None;
+        if depends_on_time(&body.expr) {
+            // The body is compiled once, for all epochs: the time is given to it as a captured column is.
+            body.expr = with_time(body.expr, &DfExpr::Column(Column::new_unqualified(TIME)))?;
+            let typed = Typed { expr: batch_time(), data_type: BatchTime::data_type(), fallible: false, event_time: None };
+            time = Some(self.capture(typed));
+        }
         let mut captured = Vec::new();
         for column in body.expr.column_refs() {
             let is_param = own.iter().any(|param| param.id == column.name);
@@ -102,12 +114,16 @@ impl Lambdas<'_> {
                 columns.find(|attribute| attribute.id == column.name).cloned()
             };
             if let (false, Some(attribute)) = (is_param, of_scope().or_else(of_aggregation)) {
-                captured.push(self.capture(&attribute));
+                captured.push(self.capture(Typed::of(&attribute)));
             }
         }
+        captured.extend(time);
         captured.sort_unstable();
         captured.dedup();
         let captured_fields = captured.iter().map(|index| {
+            if time == Some(*index) {
+                return Field::new(TIME, BatchTime::data_type(), true);
+            }
             let DfExpr::Column(Column { name, .. }) = &self.captures[*index].expr else {
                 return Field::new("", DataType::Null, true);
             };
@@ -132,11 +148,10 @@ impl Lambdas<'_> {
     }
 
     /// The number of a captured column among the captures.
-    fn capture(&mut self, attribute: &Attribute) -> usize {
-        let expr = attribute.expr();
-        let known = self.captures.iter().position(|capture| capture.expr == expr);
+    fn capture(&mut self, column: Typed) -> usize {
+        let known = self.captures.iter().position(|capture| capture.expr == column.expr);
         known.unwrap_or_else(|| {
-            self.captures.push(Typed::of(attribute));
+            self.captures.push(column);
             self.captures.len() - 1
         })
     }

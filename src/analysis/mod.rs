@@ -17,6 +17,7 @@ mod query;
 mod relation;
 mod resolve;
 mod select;
+mod sessions;
 mod sets;
 pub(crate) mod stream;
 #[cfg(test)]

@@ -201,7 +201,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// The key of the aggregation that the expression is, if it is one.
-    fn grouping_key(&self, expr: &Expr) -> Option<Typed> {
+    pub(super) fn grouping_key(&self, expr: &Expr) -> Option<Typed> {
         let aggregation = self.aggregation?;
         if matches!(expr, Expr::Literal(_)) || expr.any(&|part| self.is_aggregate(part)) {
             return None;

@@ -108,7 +108,14 @@ impl Analyzer<'_> {
         let mut aggregation = Aggregation { keys, ..Aggregation::default() };
         let mut plan = input.plan.clone();
         let mut key_exprs: Vec<DfExpr> = aggregation.keys.iter().map(|(expr, _)| expr.clone()).collect();
+        let is_session = |attribute: &Attribute| {
+            let call = |expr: &Expr| matches!(expr, Expr::Call(call) if call.name == "session_window");
+            windows.iter().any(|(expr, own)| own.id == attribute.id && call(expr))
+        };
         if let Some(sets) = sets {
+            if aggregation.keys.iter().any(|(_, attribute)| is_session(attribute)) {
+                return Err(Error::unsupported("session_window in grouping sets, ROLLUP or CUBE"));
+            }
             (plan, key_exprs) = self.expand_sets(&input, &mut aggregation, &sets)?;
         }
         let aggregation = RefCell::new(aggregation);
@@ -126,7 +133,22 @@ impl Analyzer<'_> {
         };
         let lateral = select.items.iter().filter_map(alias).collect();
         let aliased = Resolver { lateral, windows: None, ..resolver.clone() };
-        let having = select.having.as_ref().map(|having| aliased.condition(having, "HAVING")).transpose()?;
+        let having = select.having.as_ref().map(|having| {
+            // A column of the input that is no key is nothing here: its name is an alias, if there is one.
+            let mut having = having.clone();
+            replace_columns(
+                &mut having,
+                &|part| resolver.is_aggregate(part) || resolver.grouping_key(part).is_some(),
+                &|column| {
+                    let Expr::Column { parts, .. } = column else { return None };
+                    let [name] = parts.as_slice() else { return None };
+                    let (_, item) = aliased.lateral.iter().rev().find(|(own, _)| own.eq_ignore_ascii_case(name))?;
+                    resolver.resolve(column).is_err().then(|| item.clone())
+                },
+            );
+            aliased.condition(&having, "HAVING")
+        });
+        let having = having.transpose()?;
         let projected = self.project_items(&resolver, &select.items, &select)?;
 
         let Aggregation { keys, calls: aggregates, .. } = aggregation.into_inner();
@@ -136,12 +158,9 @@ impl Analyzer<'_> {
         let group_exprs = key_exprs.into_iter().zip(keys.iter().map(|(_, attribute)| attribute)).map(named).collect();
         let call_exprs = aggregates.iter().map(|(expr, attribute)| expr.clone().alias(attribute.id.clone())).collect();
         let aggregate = Aggregate::try_new(Arc::new(plan), group_exprs, call_exprs)?;
-        let is_session = |attribute: &Attribute| {
-            let call = |expr: &Expr| matches!(expr, Expr::Call(call) if call.name == "session_window");
-            windows.iter().any(|(expr, own)| own.id == attribute.id && call(expr))
-        };
         plan = match keys.iter().position(|(_, attribute)| is_session(attribute)) {
-            Some(session) => nodes::plan(SessionAggregate { aggregate, session }),
+            Some(session) if input.is_streaming() => nodes::plan(SessionAggregate { aggregate, session }),
+            Some(session) => self.merged_sessions(&aggregate, session)?,
             None => LogicalPlan::Aggregate(aggregate),
         };
         if let Some(having) = having {
@@ -566,4 +585,15 @@ fn is_count(call: &Call) -> bool {
 fn generator_name(name: &str) -> Option<&str> {
     let inner = name.strip_suffix("_outer").unwrap_or(name);
     generator(inner).map(|_| inner)
+}
+
+/// Puts others in the place of columns, but not in the parts that `keep` is true for.
+fn replace_columns(expr: &mut Expr, keep: &dyn Fn(&Expr) -> bool, replace: &dyn Fn(&Expr) -> Option<Expr>) {
+    if keep(expr) {
+        return;
+    }
+    match replace(expr) {
+        Some(other) => *expr = other,
+        None => expr.children_mut().into_iter().for_each(|child| replace_columns(child, keep, replace)),
+    }
 }
