@@ -82,7 +82,7 @@ type Snapshots = Vec<Vec<(String, Vec<RecordBatch>)>>;
 /// All tasks of an operator whose input is exchanged by its first columns, with a checkpoint that a restart goes on from.
 pub(crate) struct Tasks<'a> {
     supplier: &'a dyn OperatorSupplier,
-    input: SchemaRef,
+    inputs: Vec<SchemaRef>,
     keys: usize,
     snapshots: Snapshots,
     tasks: Vec<OperatorHarness>,
@@ -90,14 +90,18 @@ pub(crate) struct Tasks<'a> {
 
 impl<'a> Tasks<'a> {
     pub(crate) fn new(supplier: &'a dyn OperatorSupplier, input: SchemaRef, keys: usize, parallelism: usize) -> Self {
-        let mut tasks = Tasks { supplier, input, keys, snapshots: Vec::new(), tasks: Vec::new() };
+        Tasks::of_inputs(supplier, vec![input], keys, parallelism)
+    }
+
+    /// Tasks with several inputs, each exchanged by its first columns.
+    pub(crate) fn of_inputs(supplier: &'a dyn OperatorSupplier, inputs: Vec<SchemaRef>, keys: usize, parallelism: usize) -> Self {
+        let mut tasks = Tasks { supplier, inputs, keys, snapshots: Vec::new(), tasks: Vec::new() };
         tasks.restart(parallelism);
         tasks
     }
 
     pub(crate) fn restart(&mut self, parallelism: usize) {
-        let inputs = [Arc::clone(&self.input)];
-        let task = |n| OperatorHarness::restored(self.supplier, &inputs, n, parallelism, &self.snapshots).unwrap();
+        let task = |n| OperatorHarness::restored(self.supplier, &self.inputs, n, parallelism, &self.snapshots).unwrap();
         self.tasks = (0..parallelism).map(task).collect();
     }
 
@@ -113,8 +117,14 @@ impl<'a> Tasks<'a> {
 
     /// Runs an epoch; gives what the tasks emitted.
     pub(crate) fn run(&mut self, epoch: EpochInfo, batches: &[RecordBatch]) -> Vec<RecordBatch> {
+        let batches: Vec<_> = batches.iter().map(|batch| (0, batch.clone())).collect();
+        self.run_ports(epoch, &batches)
+    }
+
+    /// Runs an epoch with batches of several inputs.
+    pub(crate) fn run_ports(&mut self, epoch: EpochInfo, batches: &[(usize, RecordBatch)]) -> Vec<RecordBatch> {
         self.tasks.iter_mut().for_each(|task| task.set_epoch(epoch));
-        for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+        for (port, batch) in batches.iter().filter(|(_, batch)| batch.num_rows() > 0) {
             let mut hashes = Vec::new();
             hash_columns(&batch.columns()[..self.keys], batch.num_rows(), &mut hashes).unwrap();
             let parallelism = self.tasks.len();
@@ -123,7 +133,7 @@ impl<'a> Tasks<'a> {
                 let rows = (0_u32..).zip(&hashes).filter(|(_, hash)| own(**hash)).map(|(row, _)| row);
                 let rows = take_record_batch(batch, &UInt32Array::from_iter_values(rows)).unwrap();
                 if rows.num_rows() > 0 {
-                    task.process(0, rows).unwrap();
+                    task.process(*port, rows).unwrap();
                 }
             }
         }
