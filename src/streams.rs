@@ -3,7 +3,7 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_runtime::{EpochProgress, QueryHandle, QueryState};
+use tidegate_runtime::{EpochProgress, QueryHandle, QueryState, WatermarkReport};
 
 use crate::error::{Error, Result};
 
@@ -85,6 +85,22 @@ impl StreamingQuery {
     /// What runs: actors, edges, state.
     pub fn explain(&self) -> String {
         self.handle.topology().describe()
+    }
+
+    /// Where the watermark is after the newest committed epoch, and which source holds it there since when: print it.
+    ///
+    /// ```
+    /// use tidegate::Session;
+    ///
+    /// let session = Session::builder().build()?;
+    /// let (_, events) = session.memory_stream("ts TIMESTAMP")?;
+    /// let query = events.with_watermark("ts", "10 seconds").write_stream().format("noop").start()?;
+    /// assert!(query.explain_watermark().to_string().contains("no row with a time yet"));
+    /// query.stop()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    pub fn explain_watermark(&self) -> WatermarkReport {
+        self.handle.watermarks()
     }
 
     /// The runtime's own handle, with all it knows.

@@ -167,13 +167,7 @@ impl DataStreamWriter {
 
     /// Starts an epoch at every multiple of an interval, such as `10 seconds`.
     pub fn processing_time(mut self, interval: &str) -> Self {
-        self.trigger = parse_interval(interval).map_err(Error::from).and_then(|parsed| {
-            let micros = i64::from(parsed.days) * 86_400_000_000 + parsed.micros;
-            match u64::try_from(micros) {
-                Ok(micros) if parsed.months == 0 => Ok(Trigger::ProcessingTime(Duration::from_micros(micros))),
-                _ => Err(Error::analysis("CANNOT_PARSE_INTERVAL", format!("a trigger can't have the interval '{interval}'"))),
-            }
-        });
+        self.trigger = duration(interval).map(Trigger::ProcessingTime);
         self
     }
 
@@ -235,7 +229,11 @@ impl DataStreamWriter {
         }
         let (topology, table) = self.topology()?;
         let policy = watermark_policy(&session)?;
-        let mut query = Query::new(topology).trigger(self.trigger.clone()?).restart(self.restart).watermark_policy(policy);
+        let mut query = Query::new(topology)
+            .trigger(self.trigger.clone()?)
+            .restart(self.restart)
+            .watermark_policy(policy)
+            .idle_after(watermark_idle_timeout(&session)?);
         if let Some(name) = &self.name {
             query = query.name(name);
         }
@@ -378,6 +376,24 @@ fn watermark_policy(session: &Session) -> Result<WatermarkPolicy> {
             "INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS",
             format!("The value '{other}' in the config \"{KEY}\" is invalid: min or max."),
         )),
+    }
+}
+
+/// After which time without rows an input does not hold the watermark back any more.
+fn watermark_idle_timeout(session: &Session) -> Result<Option<Duration>> {
+    session.config("tidegate.watermark.idleTimeout").map(|interval| duration(&interval)).transpose()
+}
+
+/// A time that is not negative and has no months.
+fn duration(interval: &str) -> Result<Duration> {
+    let parsed = parse_interval(interval)?;
+    let micros = i64::from(parsed.days).checked_mul(86_400_000_000).and_then(|days| days.checked_add(parsed.micros));
+    match micros.and_then(|micros| u64::try_from(micros).ok()) {
+        Some(micros) if parsed.months == 0 => Ok(Duration::from_micros(micros)),
+        _ => {
+            let message = format!("the interval '{interval}' is not a fixed time: give days, hours, minutes, seconds, not negative");
+            Err(Error::analysis("CANNOT_PARSE_INTERVAL", message))
+        }
     }
 }
 

@@ -50,7 +50,7 @@ mod topology;
 mod types;
 
 pub use checkpoint::CheckpointOptions;
-pub use coordinator::{RestartStrategy, WatermarkPolicy};
+pub use coordinator::{EpochStamp, RestartStrategy, TaskEventTime, WatermarkInput, WatermarkPolicy, WatermarkReport};
 pub use edge::Exchange;
 pub use error::{BoxError, Error, Result};
 pub use message::TARGET_BATCH_ROWS;

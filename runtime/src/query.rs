@@ -12,7 +12,7 @@ use crossbeam_channel::bounded;
 
 use crate::actor::{Command, Launch, QueryActor, launch};
 use crate::checkpoint::CheckpointOptions;
-use crate::coordinator::{RestartStrategy, RunSettings, WatermarkPolicy};
+use crate::coordinator::{RestartStrategy, RunSettings, WatermarkPolicy, WatermarkReport};
 use crate::error::{Error, Result};
 use crate::metrics::{TaskMetrics, TaskMetricsSnapshot};
 use crate::progress::EpochProgress;
@@ -50,6 +50,7 @@ pub struct Query {
     stop_timeout: Duration,
     max_epochs_in_flight: usize,
     watermark_policy: WatermarkPolicy,
+    idle_after: Option<Duration>,
     keep_event_times: bool,
     clock: Arc<dyn Clock>,
 }
@@ -67,6 +68,7 @@ impl Query {
             stop_timeout: Duration::from_secs(30),
             max_epochs_in_flight: 1,
             watermark_policy: WatermarkPolicy::default(),
+            idle_after: None,
             keep_event_times: false,
             clock: Arc::new(SystemClock),
         }
@@ -124,6 +126,14 @@ impl Query {
         self
     }
 
+    /// After which time without rows an input does not hold the watermark back any more: never, if not set, as in Spark. An input is
+    /// what one operator that reports event time gets. When all inputs are idle, nothing is waited for: the watermark goes to the
+    /// greatest that any of them has come to. An input that has rows again counts again, and those that are behind are late.
+    pub fn idle_after(mut self, timeout: Option<Duration>) -> Self {
+        self.idle_after = timeout;
+        self
+    }
+
     /// Whether a new start goes on with what each operator had reported of event time in the starts before: no, if not set.
     ///
     /// The watermark itself is always kept. But with several inputs and the policy [`Min`](WatermarkPolicy::Min), it does not move
@@ -163,6 +173,7 @@ impl Query {
             clock: self.clock,
             max_epochs_in_flight: self.max_epochs_in_flight,
             watermark_policy: self.watermark_policy,
+            idle_after: self.idle_after,
             keep_event_times: self.keep_event_times,
         };
         let actor = launch(Launch {
@@ -296,6 +307,15 @@ impl QueryHandle {
         self.shared.lock().tasks.iter().map(|(task, metrics)| (task.clone(), metrics.read())).collect()
     }
 
+    /// Where the watermark is after the newest committed epoch, and which input holds it there.
+    pub fn watermarks(&self) -> WatermarkReport {
+        let mut report = self.shared.lock().watermarks.clone();
+        for input in &mut report.inputs {
+            input.sources = self.shared.topology.sources_of(&input.node);
+        }
+        report
+    }
+
     /// Why it failed; `None` while it runs and after a good end.
     pub fn exception(&self) -> Option<QueryError> {
         self.shared.lock().error.clone()
@@ -391,6 +411,7 @@ struct QueryInner {
     progress: VecDeque<EpochProgress>,
     totals: QueryTotals,
     tasks: Vec<(TaskId, Arc<TaskMetrics>)>,
+    watermarks: WatermarkReport,
     /// The coordinator's thread.
     thread: Option<ThreadId>,
     /// The checkpoint of a query that has no other; removed at the end.
@@ -407,6 +428,7 @@ impl QueryShared {
             progress: VecDeque::new(),
             totals: QueryTotals::default(),
             tasks: Vec::new(),
+            watermarks: WatermarkReport::default(),
             thread: None,
             temporary,
         };
@@ -423,12 +445,19 @@ impl QueryShared {
     }
 
     /// A run was assembled, on the coordinator's thread.
-    pub(crate) fn run_started(&self, id: QueryId, run: RunId, tasks: Vec<(TaskId, Arc<TaskMetrics>)>) {
+    pub(crate) fn run_started(
+        &self,
+        id: QueryId,
+        run: RunId,
+        tasks: Vec<(TaskId, Arc<TaskMetrics>)>,
+        watermarks: WatermarkReport,
+    ) {
         let mut inner = self.lock();
         inner.thread = Some(std::thread::current().id());
         inner.id = id;
         inner.run = run;
         inner.tasks = tasks;
+        inner.watermarks = watermarks;
     }
 
     fn is_own_thread(&self) -> bool {
@@ -445,9 +474,10 @@ impl QueryShared {
         self.lock().state = state;
     }
 
-    pub(crate) fn committed(&self, progress: EpochProgress) {
+    pub(crate) fn committed(&self, progress: EpochProgress, watermarks: WatermarkReport) {
         tracing::debug!(query = %self.name, epoch = %progress.epoch, rows = progress.input_rows, "epoch committed");
         let mut inner = self.lock();
+        inner.watermarks = watermarks;
         inner.totals.epochs += 1;
         inner.totals.input_rows += progress.input_rows;
         inner.totals.output_rows += progress.output_rows;

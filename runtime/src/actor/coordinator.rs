@@ -148,7 +148,7 @@ impl Coordinator {
         }
         let measured = tasks.iter().filter(|plan| plan.is_of_topology());
         let metrics = measured.map(|plan| (plan.task.clone(), Arc::clone(&plan.metrics))).collect();
-        self.shared.run_started(driver.query_id(), id, metrics);
+        self.shared.run_started(driver.query_id(), id, metrics, driver.watermark_report());
         let mut run =
             Run { id, driver, guard: Some(guard), sources: BTreeMap::new(), running: BTreeSet::new(), ending: Ending::No };
         let control = system::control()?;
@@ -186,7 +186,7 @@ impl Coordinator {
             while let Some(progress) = run.driver.commit_next()? {
                 self.restarts.after_commit();
                 self.committed = true;
-                self.shared.committed(progress);
+                self.shared.committed(progress, run.driver.watermark_report());
                 self.due |= self.trigger.is_continual();
             }
             let once_over = self.once_done && !run.driver.is_replaying() && !run.driver.owes_epoch();
@@ -247,7 +247,7 @@ impl Coordinator {
     }
 
     /// Sets when to look for input next. With an interval: at its next multiple. Without: at once after an epoch, and when idle
-    /// as soon as a source notifies or, for sources that can't, after their poll interval.
+    /// as soon as a source notifies or, for sources that can't and for inputs that fall idle, after a time.
     fn schedule(&mut self, ctx: &mut Context<Self>) {
         if let Some(timer) = self.timer.take() {
             ctx.cancel_future(timer);
@@ -257,7 +257,7 @@ impl Coordinator {
             Some(tick) => Some(tick),
             // The commit of what is in flight comes first.
             None if !run.driver.is_quiet() => None,
-            None => run.driver.poll_interval(),
+            None => run.driver.look_again_in(),
         };
         self.timer = wait.map(|wait| ctx.notify_later(Wake::Timer, wait));
     }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crossbeam_channel::{Sender, bounded};
 
@@ -44,6 +45,7 @@ pub(crate) struct RunSettings {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) max_epochs_in_flight: usize,
     pub(crate) watermark_policy: WatermarkPolicy,
+    pub(crate) idle_after: Option<Duration>,
     pub(crate) keep_event_times: bool,
 }
 
@@ -95,6 +97,7 @@ pub(crate) fn assemble(settings: &RunSettings, run: RunId, acks: AckSender, noti
     let RunBuilder { sources, sinks, tasks, .. } = builder;
     let acknowledging = topology.nodes().iter().flat_map(task_ids).collect();
     let policy = WatermarkPolicy::pinned(&recovered.settings, settings.watermark_policy)?;
+    let watermarks = WatermarkTracker::new(policy, reporters(topology), recovered.watermarks.next, settings.clock.now_ms());
     let mut driver = EpochDriver::new(DriverParts {
         checkpoint,
         run,
@@ -104,7 +107,7 @@ pub(crate) fn assemble(settings: &RunSettings, run: RunId, acks: AckSender, noti
         tasks: acknowledging,
         max_epochs_in_flight: settings.max_epochs_in_flight,
         committed: recovered.committed,
-        watermarks: WatermarkTracker::new(policy, reporters(topology), recovered.watermarks.next),
+        watermarks: watermarks.idle_after(settings.idle_after),
         reported: recovered.watermarks.reported,
         last_watermark: recovered.watermark,
         needs_watermark_epochs: operators(topology).any(|(_, supplier)| supplier.needs_watermark_epochs()),

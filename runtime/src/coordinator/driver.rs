@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::tracker::EpochTracker;
+use super::watermark_report::WatermarkReport;
 use super::watermarks::WatermarkTracker;
 use crate::checkpoint::{Checkpoint, NewRun, OffsetRecord, SourceOffset};
 use crate::error::{Error, Result, catch_panic};
@@ -128,13 +129,16 @@ impl EpochDriver {
         self.parts.sources.iter().all(|source| source.source.is_finished())
     }
 
-    /// How often sources that can't notify must be asked.
-    pub(crate) fn poll_interval(&self) -> Option<Duration> {
+    /// When to look again without being notified: for sources that can't notify, and for the watermark, which moves when an input
+    /// has been silent for long enough.
+    pub(crate) fn look_again_in(&self) -> Option<Duration> {
         let interval = |source: &DrivenSource| match source.source.wake() {
             Wake::Notified => None,
             Wake::Poll(interval) => Some(interval),
         };
-        self.parts.sources.iter().filter_map(interval).min()
+        let waits = self.parts.needs_watermark_epochs && self.may_follow_up;
+        let idle_in = waits.then(|| self.parts.watermarks.idle_in(self.parts.clock.now_ms())).flatten();
+        self.parts.sources.iter().filter_map(interval).chain(idle_in.map(Duration::from_millis)).min()
     }
 
     /// Fixes the end of every source's input: the trigger `available-now`.
@@ -217,7 +221,13 @@ impl EpochDriver {
     /// The watermark of an epoch that is planned now: the newest that is known, which is not the one that epochs in flight will
     /// make of it.
     fn planned_watermark(&self) -> Option<Watermark> {
-        self.parts.watermarks.current().map(|known| known.max(self.last_watermark.unwrap_or(Watermark::ZERO)))
+        let known = self.parts.watermarks.at(self.parts.clock.now_ms());
+        known.map(|known| known.max(self.last_watermark.unwrap_or(Watermark::ZERO)))
+    }
+
+    /// Where the watermark is, and why.
+    pub(crate) fn watermark_report(&self) -> WatermarkReport {
+        self.parts.watermarks.report()
     }
 
     /// The write-ahead log: after this, the epoch can only be run as planned.
@@ -290,7 +300,7 @@ impl EpochDriver {
         begun.durations.sink_commit = committing.elapsed();
 
         let logging = Instant::now();
-        let watermarks = self.parts.watermarks.advance(reports);
+        let watermarks = self.parts.watermarks.advance(reports, begun.info, self.parts.clock.now_ms());
         at("writing the commit log", Some(epoch), || self.parts.checkpoint.commit(epoch, watermarks, runs))?;
         begun.durations.commit_log = logging.elapsed();
         self.parts.committed = Some(epoch);
@@ -309,7 +319,7 @@ impl EpochDriver {
                 *collected.input_rows.entry(task.node.clone()).or_default() += grown.rows_in;
             }
             collected.runs.extend(ack.runs);
-            collected.reports.extend(ack.reported.map(|watermark| (task.node.clone(), watermark)));
+            collected.reports.extend(ack.reported.map(|watermark| (task.clone(), watermark)));
             // The map is in task order, so a sink's parts come in the order of its subtasks.
             collected.staged.entry(task.node.clone()).or_default().extend(ack.staged);
             collected.tasks.push((task, grown));
@@ -385,8 +395,8 @@ struct EpochAcks {
     staged: HashMap<NodeId, Vec<Staged>>,
     tasks: Vec<(TaskId, TaskMetricsSnapshot)>,
     input_rows: HashMap<NodeId, u64>,
-    /// What each task reported, by node.
-    reports: Vec<(NodeId, Watermark)>,
+    /// What each task reported.
+    reports: Vec<(TaskId, Watermark)>,
 }
 
 /// Runs one step, which may be a user's code: a panic becomes an error, and an error says what was being done.

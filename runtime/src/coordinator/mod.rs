@@ -7,6 +7,7 @@ mod assemble;
 mod driver;
 mod restart;
 mod tracker;
+mod watermark_report;
 #[cfg(test)]
 mod watermark_tests;
 mod watermarks;
@@ -15,4 +16,5 @@ pub(crate) use assemble::{Assembly, RunSettings, TaskPlan, assemble};
 pub(crate) use driver::{EpochDriver, EpochStart};
 pub use restart::RestartStrategy;
 pub(crate) use restart::Restarts;
+pub use watermark_report::{EpochStamp, TaskEventTime, WatermarkInput, WatermarkReport};
 pub use watermarks::WatermarkPolicy;

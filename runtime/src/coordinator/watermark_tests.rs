@@ -12,7 +12,7 @@ use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 
 use crate::checkpoint::no_faults;
-use crate::testkit::{SinkCall, Step, TestSink, TestSource};
+use crate::testkit::{ManualClock, SinkCall, Step, TestSink, TestSource};
 use crate::*;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -464,4 +464,26 @@ proptest! {
         prop_assert_eq!(inputs.count(), 0);
         prop_assert_eq!(known, all.last().unwrap().2.unwrap(), "the last watermark has had its epoch");
     }
+}
+
+#[test]
+fn an_idle_input_is_left_out_and_the_report_names_what_holds_the_watermark() {
+    let _points = no_faults();
+    let scene = Scene::new([source([rows(&[10])]), source([])]);
+    let clock = Arc::new(ManualClock::new(0));
+    let query = scene.query(Trigger::default()).clock(Arc::<ManualClock>::clone(&clock)).idle_after(Some(Duration::from_secs(30)));
+    let query = query.start().unwrap();
+    query.process_all_available().unwrap();
+    assert_eq!(scene.witness.take(), [seen(0, 0, 0, 1)]);
+    let report = query.watermarks();
+    let holders: Vec<_> = report.holders(0).flat_map(|input| &input.sources).map(NodeId::as_str).collect();
+    assert_eq!((holders, report.watermark), (vec!["s1"], Some(Watermark::ZERO)));
+    clock.set(31_000);
+    query.process_all_available().unwrap();
+    assert_eq!(scene.witness.take(), [seen(1, 0, 10, 0)], "an epoch of its own, for both are idle now");
+    scene.sources[1].push(rows(&[4]));
+    query.process_all_available().unwrap();
+    assert_eq!(scene.witness.take(), [seen(2, 10, 10, 1)], "what comes after all is late");
+    query.stop().unwrap();
+    assert_eq!(scene.run(), [], "and the next start finds nothing to do");
 }

@@ -1,5 +1,6 @@
 //! The checked graph.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -64,6 +65,19 @@ impl Topology {
     /// The nodes; each one's inputs come before it.
     pub(crate) fn nodes(&self) -> &[Node] {
         &self.nodes
+    }
+
+    /// The sources that a node's rows come from.
+    pub(crate) fn sources_of(&self, node: &NodeId) -> Vec<NodeId> {
+        let mut upstream: Vec<usize> = self.nodes.iter().position(|own| own.id == *node).into_iter().collect();
+        let mut sources = BTreeSet::new();
+        while let Some(own) = upstream.pop().and_then(|index| self.nodes.get(index)) {
+            if matches!(own.kind, NodeKind::Source(_)) {
+                sources.insert(own.id.clone());
+            }
+            upstream.extend(own.inputs.iter().map(|input| input.from));
+        }
+        sources.into_iter().collect()
     }
 
     /// The edges that leave a node, as the consumer's index and the port that they feed.
