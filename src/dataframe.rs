@@ -515,7 +515,7 @@ impl GroupedData {
             let sets = match &self.sets {
                 Sets::Plain => None,
                 Sets::Rollup => Some(rollup(&single)),
-                Sets::Cube => Some(cube(&single)),
+                Sets::Cube => Some(cube(&single)?),
                 Sets::Given(sets) => Some(sets.clone()),
             };
             let keys = keys.iter().map(|key| key.unaliased().clone()).collect();

@@ -1,9 +1,10 @@
 //! Running streaming queries.
 
+use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tidegate_runtime::{EpochProgress, QueryHandle, QueryState, WatermarkReport};
+use tidegate_runtime::{EpochProgress, QueryHandle, QueryId, QueryState, WatermarkReport};
 
 use crate::error::{Error, Result};
 
@@ -110,17 +111,31 @@ impl StreamingQuery {
 }
 
 /// The streaming queries of a session.
+///
+/// It knows them by their ids: what a query holds, such as a closure with a clone of the session, is free when the query has ended.
 #[derive(Debug, Default)]
 pub struct StreamingQueryManager {
-    queries: Mutex<Vec<StreamingQuery>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    started: Vec<QueryId>,
+    /// The names of queries that are being started.
+    starting: BTreeSet<String>,
 }
 
 impl StreamingQueryManager {
     /// Those that have not ended.
     pub fn active(&self) -> Vec<StreamingQuery> {
-        let mut queries = self.lock();
-        queries.retain(StreamingQuery::is_active);
-        queries.clone()
+        let mut known = self.lock();
+        let mut active = Vec::new();
+        known.started.retain(|id| {
+            let handle = tidegate_runtime::query(*id);
+            active.extend(handle.map(StreamingQuery::new));
+            active.last().is_some_and(|query| query.handle.id() == *id)
+        });
+        active
     }
 
     /// The query with this id, if it has not ended.
@@ -137,17 +152,41 @@ impl StreamingQueryManager {
         results.into_iter().collect()
     }
 
-    pub(crate) fn is_active(&self, name: &str) -> bool {
-        self.active().iter().any(|query| query.name() == name)
+    /// Runs `start` with the name taken, so that no other query gets it meanwhile, and remembers the query.
+    pub(crate) fn start(&self, name: Option<&str>, start: impl FnOnce() -> Result<StreamingQuery>) -> Result<StreamingQuery> {
+        let _taken = name.map(|name| self.take(name)).transpose()?;
+        let query = start()?;
+        let (id, mut known) = (query.handle.id(), self.lock());
+        if !known.started.contains(&id) {
+            known.started.push(id);
+        }
+        drop(known);
+        Ok(query)
     }
 
-    pub(crate) fn add(&self, query: &StreamingQuery) {
-        let mut queries = self.lock();
-        queries.retain(StreamingQuery::is_active);
-        queries.push(query.clone());
+    fn take(&self, name: &str) -> Result<TakenName<'_>> {
+        let is_active = self.active().iter().any(|query| query.name() == name);
+        if is_active || !self.lock().starting.insert(name.to_owned()) {
+            let message =
+                format!("Cannot start query with name {name} as a query with that name is already active in this session.");
+            return Err(Error::analysis("QUERY_NAME_ALREADY_ACTIVE", message));
+        }
+        Ok(TakenName { manager: self, name: name.to_owned() })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<StreamingQuery>> {
-        self.queries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A name that is given back when the query has been started, or has not.
+struct TakenName<'a> {
+    manager: &'a StreamingQueryManager,
+    name: String,
+}
+
+impl Drop for TakenName<'_> {
+    fn drop(&mut self) {
+        self.manager.lock().starting.remove(&self.name);
     }
 }

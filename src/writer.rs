@@ -220,20 +220,16 @@ impl DataStreamWriter {
     /// be used; when a source, the sink or the checkpoint can't be opened. Nothing runs then.
     pub fn start(self) -> Result<StreamingQuery> {
         let session = self.frame.session().clone();
-        if let Some(name) = &self.name
-            && session.streams().is_active(name)
-        {
-            let message =
-                format!("Cannot start query with name {name} as a query with that name is already active in this session.");
-            return Err(Error::analysis("QUERY_NAME_ALREADY_ACTIVE", message));
-        }
+        session.streams().start(self.name.as_deref(), || self.start_in(&session))
+    }
+
+    fn start_in(&self, session: &Session) -> Result<StreamingQuery> {
         let (topology, table) = self.topology()?;
-        let policy = watermark_policy(&session)?;
         let mut query = Query::new(topology)
             .trigger(self.trigger.clone()?)
             .restart(self.restart)
-            .watermark_policy(policy)
-            .idle_after(watermark_idle_timeout(&session)?);
+            .watermark_policy(watermark_policy(session)?)
+            .idle_after(watermark_idle_timeout(session)?);
         if let Some(name) = &self.name {
             query = query.name(name);
         }
@@ -245,9 +241,7 @@ impl DataStreamWriter {
         if let Some((relation, name)) = table {
             session.catalog().register(&name, relation);
         }
-        let query = StreamingQuery::new(handle);
-        session.streams().add(&query);
-        Ok(query)
+        Ok(StreamingQuery::new(handle))
     }
 
     /// Starts the query, writing files below this directory.

@@ -482,7 +482,7 @@ fn grouping(group_by: &ast::GroupByExpr) -> Result<Grouping> {
         let part = match expr {
             ast::Expr::GroupingSets(given) => key_sets(&mut keys, given)?,
             ast::Expr::Rollup(given) => rollup(&key_sets(&mut keys, given)?),
-            ast::Expr::Cube(given) => cube(&key_sets(&mut keys, given)?),
+            ast::Expr::Cube(given) => cube(&key_sets(&mut keys, given)?)?,
             plain => {
                 let number = key_number(&mut keys, plain)?;
                 sets.iter_mut().for_each(|set| set.push(number));
@@ -497,7 +497,7 @@ fn grouping(group_by: &ast::GroupByExpr) -> Result<Grouping> {
         let single: Vec<Vec<usize>> = (0..keys.len()).map(|key| vec![key]).collect();
         sets = match modifier {
             ast::GroupByWithModifier::Rollup => rollup(&single),
-            ast::GroupByWithModifier::Cube => cube(&single),
+            ast::GroupByWithModifier::Cube => cube(&single)?,
             ast::GroupByWithModifier::GroupingSets(ast::Expr::GroupingSets(given)) => key_sets(&mut keys, given)?,
             other => return Err(Error::unsupported(format!("GROUP BY … {other}"))),
         };
@@ -523,9 +523,17 @@ pub(crate) fn rollup(parts: &[Vec<usize>]) -> Vec<Vec<usize>> {
 }
 
 /// Every subset.
-pub(crate) fn cube(parts: &[Vec<usize>]) -> Vec<Vec<usize>> {
+///
+/// # Errors
+/// `GROUPING_SIZE_LIMIT_EXCEEDED` for so many parts that every row would be multiplied beyond reason.
+pub(crate) fn cube(parts: &[Vec<usize>]) -> Result<Vec<Vec<usize>>> {
+    const MOST: usize = 16;
+    if parts.len() > MOST {
+        let message = format!("Grouping sets size cannot be greater than {MOST} in a CUBE: it has {}.", parts.len());
+        return Err(Error::analysis("GROUPING_SIZE_LIMIT_EXCEEDED", message));
+    }
     let subset = |bits: usize| {
         parts.iter().enumerate().filter(move |(n, _)| bits >> n & 1 == 1).flat_map(|(_, part)| part.clone()).collect()
     };
-    (0..1usize << parts.len().min(16)).rev().map(subset).collect()
+    Ok((0..1usize << parts.len()).rev().map(subset).collect())
 }

@@ -199,6 +199,11 @@ impl Analyzer<'_> {
                 (keys, sets.clone())
             }
         };
+        // Each key has a bit in a row's grouping id.
+        if sets.is_some() && keys.len() > 64 {
+            let message = format!("Grouping sets size cannot be greater than 64: there are {} keys.", keys.len());
+            return Err(Error::analysis("GROUPING_SIZE_LIMIT_EXCEEDED", message));
+        }
         let resolve = |(name, key): (String, Expr)| {
             if key.any(&|part| below.is_aggregate(part)) {
                 let message = format!("Aggregate functions are not allowed in GROUP BY, but found \"{key}\".");

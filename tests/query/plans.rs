@@ -218,3 +218,12 @@ fn a_failing_function_is_not_run_on_rows_that_a_condition_excludes() {
     let text = "SELECT CASE WHEN id < 3 THEN below_three(id) ELSE 0 END AS id FROM t";
     assert_eq!(lines(&session.sql(text).unwrap().collect().unwrap()), ["1", "2", "0"]);
 }
+
+#[test]
+fn grouping_sets_of_too_many_keys_are_refused() {
+    let session = Session::builder().build().unwrap();
+    let columns: Vec<String> = (0..17).map(|number| format!("id + {number}")).collect();
+    session.create_data_frame(vec![rows(vec![("id", numbers([1]))])]).unwrap().create_or_replace_temp_view("t").unwrap();
+    let error = session.sql(&format!("SELECT count(*) FROM t GROUP BY CUBE({})", columns.join(", "))).unwrap_err();
+    assert_eq!(error.condition().as_deref(), Some("GROUPING_SIZE_LIMIT_EXCEEDED"), "{error}");
+}

@@ -132,3 +132,18 @@ fn a_name_belongs_to_one_running_query() {
     query.stop().unwrap();
     start().unwrap().stop().unwrap();
 }
+
+#[test]
+fn a_query_that_has_ended_holds_nothing_of_its_session() {
+    let held = std::sync::Arc::new(());
+    let session = Session::builder().build().unwrap();
+    let (_, frame) = session.memory_stream("n INT").unwrap();
+    let (inner, body) = (session.clone(), std::sync::Arc::clone(&held));
+    let query = frame.write_stream().foreach_batch(move |_, _| {
+        let _both = (&inner, &body);
+        Ok(())
+    });
+    query.available_now().start().unwrap().await_termination(None).unwrap();
+    drop((session, frame));
+    assert_eq!(std::sync::Arc::strong_count(&held), 1);
+}
