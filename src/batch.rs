@@ -13,6 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::TaskContext;
 use datafusion::execution::context::{SessionConfig, SessionContext};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{Aggregate, Expr as DfExpr, LogicalPlan, Projection, UserDefinedLogicalNode};
 use datafusion::physical_expr::EquivalenceProperties;
@@ -35,7 +36,9 @@ pub(crate) fn context(parallelism: usize) -> SessionContext {
     options.sql_parser.map_string_types_to_utf8view = false;
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.pushdown_filters = true;
-    SessionContext::new_with_config(config)
+    // A table's files are those that are there when it is read.
+    let runtime = RuntimeEnvBuilder::new().with_object_list_cache_limit(0).build_arc().unwrap_or_default();
+    SessionContext::new_with_config_rt(config, runtime)
 }
 
 /// Runs a future to its end on the library's own threads: the caller may be on any thread, also on one of an async runtime.

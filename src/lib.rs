@@ -18,6 +18,7 @@ mod dataframe;
 mod dataset;
 mod error;
 mod expr;
+mod file_table;
 pub mod functions;
 mod options;
 mod planner;

@@ -7,15 +7,14 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::prelude::ParquetReadOptions;
 use tidegate_connectors::{FileSource, MemoryStream, ParseMode, RateMicroBatchSource, RateSource, SocketSource};
 use tidegate_functions::types;
-use tidegate_runtime::{
-    EpochInfo, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, SourceContext, SourceOutput, SourceSupplier,
-};
+use tidegate_runtime::{EpochInfo, SourceSupplier};
 
 use crate::analysis::stream::StreamFactory;
 use crate::batch;
-use crate::catalog::{relation_of, rows_relation, stream_relation};
+use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
+use crate::file_table::FileTable;
 use crate::options::Options;
 use crate::planner::MappedSource;
 use crate::session::Session;
@@ -505,7 +504,7 @@ impl DataFrameReader {
             given => given,
         };
         let (source, schema) = file_source(&self.format, path, schema, &self.options)?;
-        Ok(self.session.frame(rows_relation(Arc::clone(&schema), read_all(&source, self.session.parallelism())?)?))
+        Ok(self.session.frame(relation_of(&self.format, Arc::new(FileTable::new(source, schema, path)))?))
     }
 }
 
@@ -535,35 +534,4 @@ fn inferred_json(path: &str) -> Result<SchemaRef> {
         schema = Schema::try_merge([schema, inferred])?;
     }
     DeclaredSchema::from(schema).0
-}
-
-/// All rows of a source that is there.
-fn read_all(supplier: &dyn SourceSupplier, parallelism: usize) -> Result<Vec<RecordBatch>> {
-    let mut source = supplier.supply()?;
-    source.open(SourceContext {
-        node: NodeId::new("batch"),
-        query: QueryId::random(),
-        parallelism,
-        offset: None,
-        journal: Vec::new(),
-        notifier: Notifier::ignored(),
-    })?;
-    let Some(end) = source.latest_offset(None, ReadLimit::All)? else { return Ok(Vec::new()) };
-    let range = OffsetRange { start: None, end };
-    let mut reader = source.reader(0)?;
-    let mut batches = Vec::new();
-    for split in source.splits(&range)? {
-        let mut keep = |batch: RecordBatch| {
-            batches.push(batch);
-            Ok(())
-        };
-        let info = EpochInfo {
-            epoch: tidegate_runtime::Epoch::FIRST,
-            trigger_time_ms: crate::dataframe::now_ms(),
-            watermark: None,
-            late_watermark: None,
-        };
-        reader.read(&split, &mut SourceOutput::new(info, &mut keep))?;
-    }
-    Ok(batches)
 }

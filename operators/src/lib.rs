@@ -57,7 +57,7 @@ pub use limit::{EpochLimit, Limit};
 pub use map_batches::MapBatches;
 pub use pipeline::{Pipeline, Step, Steps};
 pub use sort::{Sort, SortKey};
-pub use static_join::{BuildRows, StaticJoin, StaticJoinKind};
+pub use static_join::{BuildTable, StaticJoin, StaticJoinKind};
 pub use stream_join::{JoinSide, RemoveWhen, StreamJoin, StreamJoinKind};
 pub use union::Union;
 pub use watermark::Watermark;

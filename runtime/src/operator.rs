@@ -193,6 +193,14 @@ pub trait OperatorSupplier: Send + Sync {
     /// When it can't be made.
     fn supply(&self) -> Result<Box<dyn Operator>>;
 
+    /// The instances of all tasks of a run, in their order. To be implemented where they share something.
+    ///
+    /// # Errors
+    /// When one can't be made.
+    fn supply_all(&self, parallelism: usize) -> Result<Vec<Box<dyn Operator>>> {
+        (0..parallelism).map(|_| self.supply()).collect()
+    }
+
     /// What it does, in a few words, for `Topology::describe`.
     fn describe(&self) -> String;
 }

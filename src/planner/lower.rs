@@ -25,6 +25,7 @@ use super::event_time::event_time_of;
 use super::join_bounds::{JoinTimes, SideTimes};
 use super::join_keys::{JoinKeys, is_of};
 use super::rules::{check_stream_join, event_times};
+use super::static_tables::StaticPlan;
 use super::steps::{PlannedStep, arrow_schema, physical, schema_of};
 use super::{OutputMode, optimize};
 use crate::analysis::nodes::{self, Deduplicate, Expand, Generate, Watermark};
@@ -531,7 +532,7 @@ impl Planner {
         let both = Arc::new(stream.schema().join(table.schema())?);
         let build_schema = schema_of(table.schema());
         let supplier = StaticJoin {
-            build: build_rows(&self.lowering.context, table.as_ref().clone(), &build_schema),
+            build: Arc::new(StaticPlan::new(table.as_ref().clone(), self.lowering.context.clone(), Arc::clone(&build_schema))?),
             build_schema,
             stream_keys: stream_keys.iter().map(|key| physical(key, stream.schema(), 0)).collect::<Result<_>>()?,
             build_keys: table_keys.iter().map(|key| physical(key, table.schema(), 0)).collect::<Result<_>>()?,
@@ -692,16 +693,6 @@ fn aggregate_call(expr: &Expr, input: &DFSchema, physical_input: &Schema, output
     let expr = &optimize::guard(expr.clone())?;
     let lowered = LoweredAggregateBuilder::new(expr, input, &physical_schema, &props, &planning).with_name(output).build()?;
     Ok(AggregateCall { expr: lowered.aggregate, filter: lowered.filter, output: output.to_owned() })
-}
-
-/// The static side of a join, read when a task opens.
-fn build_rows(context: &SessionContext, plan: LogicalPlan, schema: &SchemaRef) -> Arc<tidegate_operators::BuildRows> {
-    let (context, schema) = (context.clone(), Arc::clone(schema));
-    Arc::new(move || {
-        let rows = batch::block_on(batch::collect(context.clone(), plan.clone(), now_ms()));
-        let rows = rows.and_then(|rows| batch::relabel(rows, &schema));
-        rows.map_err(tidegate_runtime::Error::user)
-    })
 }
 
 /// A source that several plans may share.

@@ -14,6 +14,7 @@ mod join_keys;
 mod lower;
 pub(crate) mod optimize;
 pub(crate) mod rules;
+mod static_tables;
 mod steps;
 
 pub(crate) use chain::MappedSource;

@@ -6,4 +6,5 @@ mod event_time;
 mod failures;
 mod plans;
 mod sessions;
+mod static_tables;
 mod support;

@@ -43,6 +43,8 @@ struct Shared {
     /// The columns of its rows, once a query has opened it.
     schema: Option<SchemaRef>,
     last: Option<Epoch>,
+    /// How many epochs were committed.
+    version: u64,
     committed: BTreeMap<Epoch, Vec<RecordBatch>>,
     /// Rows that wait for their epoch's commit.
     staged: HashMap<StageKey, Vec<RecordBatch>>,
@@ -91,6 +93,11 @@ impl MemorySink {
     /// The rows of the newest committed epoch.
     pub fn latest(&self) -> Vec<RecordBatch> {
         self.lock().committed.last_key_value().map(|(_, batches)| batches.clone()).unwrap_or_default()
+    }
+
+    /// How many epochs were committed: it changes when the table does.
+    pub fn version(&self) -> u64 {
+        self.lock().version
     }
 
     /// A thread that panicked while it held the lock left nothing half done.
@@ -167,6 +174,7 @@ impl Sink for MemoryCommitter {
         }
         shared.committed.insert(epoch, rows);
         shared.last = Some(epoch);
+        shared.version += 1;
         Ok(())
     }
 }

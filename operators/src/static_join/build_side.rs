@@ -1,8 +1,9 @@
 //! The rows that are all there, by key.
 
+use std::sync::Arc;
+
 use arrow::array::{Array, ArrayRef};
 use arrow::buffer::NullBuffer;
-use arrow::compute::concat_batches;
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::RecordBatch;
 use arrow_row::{RowConverter, Rows, SortField};
@@ -10,13 +11,13 @@ use tidegate_runtime::Result;
 use tidegate_runtime::state::canonical_keys;
 
 use super::StaticJoin;
-use crate::expressions::{batch_of, evaluate_all};
+use crate::expressions::evaluate_all;
 use crate::groups::{Groups, UNKNOWN};
 
 /// The build side of a join.
 pub(super) struct BuildSide {
     /// All its rows.
-    pub(super) rows: RecordBatch,
+    pub(super) rows: Arc<RecordBatch>,
     /// Whether a row has a null among its keys.
     pub(super) has_null_key: bool,
     /// Its distinct keys.
@@ -57,11 +58,8 @@ impl KeyColumn {
 }
 
 impl BuildSide {
-    /// Reads the build side.
-    pub(super) fn read(join: &StaticJoin) -> Result<Self> {
-        let schema = &join.build_schema;
-        let batches = (join.build)()?.into_iter().map(|b| batch_of("join", schema, b.columns().to_vec(), b.num_rows()));
-        let rows = concat_batches(schema, &batches.collect::<Result<Vec<_>>>()?)?;
+    /// The build side of a join with these rows.
+    pub(super) fn new(join: &StaticJoin, rows: Arc<RecordBatch>) -> Result<Self> {
         let keys = evaluate_all(&join.build_keys, &rows)?;
         let fields: Vec<Field> = keys.iter().map(|key| Field::new("key", key.data_type().clone(), true)).collect();
         let (mut groups, mut of_row) = (Groups::new(&Schema::new(fields))?, Vec::new());

@@ -1,9 +1,11 @@
 //! A stream joined with rows that are all there.
 //!
-//! The build side is read when a task opens, and numbered by key. A batch of the stream gives pairs of row numbers, never more than
+//! The build side is read when the first rows come, and again at the first rows of an epoch if it has changed; its rows are numbered by
+//! key. All tasks see the same rows in an epoch. A batch of the stream gives pairs of row numbers, never more than
 //! a batch of them at a time: only these are gathered into columns, tested and given on.
 
 mod build_side;
+mod shared_rows;
 mod task;
 
 use std::fmt;
@@ -14,11 +16,33 @@ use arrow::record_batch::RecordBatch;
 use datafusion::physical_expr::PhysicalExpr;
 use tidegate_runtime::{Error, Operator, OperatorSupplier, Result};
 
+use self::shared_rows::SharedRows;
 use self::task::JoinTask;
 use crate::output::single_input;
 
-/// Gives the rows of a join's build side.
-pub type BuildRows = dyn Fn() -> Result<Vec<RecordBatch>> + Send + Sync;
+/// A join's build side.
+pub trait BuildTable: Send + Sync {
+    /// A number that changes when the rows do; `None` if they are the same for ever. Asked in each epoch that has rows of the stream.
+    ///
+    /// # Errors
+    /// When it can't be found out: the query fails.
+    fn version(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+
+    /// All rows.
+    ///
+    /// # Errors
+    /// When they can't be read: the query fails.
+    fn rows(&self) -> Result<Vec<RecordBatch>>;
+}
+
+/// Rows that never change.
+impl BuildTable for Vec<RecordBatch> {
+    fn rows(&self) -> Result<Vec<RecordBatch>> {
+        Ok(self.clone())
+    }
+}
 
 /// Which rows a [`StaticJoin`] gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -45,6 +69,9 @@ impl StaticJoinKind {
 
 /// Joins a stream with rows that are all there, by equal keys, another condition, or both. Without keys every pair is tried.
 ///
+/// When the build side changes, the next epoch is joined with what it has become, as in Spark; an epoch that is run again after a
+/// restart of the process is joined with the rows of then.
+///
 /// NaN equals NaN and `-0.0` equals `0.0`, as in Spark. The order of the stream's rows is kept, except that rows without a match come
 /// after the pairs of their batch where there is a residual condition.
 ///
@@ -60,7 +87,7 @@ impl StaticJoinKind {
 /// let names = RecordBatch::try_from_iter([("code", strings(vec!["d", "k"])), ("name", strings(vec!["Delft", "Kiel"]))])?;
 /// let join = StaticJoin {
 ///     build_schema: names.schema(),
-///     build: Arc::new(move || Ok(vec![names.clone()])),
+///     build: Arc::new(vec![names]),
 ///     stream_keys: vec![Arc::new(Column::new("port", 0))],
 ///     build_keys: vec![Arc::new(Column::new("code", 0))],
 ///     null_equal: vec![false],
@@ -76,8 +103,8 @@ impl StaticJoinKind {
 /// ```
 #[derive(Clone)]
 pub struct StaticJoin {
-    /// Gives the build side. Called by each task when it opens.
-    pub build: Arc<BuildRows>,
+    /// The build side.
+    pub build: Arc<dyn BuildTable>,
     /// The build side's columns.
     pub build_schema: SchemaRef,
     /// The keys of a row of the stream.
@@ -132,7 +159,13 @@ impl OperatorSupplier for StaticJoin {
     }
 
     fn supply(&self) -> Result<Box<dyn Operator>> {
-        Ok(Box::new(JoinTask::new(self.clone())))
+        Ok(Box::new(JoinTask::new(self.clone(), SharedRows::default())))
+    }
+
+    fn supply_all(&self, parallelism: usize) -> Result<Vec<Box<dyn Operator>>> {
+        let rows = SharedRows::default();
+        let task = |_| Box::new(JoinTask::new(self.clone(), rows.clone())) as Box<dyn Operator>;
+        Ok((0..parallelism).map(task).collect())
     }
 
     fn describe(&self) -> String {

@@ -6,16 +6,19 @@ use arrow::array::{Array, ArrayRef, BooleanArray, UInt32Array};
 use arrow::compute::{filter, filter_record_batch, take};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
-use tidegate_runtime::{Error, Operator, OperatorContext, Port, Result, TARGET_BATCH_ROWS};
+use tidegate_runtime::{Epoch, Error, Operator, OperatorContext, Port, Result, TARGET_BATCH_ROWS};
 
 use super::build_side::BuildSide;
+use super::shared_rows::SharedRows;
 use super::{StaticJoin, StaticJoinKind};
 use crate::expressions::{Chosen, batch_of, choose, evaluate_all};
 use crate::output::Gathered;
 
 pub(super) struct JoinTask {
     join: StaticJoin,
-    build: Option<BuildSide>,
+    shared: SharedRows,
+    /// The build side as the newest epoch with rows sees it.
+    build: Option<(Epoch, BuildSide)>,
     /// What the stream's columns are known to be with the first batch.
     schemas: Option<Schemas>,
 }
@@ -44,20 +47,30 @@ impl Pairs {
 }
 
 impl JoinTask {
-    pub(super) fn new(join: StaticJoin) -> Self {
-        JoinTask { join, build: None, schemas: None }
+    pub(super) fn new(join: StaticJoin, shared: SharedRows) -> Self {
+        JoinTask { join, shared, build: None, schemas: None }
+    }
+
+    /// Makes the build side that of the epoch.
+    fn enter(&mut self, epoch: Epoch) -> Result<()> {
+        if self.build.as_ref().is_some_and(|(known, _)| *known == epoch) {
+            return Ok(());
+        }
+        let rows = self.shared.of_epoch(epoch, &self.join)?;
+        let build = match self.build.take() {
+            Some((_, build)) if Arc::ptr_eq(&build.rows, &rows) => build,
+            _ => BuildSide::new(&self.join, rows)?,
+        };
+        self.build = Some((epoch, build));
+        Ok(())
     }
 }
 
 impl Operator for JoinTask {
-    fn open(&mut self, _context: &mut OperatorContext<'_>) -> Result<()> {
-        self.build = Some(BuildSide::read(&self.join)?);
-        Ok(())
-    }
-
     fn process(&mut self, _port: Port, batch: RecordBatch, context: &mut OperatorContext<'_>) -> Result<()> {
-        let JoinTask { join, build, schemas } = self;
-        let build = build.as_mut().ok_or_else(|| Error::Protocol("a join was used before it was opened".to_owned()))?;
+        self.enter(context.epoch()?.epoch)?;
+        let JoinTask { join, build, schemas, .. } = self;
+        let Some((_, build)) = build else { return Err(Error::Protocol("a join has no build side".to_owned())) };
         let Schemas { pair, output } = schemas.get_or_insert_with(|| Schemas {
             pair: join.pair_schema(batch.schema_ref()),
             output: Gathered::new(&join.joined_schema(batch.schema_ref())),

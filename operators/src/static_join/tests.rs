@@ -1,8 +1,12 @@
-use arrow::array::{ArrayRef, Float64Array};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arrow::array::{ArrayRef, AsArray, Float64Array};
+use arrow::datatypes::Int64Type;
 use arrow::record_batch::RecordBatch;
 use datafusion::logical_expr::Operator as Op;
 use proptest::prelude::*;
-use tidegate_runtime::TARGET_BATCH_ROWS;
+use tidegate_runtime::testkit::OperatorHarness;
+use tidegate_runtime::{Epoch, TARGET_BATCH_ROWS};
 
 use super::StaticJoinKind::*;
 use super::*;
@@ -28,7 +32,7 @@ fn join(build: &[Row], keys: usize, null_equal: &[bool], residual: bool, kind: S
     let rows = rows_of(["bi", "bs", "bv"], build);
     let (schema, batches) = (rows.schema(), pieces(&rows, 3));
     StaticJoin {
-        build: Arc::new(move || Ok(batches.clone())),
+        build: Arc::new(batches),
         build_schema: schema,
         stream_keys: ["i", "s"].into_iter().enumerate().take(keys).map(|(n, name)| column(name, n)).collect(),
         build_keys: ["bi", "bs"].into_iter().enumerate().take(keys).map(|(n, name)| column(name, n)).collect(),
@@ -125,7 +129,7 @@ fn float_keys_are_compared_as_numbers() {
         (batch(vec![("f", floats(vec![0.0, f64::NAN, 1.0]))]), batch(vec![("g", floats(vec![-0.0, -f64::NAN]))]));
     let mut semi = join(&[], 1, &[false], false, StreamSemi);
     (semi.stream_keys, semi.build_keys, semi.build_schema) = (vec![column("f", 0)], vec![column("g", 0)], build.schema());
-    semi.build = Arc::new(move || Ok(vec![build.clone()]));
+    semi.build = Arc::new(vec![build]);
     assert_eq!(lines(&run_once(&semi, &[given])), ["0.0", "NaN"]);
 }
 
@@ -135,4 +139,52 @@ fn keys_that_do_not_pair_are_refused() {
     wrong.null_equal.pop();
     let error = wrong.output_schema(&[stream(&[]).schema()]).unwrap_err().to_string();
     assert_eq!(error, "join: 2 keys of the stream, 2 of the build side, 1 rules for nulls");
+}
+
+/// A table that a test changes.
+#[derive(Default)]
+struct Changing(AtomicU64);
+
+impl BuildTable for Changing {
+    fn version(&self) -> Result<Option<u64>> {
+        Ok(Some(self.0.load(Relaxed)))
+    }
+
+    fn rows(&self) -> Result<Vec<RecordBatch>> {
+        Ok(vec![rows_of(["bi", "bs", "bv"], &[(Some(1), None, self.0.load(Relaxed) as i64)])])
+    }
+}
+
+#[test]
+fn an_epoch_sees_the_build_side_as_it_was_when_its_first_rows_came() {
+    let table = Arc::new(Changing::default());
+    let mut changing = join(&[], 1, &[false], false, Inner);
+    changing.build = Arc::<Changing>::clone(&table);
+    let mut task = OperatorHarness::new(&changing, &[stream(&[]).schema()]).unwrap();
+    let mut given = || {
+        task.process(0, stream(&[(Some(1), None, 0)])).unwrap();
+        // In the middle of an epoch nothing changes.
+        table.0.fetch_add(1, Relaxed);
+        task.process(0, stream(&[(Some(1), None, 0)])).unwrap();
+        let batches = task.end_epoch().unwrap();
+        let values = batches.iter().flat_map(|batch| batch.column(5).as_primitive::<Int64Type>().values().to_vec());
+        values.collect::<Vec<_>>()
+    };
+    assert_eq!((given(), given(), given()), (vec![0, 0], vec![1, 1], vec![2, 2]));
+}
+
+#[test]
+fn all_tasks_see_the_same_rows_in_an_epoch_whenever_they_ask() {
+    let table = Arc::new(Changing::default());
+    let mut changing = join(&[], 1, &[false], false, Inner);
+    changing.build = Arc::<Changing>::clone(&table);
+    let rows = SharedRows::default();
+    let seen = |epoch| rows.of_epoch(Epoch::new(epoch), &changing).unwrap().column(2).as_primitive::<Int64Type>().value(0);
+    assert_eq!(seen(5), 0);
+    table.0.store(1, Relaxed);
+    assert_eq!((seen(5), seen(7), seen(5), seen(6), seen(7)), (0, 1, 0, 0, 1));
+    assert!(Arc::ptr_eq(
+        &rows.of_epoch(Epoch::new(8), &changing).unwrap(),
+        &rows.of_epoch(Epoch::new(9), &changing).unwrap()
+    ));
 }

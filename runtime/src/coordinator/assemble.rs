@@ -300,8 +300,12 @@ impl RunBuilder<'_> {
         tables: &[TableSpec],
         snapshots: &Sender<SnapshotJob>,
     ) -> Result<()> {
-        for task in task_ids(node) {
-            let operator = at(format!("making operator {}", node.id), None, || supplier.supply())?;
+        let operators = at(format!("making operator {}", node.id), None, || supplier.supply_all(node.parallelism))?;
+        if operators.len() != node.parallelism {
+            let (made, asked) = (operators.len(), node.parallelism);
+            return Err(Error::Protocol(format!("operator {} has {asked} tasks, and its supplier made {made}", node.id)));
+        }
+        for (task, operator) in task_ids(node).zip(operators) {
             let handles = TaskHandles::default();
             let (gate, output) = (self.gate(index, task.subtask, &handles), self.output(index, task.subtask, &handles));
             let (cancel, acks, snapshots) = (self.cancel.clone(), Arc::clone(&self.acks), snapshots.clone());
