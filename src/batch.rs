@@ -74,7 +74,7 @@ pub(crate) fn block_on<T: Send + 'static>(future: impl Future<Output = Result<T>
 /// The plan as it is run: optimised, with the time in its place.
 pub(crate) fn prepare(plan: LogicalPlan, time_ms: i64) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|node| without_deduplicate(node).map_err(to_datafusion))?.data;
-    let plan = optimize::optimize(plan)?;
+    let plan = optimize::optimize(plan, optimize::Columns::Needed)?;
     let timed = plan.transform_up_with_subqueries(|node| {
         node.map_expressions(|expr| Ok(Transformed::yes(optimize::guard(at_time(expr, time_ms)?)?)))
     })?;

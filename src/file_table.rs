@@ -16,8 +16,8 @@ use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, Record
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
 use tidegate_connectors::FileSource;
 use tidegate_runtime::{
-    Epoch, EpochInfo, Error as RuntimeError, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Source, SourceContext, SourceOutput,
-    SourceSupplier, Split,
+    Epoch, EpochInfo, Error as RuntimeError, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Source, SourceContext,
+    SourceOutput, SourceSupplier, Split,
 };
 
 /// How many batches a reader is ahead of the query.
@@ -72,9 +72,8 @@ impl TableProvider for FileTable {
             dealt[number % parallelism].push(split);
         }
         dealt.retain(|splits| !splits.is_empty());
-        let partition = |splits| {
-            Arc::new(Splits { source: source.clone(), splits, schema: Arc::clone(&schema) }) as Arc<dyn PartitionStream>
-        };
+        let partition =
+            |splits| Arc::new(Splits { source: source.clone(), splits, schema: Arc::clone(&schema) }) as Arc<dyn PartitionStream>;
         let partitions = dealt.into_iter().map(partition).collect();
         Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&schema), partitions, None, None, false, limit)?))
     }
@@ -140,7 +139,8 @@ fn read(
     give: &mut dyn FnMut(RecordBatch) -> tidegate_runtime::Result<()>,
 ) -> tidegate_runtime::Result<()> {
     let mut reader = opened(source)?.reader(0)?;
-    let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: crate::dataframe::now_ms(), watermark: None, late_watermark: None };
+    let epoch =
+        EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: crate::dataframe::now_ms(), watermark: None, late_watermark: None };
     splits.iter().try_for_each(|split| reader.read(split, &mut SourceOutput::new(epoch, give)))
 }
 

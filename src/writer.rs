@@ -16,7 +16,7 @@ use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::planner::{Lowering, OutputMode, lower, rules};
+use crate::planner::{Lowering, OutputMode, late_schema, lower, rules};
 use crate::session::Session;
 use crate::streams::StreamingQuery;
 
@@ -50,6 +50,8 @@ pub struct DataStreamWriter {
     checkpoint: Option<PathBuf>,
     restart: RestartStrategy,
     options: Options,
+    /// Where rows go that come too late.
+    late: Option<(Target, Options)>,
 }
 
 /// The table that a memory sink becomes, by name.
@@ -75,6 +77,7 @@ impl DataStreamWriter {
             checkpoint: None,
             restart: RestartStrategy::None,
             options: Options::default(),
+            late: None,
         }
     }
 
@@ -87,6 +90,42 @@ impl DataStreamWriter {
     /// A sink of your own.
     pub fn sink(mut self, sink: impl SinkSupplier + 'static) -> Self {
         self.target = Target::Sink(Arc::new(sink));
+        self
+    }
+
+    /// Also writes the rows that are dropped because they come after the watermark has passed them, in a format and with its options as
+    /// for the result: exactly once, like the result.
+    ///
+    /// Each is written as four columns: `operator STRING` (which one drops it), `watermark TIMESTAMP` (that judged it), `event_time
+    /// TIMESTAMP` (not after the watermark; of a window its end) and `row STRING`, the row as JSON, with all the columns that there are
+    /// at that place. A row that two operators drop is written twice. To have all its columns, the plan does not leave out those that
+    /// the result has no use for, which costs time and, in joins, state. Spark has no such thing: it counts them.
+    ///
+    /// ```
+    /// use tidegate::Session;
+    ///
+    /// let session = Session::builder().build()?;
+    /// let (_, events) = session.memory_stream("ts TIMESTAMP, word STRING")?;
+    /// events.with_watermark("ts", "10 seconds").create_or_replace_temp_view("events")?;
+    /// let counts = session.sql("SELECT window(ts, '1 minute') AS w, word, count(*) FROM events GROUP BY 1, 2")?;
+    /// let query = counts.write_stream().format("noop").late_rows("memory", [("queryName", "late")]).start()?;
+    /// query.process_all_available()?;
+    /// assert_eq!(session.table("late")?.columns()?, ["operator", "watermark", "event_time", "row"]);
+    /// query.stop()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    pub fn late_rows(mut self, format: &str, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        let mut own = Options::default();
+        for (name, value) in options {
+            own.set(name.as_ref(), value);
+        }
+        self.late = Some((Target::Format(format.to_lowercase()), own));
+        self
+    }
+
+    /// As [`late_rows`](Self::late_rows), to a sink of your own.
+    pub fn late_rows_sink(mut self, sink: impl SinkSupplier + 'static) -> Self {
+        self.late = Some((Target::Sink(Arc::new(sink)), Options::default()));
         self
     }
 
@@ -224,7 +263,7 @@ impl DataStreamWriter {
     }
 
     fn start_in(&self, session: &Session) -> Result<StreamingQuery> {
-        let (topology, table) = self.topology()?;
+        let (topology, tables) = self.topology()?;
         let mut query = Query::new(topology)
             .trigger(self.trigger.clone()?)
             .restart(self.restart)
@@ -236,9 +275,10 @@ impl DataStreamWriter {
         if let Some(directory) = self.checkpoint_directory() {
             query = query.checkpoint(directory);
         }
-        let table = table.map(|(name, table)| Ok::<_, Error>((relation_of(&name, Arc::new(table))?, name))).transpose()?;
+        let relation = |(name, table): (String, MemoryTable)| Ok((relation_of(&name, Arc::new(table))?, name));
+        let tables = tables.into_iter().flatten().map(relation).collect::<Result<Vec<_>>>()?;
         let handle = query.start()?;
-        if let Some((relation, name)) = table {
+        for (relation, name) in tables {
             session.catalog().register(&name, relation);
         }
         Ok(StreamingQuery::new(handle))
@@ -262,14 +302,27 @@ impl DataStreamWriter {
         own.or_else(|| Some(self.frame.session().checkpoint_root()?.join(self.name.as_ref()?)))
     }
 
-    fn topology(&self) -> Result<(Topology, NewTable)> {
+    fn topology(&self) -> Result<(Topology, [NewTable; 2])> {
         let relation = self.frame.relation()?;
         rules::check(&relation, self.mode)?;
         let session = self.frame.session();
-        let lowering = Lowering { mode: self.mode, parallelism: session.parallelism(), context: session.batch().clone() };
+        let lowering = Lowering {
+            mode: self.mode,
+            parallelism: session.parallelism(),
+            context: session.batch().clone(),
+            late: self.late.as_ref().map(|_| session.context().settings),
+        };
         let lowered = lower(self.name.as_deref().unwrap_or("query"), &relation, lowering)?;
         let (sink, table) = self.sink_of(&user_schema(&relation.columns))?;
-        Ok((lowered.with_sink(sink)?, table))
+        let (late_sink, late_table) = self.late_sink()?.unzip();
+        Ok((lowered.with_sinks(sink, late_sink)?, [table, late_table.flatten()]))
+    }
+
+    fn late_sink(&self) -> Result<Option<(Arc<dyn SinkSupplier>, NewTable)>> {
+        let Some((target, options)) = &self.late else { return Ok(None) };
+        let name = options.get("queryName").map(str::to_owned);
+        let writer = DataStreamWriter { target: target.clone(), options: options.clone(), name, ..self.clone() };
+        DataStreamWriter { mode: OutputMode::Append, ..writer }.sink_of(&late_schema()).map(Some)
     }
 
     fn sink_of(&self, schema: &arrow::datatypes::SchemaRef) -> Result<(Arc<dyn SinkSupplier>, NewTable)> {
@@ -385,7 +438,8 @@ fn duration(interval: &str) -> Result<Duration> {
     match micros.and_then(|micros| u64::try_from(micros).ok()) {
         Some(micros) if parsed.months == 0 => Ok(Duration::from_micros(micros)),
         _ => {
-            let message = format!("the interval '{interval}' is not a fixed time: give days, hours, minutes, seconds, not negative");
+            let message =
+                format!("the interval '{interval}' is not a fixed time: give days, hours, minutes, seconds, not negative");
             Err(Error::analysis("CANNOT_PARSE_INTERVAL", message))
         }
     }

@@ -12,6 +12,9 @@
 //! | [`Pipeline`] | a chain of filters, projections and explodes | none |
 //! | [`PartialAggregate`] | makes one row of states for each key of an epoch | none |
 //! | [`StatefulAggregate`] | any aggregate by any key, over all epochs | one row for each key |
+//! | [`SessionAggregate`] | the same by sessions, which grow and merge | the sessions of each key |
+//! | [`LateRows`] | the rows that come too late for another operator | none |
+//! | [`StreamJoin`] | pairs of the rows of two streams | the rows of both that may still be matched |
 //! | [`StaticJoin`] | pairs of a stream's rows with rows that are all there | none |
 //! | [`Sort`] | the rows of an epoch in order | none |
 //! | [`EpochLimit`], [`Limit`] | the first rows of each epoch, of all epochs | none, a count |
@@ -31,6 +34,7 @@ mod flat_map;
 mod flat_map_strings;
 mod groups;
 mod keyed_aggregate;
+mod late_rows;
 mod limit;
 mod map_batches;
 mod output;
@@ -53,6 +57,7 @@ pub use filter::Filter;
 pub use flat_map::FlatMap;
 pub use flat_map_strings::{FlatMapStrings, Strings};
 pub use keyed_aggregate::{Emit, KeyedAggregate};
+pub use late_rows::LateRows;
 pub use limit::{EpochLimit, Limit};
 pub use map_batches::MapBatches;
 pub use pipeline::{Pipeline, Step, Steps};

@@ -12,10 +12,13 @@ use datafusion::logical_expr::ExprSchemable;
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction};
 use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Projection};
+use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
+use tidegate_functions::Settings;
 use tidegate_operators::{
-    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, JoinSide, Limit,
-    PartialAggregate, Pipeline, RemoveWhen, SessionAggregate, SessionEmit, Sort, SortKey, StatefulAggregate, StaticJoin,
+    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, JoinSide, LateRows,
+    Limit, PartialAggregate, Pipeline, RemoveWhen, SessionAggregate, SessionEmit, Sort, SortKey, StatefulAggregate, StaticJoin,
     StaticJoinKind, StreamJoin, StreamJoinKind, Union,
 };
 use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SinkSupplier, SourceSupplier, Topology, TopologyBuilder};
@@ -24,6 +27,8 @@ use super::chain::{MapBatch, MappedSink, MappedSource, chained};
 use super::event_time::event_time_of;
 use super::join_bounds::{JoinTimes, SideTimes};
 use super::join_keys::{JoinKeys, is_of};
+use super::late::{as_json, late_schema};
+use super::optimize::Columns;
 use super::rules::{check_stream_join, event_times};
 use super::static_tables::StaticPlan;
 use super::steps::{PlannedStep, arrow_schema, physical, schema_of};
@@ -43,6 +48,8 @@ pub(crate) struct Lowering {
     pub(crate) parallelism: usize,
     /// For the static tables.
     pub(crate) context: SessionContext,
+    /// Set if rows that come too late are wanted: how they are written.
+    pub(crate) late: Option<Settings>,
 }
 
 /// A topology that lacks only its sink.
@@ -55,27 +62,45 @@ pub(crate) struct Lowered {
     /// Their columns then, under the names that the user sees.
     schema: SchemaRef,
     parallelism: usize,
+    /// What gives the rows that come too late, if they are wanted.
+    late: Vec<String>,
 }
 
 impl Lowered {
-    /// The topology with its sink.
-    pub(crate) fn with_sink(self, sink: Arc<dyn SinkSupplier>) -> Result<Topology> {
-        let Lowered { mut builder, input, last, schema, parallelism } = self;
+    /// The topology with its sink, and with one for the rows that come too late.
+    pub(crate) fn with_sinks(self, sink: Arc<dyn SinkSupplier>, late_sink: Option<Arc<dyn SinkSupplier>>) -> Result<Topology> {
+        let Lowered { mut builder, input, last, schema, parallelism, late } = self;
         let (map, does): (Arc<MapBatch>, _) = match last {
             Some((map, does)) => (map, Some(does)),
-            None => (Arc::new(|batch, _| Ok(vec![batch])), None),
+            None => (unchanged(), None),
         };
         let _sink = builder.sink("sink", [input], MappedSink { inner: sink, schema, map, does }).parallelism(parallelism);
+        if let Some(inner) = late_sink {
+            let inputs: Vec<Input> = late.iter().map(|node| Input::named(node).rebalance()).collect();
+            if inputs.is_empty() {
+                let message = "late rows are wanted, and no operator of the query drops any: call with_watermark(…) before an \
+                               aggregation by event time, a deduplication or a join";
+                return Err(Error::Streaming(message.to_owned()));
+            }
+            // They are few: one task writes them.
+            let sink = MappedSink { inner, schema: late_schema(), map: unchanged(), does: None };
+            let _sink = builder.sink("late-rows", inputs, sink).parallelism(1);
+        }
         Ok(builder.build()?)
     }
+}
+
+fn unchanged() -> Arc<MapBatch> {
+    Arc::new(|batch, _| Ok(vec![batch]))
 }
 
 /// Lowers a relation that the rules allow.
 pub(crate) fn lower(name: &str, relation: &Relation, lowering: Lowering) -> Result<Lowered> {
     let plan = relation.plan.clone().transform_up(|node| evaluate_subqueries(node, &lowering.context))?.data;
-    let plan = optimize::optimize(plan)?;
+    let columns = if lowering.late.is_some() { Columns::All } else { Columns::Needed };
+    let plan = optimize::optimize(plan, columns)?;
     let builder = Topology::builder(name).default_parallelism(lowering.parallelism);
-    let mut planner = Planner { lowering, builder, counts: HashMap::new(), sources: Vec::new() };
+    let mut planner = Planner { lowering, builder, counts: HashMap::new(), sources: Vec::new(), late: Vec::new() };
     planner.plan_sources(&plan)?;
     let mut flow = planner.flow(&plan)?;
     // The result's columns, in the user's order and under the user's names.
@@ -93,7 +118,8 @@ pub(crate) fn lower(name: &str, relation: &Relation, lowering: Lowering) -> Resu
         _ => None,
     };
     let flow = planner.materialised(flow)?;
-    Ok(Lowered { builder: planner.builder, input: Input::named(&flow.node), last, schema, parallelism: flow.parallelism })
+    let (builder, late) = (planner.builder, planner.late);
+    Ok(Lowered { builder, input: Input::named(&flow.node), last, schema, parallelism: flow.parallelism, late })
 }
 
 fn columns_of(schema: &DFSchema) -> Vec<Expr> {
@@ -182,6 +208,8 @@ struct Planner {
     /// How many nodes of a name there are.
     counts: HashMap<String, usize>,
     sources: Vec<PlannedSource>,
+    /// The nodes that give rows that come too late.
+    late: Vec<String>,
 }
 
 impl Planner {
@@ -202,6 +230,19 @@ impl Planner {
         let name = self.name(kind);
         let _stream = self.builder.operator(name.clone(), inputs, supplier).parallelism(parallelism);
         name
+    }
+
+    /// If they are wanted, the rows of a node that come too late for an operator which reads it, by this event time over its columns.
+    fn late_rows(&mut self, operator: &str, flow: &Flow, event_time: Arc<dyn PhysicalExpr>) -> Result<()> {
+        let Some(settings) = self.lowering.late else { return Ok(()) };
+        let names = flow.schema.fields().iter().map(|field| field.name());
+        let late = LateRows::new(operator, event_time, names).lag(flow.lag);
+        let given = late.output_schema(&[Arc::clone(&flow.schema)])?;
+        let picked = self.operator("late", vec![Input::named(&flow.node)], late, flow.parallelism);
+        let written = Pipeline::new(Arc::clone(&given), build_steps(&[as_json(&given, &settings)?], 0)?);
+        let node = self.operator("late-as-json", vec![Input::named(picked)], written, flow.parallelism);
+        self.late.push(node);
+        Ok(())
     }
 
     // ---- sources
@@ -428,14 +469,20 @@ impl Planner {
         let names: Vec<String> = keys.iter().map(|key| flow.schema.field(*key).name().clone()).collect();
         let parallelism = self.lowering.parallelism;
         let mut operator = tidegate_operators::Deduplicate::new(keys).lag(flow.lag);
+        let mut event_time = None;
         if let Some((id, delay)) = &node.event_time {
             let column = flow.columns.fields().iter().position(|field| field.name() == id);
-            operator = operator.event_time(column.ok_or_else(|| Error::unsupported("an event time that was pruned"))?);
+            let column = column.ok_or_else(|| Error::unsupported("an event time that was pruned"))?;
+            operator = operator.event_time(column);
+            event_time = Some(column_number(&flow, column));
             if node.within_watermark {
                 operator = operator.within_watermark(*delay);
             }
         }
         let name = self.operator("deduplicate", vec![Input::named(&flow.node).hash(names)], operator, parallelism);
+        if let Some(event_time) = event_time {
+            self.late_rows(&name, &flow, event_time)?;
+        }
         Ok(Flow { node: name, given: Arc::clone(&flow.schema), parallelism, ..flow })
     }
 
@@ -475,11 +522,21 @@ impl Planner {
             let sessions = SessionAggregate::new(spec, session, emit).lag(flow.lag);
             let sessions = if is_event_time { sessions } else { sessions.keep_late() };
             let node = self.operator("session-aggregate", vec![Input::named(&partial).hash(names)], sessions, parallelism);
+            if is_event_time && let Some(key) = aggregate.group_expr.get(session) {
+                self.late_rows(&node, &flow, physical(key, input, 0)?)?;
+            }
             return Ok(Flow { lag: flow.lag, ..self.node(node, &aggregate.schema, parallelism) });
         }
         let emit = self.emit(aggregate, flow.lag)?;
+        let event_time = match emit {
+            AggregateEmit::Changed(Some(event_time)) | AggregateEmit::Closed(event_time) => Some(event_time.column),
+            _ => None,
+        };
         let stateful = StatefulAggregate::new(spec, AggregateInput::States, emit);
         let node = self.operator("aggregate", vec![Input::named(&partial).hash(names)], stateful, parallelism);
+        if let Some(key) = event_time.and_then(|column| aggregate.group_expr.get(column)) {
+            self.late_rows(&node, &flow, physical(key, input, 0)?)?;
+        }
         Ok(Flow { lag: flow.lag, ..self.node(node, &aggregate.schema, parallelism) })
     }
 
@@ -578,8 +635,10 @@ impl Planner {
         }
         let [left_conditions, right_conditions] = conditions;
         let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = keys.keys.into_iter().unzip();
-        let (left, left_input) = self.join_side(&join.left, &left_keys, left_conditions, &times, &times.left)?;
-        let (right, right_input) = self.join_side(&join.right, &right_keys, right_conditions, &times, &times.right)?;
+        let (left, left_flow, left_input) = self.join_side(&join.left, &left_keys, left_conditions, &times, &times.left)?;
+        let (right, right_flow, right_input) =
+            self.join_side(&join.right, &right_keys, right_conditions, &times, &times.right)?;
+        let event_times = [left.event_time, right.event_time];
         // What waits longest for its match comes out latest.
         let offset = |side: &JoinSide| side.remove.map_or(0, |remove| remove.offset_micros);
         let lag = offset(&left).max(offset(&right)).max(left.lag_micros).max(right.lag_micros);
@@ -592,6 +651,11 @@ impl Planner {
         };
         let parallelism = self.lowering.parallelism;
         let node = self.operator("stream-join", vec![left_input, right_input], supplier, parallelism);
+        for (flow, event_time) in [left_flow, right_flow].into_iter().zip(event_times) {
+            if let Some(column) = event_time {
+                self.late_rows(&node, &flow, column_number(&flow, column))?;
+            }
+        }
         Ok(Flow { lag, ..self.joined(node, join, parallelism) })
     }
 
@@ -603,7 +667,7 @@ impl Planner {
         conditions: Vec<Expr>,
         times: &JoinTimes,
         own: &SideTimes,
-    ) -> Result<(JoinSide, Input)> {
+    ) -> Result<(JoinSide, Flow, Input)> {
         if own.columns.len() > 1 {
             let names: Vec<&str> = own.columns.keys().map(|id| visible_name(id)).collect();
             let message = format!(
@@ -642,10 +706,9 @@ impl Planner {
             _ => None,
         };
         let condition = conjunction(conditions).map(|condition| physical(&condition, schema, 0)).transpose()?;
-        Ok((
-            JoinSide { keys: numbers, columns, condition, event_time, lag_micros: flow.lag, remove },
-            Input::named(&flow.node).hash(names),
-        ))
+        let side = JoinSide { keys: numbers, columns, condition, event_time, lag_micros: flow.lag, remove };
+        let input = Input::named(&flow.node).hash(names);
+        Ok((side, flow, input))
     }
 }
 
@@ -665,6 +728,11 @@ fn with_time_column(aggregate: &Aggregate) -> Result<Option<(Aggregate, PlannedS
     let aggregate =
         Aggregate::try_new_with_schema(Arc::new(LogicalPlan::Projection(input)), keys, calls, Arc::clone(&aggregate.schema))?;
     Ok(Some((aggregate, step)))
+}
+
+/// A column of a node.
+fn column_number(flow: &Flow, column: usize) -> Arc<dyn PhysicalExpr> {
+    Arc::new(PhysicalColumn::new(flow.schema.field(column).name(), column))
 }
 
 fn build_steps(steps: &[PlannedStep], time_ms: i64) -> Result<Vec<tidegate_operators::Step>> {

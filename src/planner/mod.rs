@@ -11,6 +11,7 @@ mod chain;
 mod event_time;
 mod join_bounds;
 mod join_keys;
+mod late;
 mod lower;
 pub(crate) mod optimize;
 pub(crate) mod rules;
@@ -18,6 +19,7 @@ mod static_tables;
 mod steps;
 
 pub(crate) use chain::MappedSource;
+pub(crate) use late::late_schema;
 pub(crate) use lower::{Lowering, lower};
 pub(crate) use steps::PlannedStep;
 

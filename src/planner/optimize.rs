@@ -21,16 +21,27 @@ use tidegate_functions::function::is_fallible;
 
 use crate::analysis::time::is_mark;
 
+/// Which columns a plan keeps on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Columns {
+    /// Those that the result needs.
+    Needed,
+    /// All, for those who look at rows on the way.
+    All,
+}
+
 /// The plan after all rules.
-pub(crate) fn optimize(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
+pub(crate) fn optimize(plan: LogicalPlan, columns: Columns) -> Result<LogicalPlan> {
+    let mut rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> = vec![
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
         Arc::new(EliminateCrossJoin::new()),
         Arc::new(ExtractEquijoinPredicate::new()),
         Arc::new(PushDownConditions::default()),
-        Arc::new(OptimizeProjections::new()),
     ];
+    if columns == Columns::Needed {
+        rules.push(Arc::new(OptimizeProjections::new()));
+    }
     let config = OptimizerContext::new().with_skip_failing_rules(false).with_max_passes(4);
     Optimizer::with_rules(rules).optimize(plan, &config, |_, _| {})
 }

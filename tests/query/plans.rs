@@ -59,7 +59,8 @@ fn the_event_time_of_a_deduplication_is_kept_when_nothing_after_it_needs_the_col
 #[test]
 fn a_condition_after_a_deduplication_stays_after_it() {
     let (session, streams) = session(&["e"]);
-    let (query, sink) = start(&session.table("e").unwrap().drop_duplicates_by(["id"]).filter("ts < timestamp '1970-01-01 00:01:00'"));
+    let (query, sink) =
+        start(&session.table("e").unwrap().drop_duplicates_by(["id"]).filter("ts < timestamp '1970-01-01 00:01:00'"));
     assert_eq!(step(&query, &sink, &[(&streams[0], &[(1, 70)])]), Vec::<String>::new(), "the first row of 1 is not before then");
     assert_eq!(step(&query, &sink, &[(&streams[0], &[(1, 59), (2, 59)])]), Vec::<String>::new(), "59 is late");
     query.stop().unwrap();

@@ -183,8 +183,5 @@ fn all_tasks_see_the_same_rows_in_an_epoch_whenever_they_ask() {
     assert_eq!(seen(5), 0);
     table.0.store(1, Relaxed);
     assert_eq!((seen(5), seen(7), seen(5), seen(6), seen(7)), (0, 1, 0, 0, 1));
-    assert!(Arc::ptr_eq(
-        &rows.of_epoch(Epoch::new(8), &changing).unwrap(),
-        &rows.of_epoch(Epoch::new(9), &changing).unwrap()
-    ));
+    assert!(Arc::ptr_eq(&rows.of_epoch(Epoch::new(8), &changing).unwrap(), &rows.of_epoch(Epoch::new(9), &changing).unwrap()));
 }

@@ -87,7 +87,9 @@ impl WatermarkReport {
 
 impl fmt::Display for WatermarkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(watermark) = self.watermark else { return write!(f, "no watermark: no operator of the query reports event time") };
+        let Some(watermark) = self.watermark else {
+            return write!(f, "no watermark: no operator of the query reports event time");
+        };
         write!(f, "watermark {}", time(watermark.micros()))?;
         match (self.inputs.len(), self.policy) {
             (0 | 1, _) => {}
@@ -113,7 +115,13 @@ impl fmt::Display for WatermarkReport {
                 write!(f, ", holds it")?;
             }
             for task in &input.tasks {
-                write!(f, "\n    task {}: {} since epoch {}", task.task.subtask, time(task.watermark.micros()), task.since.epoch)?;
+                write!(
+                    f,
+                    "\n    task {}: {} since epoch {}",
+                    task.task.subtask,
+                    time(task.watermark.micros()),
+                    task.since.epoch
+                )?;
             }
         }
         Ok(())

@@ -471,7 +471,8 @@ fn an_idle_input_is_left_out_and_the_report_names_what_holds_the_watermark() {
     let _points = no_faults();
     let scene = Scene::new([source([rows(&[10])]), source([])]);
     let clock = Arc::new(ManualClock::new(0));
-    let query = scene.query(Trigger::default()).clock(Arc::<ManualClock>::clone(&clock)).idle_after(Some(Duration::from_secs(30)));
+    let query =
+        scene.query(Trigger::default()).clock(Arc::<ManualClock>::clone(&clock)).idle_after(Some(Duration::from_secs(30)));
     let query = query.start().unwrap();
     query.process_all_available().unwrap();
     assert_eq!(scene.witness.take(), [seen(0, 0, 0, 1)]);
