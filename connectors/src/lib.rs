@@ -11,6 +11,8 @@
 //! | [`RateMicroBatchSource`]: so many numbers in each epoch | the same numbers again |
 //! | [`MemoryStream`]: rows that the program adds | the same rows again, within the process |
 //! | [`FileSink`]: Parquet, JSON, CSV or text files | every row is in a committed file exactly once |
+//! | [`TableSource`]: the rows of a table, commit by commit | the same rows again |
+//! | [`TableSink`]: a table that any number of queries write | every row is in a commit exactly once |
 //! | [`ConsoleSink`]: a table per epoch on the terminal | an epoch may be shown twice |
 //! | [`MemorySink`]: rows that the program reads | exactly once, within the process |
 //! | [`ForeachSink`]: user code, as rows arrive | rows may come twice |
@@ -32,6 +34,7 @@ mod noop;
 mod rate;
 mod rate_micro_batch;
 mod socket;
+mod table;
 #[cfg(test)]
 mod testing;
 
@@ -43,3 +46,4 @@ pub use noop::NoopSink;
 pub use rate::RateSource;
 pub use rate_micro_batch::RateMicroBatchSource;
 pub use socket::SocketSource;
+pub use table::{Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource};

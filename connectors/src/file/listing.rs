@@ -25,6 +25,11 @@ impl FileState {
         Ok(FileState { mtime: nanos_since_epoch(metadata.modified()?), path, len: metadata.len() })
     }
 
+    /// A file below `dir` as it is now; `None` if there is none.
+    pub(crate) fn of(dir: &Path, path: &str) -> Result<Option<Self>> {
+        FileState { mtime: 0, path: path.to_owned(), len: 0 }.refresh(dir)
+    }
+
     /// The file as it is now; `None` if it is gone.
     pub(crate) fn refresh(self, dir: &Path) -> Result<Option<Self>> {
         let full = dir.join(&self.path);

@@ -116,7 +116,7 @@ impl Manifest {
 
     /// Adds an epoch, durably. After an error it is unknown what is on disk: drop the manifest and open it again.
     pub(crate) fn append(&mut self, record: &Record) -> Result<()> {
-        let line = line(record)?;
+        let line = checked_line(record)?;
         let (first, second) = line.split_at(line.len() / 2);
         self.write(first)?;
         failpoint::hit("sink.torn")?;
@@ -133,7 +133,7 @@ impl Manifest {
 
 fn begin(dir: &Path, owner: &Owner) -> Result<Content> {
     let header = Header { format: FORMAT.to_owned(), version: VERSION, owner: owner.clone() };
-    let bytes = line(&header)?;
+    let bytes = checked_line(&header)?;
     write_whole(dir, MANIFEST, &bytes)?;
     // The directory itself may be new, too.
     if let Some(parent) = dir.canonicalize().map_err(Error::io("resolve", dir))?.parent() {
@@ -177,7 +177,8 @@ fn check_complete(path: &Path, last: Option<Epoch>, committed: Option<Epoch>) ->
     }
 }
 
-fn line(value: &impl Serialize) -> Result<Vec<u8>> {
+/// A line of JSON that ends with the CRC-32C of its text.
+pub(crate) fn checked_line(value: &impl Serialize) -> Result<Vec<u8>> {
     let json = serde_json::to_string(value).map_err(Error::user)?;
     let crc = crc32c::crc32c(json.as_bytes());
     Ok(format!("{json} {crc:08x}\n").into_bytes())
@@ -245,6 +246,11 @@ fn take_tail(path: &Path, tail: &[u8], records: &mut Vec<Record>) -> Result<bool
         Some(_) => Err(bad_line(path, number)),
         None => Ok(false),
     }
+}
+
+/// What a [`checked_line`] says; `None` if it does not pass its check.
+pub(crate) fn parse_checked_line<T: for<'a> Deserialize<'a>>(bytes: &[u8]) -> Option<T> {
+    parse_line(bytes.strip_suffix(b"\n")?)
 }
 
 fn bad_line(path: &Path, number: usize) -> Error {

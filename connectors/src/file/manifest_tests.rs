@@ -80,7 +80,7 @@ fn gaps_and_repeats_are_refused_with_their_line() {
     for (epoch, found) in [(1, "line 5 has epoch 1 after epoch 2"), (4, "line 5 has epoch 4 after epoch 2")] {
         let dir = written(query);
         let mut bad = bytes(dir.path());
-        bad.extend(line(&record(epoch)).unwrap());
+        bad.extend(checked_line(&record(epoch)).unwrap());
         std::fs::write(dir.path().join(MANIFEST), bad).unwrap();
         let error = Manifest::open(dir.path(), &Owner::new(query, "out"), None).unwrap_err().to_string();
         assert!(error.contains(found) && error.contains(MANIFEST), "{error}");
@@ -96,7 +96,7 @@ fn another_query_and_a_newer_version_are_refused() {
     let error = Manifest::open(dir.path(), &Owner::new(other, "out"), None).unwrap_err().to_string();
     assert!(error.contains(&query.to_string()) && error.contains("directory of its own"), "{error}");
     let header = serde_json::json!({ "format": FORMAT, "version": 2, "query": query.to_string(), "new": 1 });
-    std::fs::write(dir.path().join(MANIFEST), line(&header).unwrap()).unwrap();
+    std::fs::write(dir.path().join(MANIFEST), checked_line(&header).unwrap()).unwrap();
     let error = Manifest::open(dir.path(), &Owner::new(query, "out"), None).unwrap_err();
     assert!(matches!(error, Error::CheckpointVersion { found: 2, supported: 1, .. }), "{error}");
 }

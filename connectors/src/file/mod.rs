@@ -35,6 +35,11 @@ mod source;
 mod split_reader;
 mod text_reader;
 
+pub(crate) use durable::sync_directory;
+pub(crate) use listing::FileState;
+pub(crate) use manifest::{checked_line, parse_checked_line};
 pub use records::ParseMode;
 pub use sink::FileSink;
+pub(crate) use sink_writer::StagedFile;
 pub use source::FileSource;
+pub(crate) use split_reader::FileSplit;

@@ -101,6 +101,16 @@ impl FileSink {
         self
     }
 
+    /// What the names of its files end with.
+    pub(crate) fn extension(&self) -> &'static str {
+        self.format.extension()
+    }
+
+    /// A writer that stages files in this directory.
+    pub(crate) fn staging_writer(&self, staging: PathBuf, subtask: usize) -> Box<dyn SinkWriter> {
+        Box::new(FileWriter::new(staging, subtask, self.format.clone()))
+    }
+
     /// The files of all committed epochs of the output in `dir`, in order; none if no query has written there. May be called while
     /// a query writes.
     ///

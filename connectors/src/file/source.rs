@@ -354,6 +354,23 @@ impl FileSource {
         Ok(RecordColumns { schema: Arc::clone(&self.schema), read: self.projected()?, corrupt })
     }
 
+    /// How long the splits of a file are at most.
+    pub(crate) fn split_length(&self) -> u64 {
+        self.split_bytes
+    }
+
+    /// Reads splits of files below `dir`.
+    pub(crate) fn reader_in(&self, dir: PathBuf) -> Result<Box<dyn SourceReader>> {
+        let columns = self.record_columns()?;
+        let (schema, max_line_bytes) = (columns.output()?, self.max_line_bytes);
+        Ok(match &self.format {
+            SourceFormat::Text => Box::new(TextReader { dir, schema, max_line_bytes }),
+            SourceFormat::Json => Box::new(JsonReader::new(dir, &columns, self.mode, max_line_bytes)?),
+            SourceFormat::Csv(csv) => Box::new(CsvReader::new(dir, &columns, csv.clone(), self.mode, max_line_bytes)?),
+            SourceFormat::Parquet => Box::new(ParquetReader { dir, schema, batch_rows: self.batch_rows }),
+        })
+    }
+
     fn refused(&self, problem: &str) -> Error {
         Error::InvalidArgument(format!("{}: {problem}", self.describe()))
     }
@@ -477,15 +494,7 @@ impl Source for FilePlanner {
     }
 
     fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
-        let dir = self.location.base().to_path_buf();
-        let columns = self.config.record_columns()?;
-        let (schema, max_line_bytes) = (columns.output()?, self.config.max_line_bytes);
-        Ok(match &self.config.format {
-            SourceFormat::Text => Box::new(TextReader { dir, schema, max_line_bytes }),
-            SourceFormat::Json => Box::new(JsonReader::new(dir, &columns, self.config.mode, max_line_bytes)?),
-            SourceFormat::Csv(csv) => Box::new(CsvReader::new(dir, &columns, csv.clone(), self.config.mode, max_line_bytes)?),
-            SourceFormat::Parquet => Box::new(ParquetReader { dir, schema, batch_rows: self.config.batch_rows }),
-        })
+        self.config.reader_in(self.location.base().to_path_buf())
     }
 
     fn commit(&mut self, end: &Offset) -> Result<()> {

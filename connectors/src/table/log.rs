@@ -1,0 +1,203 @@
+//! A table's commits, and what the table is at each of them.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use tidegate_runtime::{Epoch, Error, Result};
+
+use super::store::Store;
+use super::{TableDefinition, TableFile};
+use crate::file::{checked_line, parse_checked_line};
+
+/// After so many commits the state is written down, so that opening a table does not read them all.
+const SNAPSHOT_EVERY: u64 = 64;
+
+/// What an entry of the log says.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Commit {
+    pub(super) version: u64,
+    #[serde(flatten)]
+    pub(super) change: Change,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "change", rename_all = "lowercase")]
+pub(super) enum Change {
+    /// The table begins.
+    Create { definition: TableDefinition },
+    /// Rows come.
+    Append { writer: Option<WriterEpoch>, added: Vec<TableFile> },
+    /// Rows take the place of all there were.
+    Overwrite { writer: Option<WriterEpoch>, added: Vec<TableFile> },
+    /// The same rows in other files.
+    Compact { removed: Vec<String>, added: Vec<TableFile> },
+}
+
+/// Which epoch of a query's sink a commit is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct WriterEpoch {
+    pub(super) writer: String,
+    pub(super) epoch: Epoch,
+}
+
+/// A table at a version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct State {
+    version: u64,
+    definition: TableDefinition,
+    /// Its files, in the order of their commits.
+    files: Vec<TableFile>,
+    /// The newest epoch of each writer.
+    writers: BTreeMap<String, Epoch>,
+}
+
+impl State {
+    fn apply(&mut self, commit: &Commit) {
+        self.version = commit.version;
+        match &commit.change {
+            Change::Create { definition } => self.definition = definition.clone(),
+            Change::Append { writer, added } => {
+                self.files.extend_from_slice(added);
+                self.note(writer.as_ref());
+            }
+            Change::Overwrite { writer, added } => {
+                self.files.clone_from(added);
+                self.note(writer.as_ref());
+            }
+            Change::Compact { removed, added } => {
+                let first = self.files.iter().position(|file| removed.contains(&file.path)).unwrap_or(self.files.len());
+                self.files.retain(|file| !removed.contains(&file.path));
+                let first = first.min(self.files.len());
+                self.files.splice(first..first, added.iter().cloned());
+            }
+        }
+    }
+
+    fn note(&mut self, writer: Option<&WriterEpoch>) {
+        if let Some(WriterEpoch { writer, epoch }) = writer {
+            self.writers.insert(writer.clone(), *epoch);
+        }
+    }
+}
+
+/// The log as far as it is known.
+#[derive(Debug)]
+pub(super) struct Log {
+    state: State,
+}
+
+impl Log {
+    /// Begins a log; says whether there was none.
+    pub(super) fn create(store: &Store, definition: &TableDefinition) -> Result<bool> {
+        let commit = Commit { version: 0, change: Change::Create { definition: definition.clone() } };
+        store.create_log(&commit_name(0), &checked_line(&commit)?)
+    }
+
+    /// The log of a table; `None` if there is none.
+    pub(super) fn open(store: &Store) -> Result<Option<Self>> {
+        let Some(state) = state_at(store, u64::MAX)? else { return Ok(None) };
+        let mut log = Log { state };
+        log.refresh(store)?;
+        Ok(Some(log))
+    }
+
+    /// Reads what was committed since.
+    pub(super) fn refresh(&mut self, store: &Store) -> Result<()> {
+        while let Some(commit) = read_commit(store, self.state.version + 1)? {
+            self.state.apply(&commit);
+        }
+        Ok(())
+    }
+
+    pub(super) fn definition(&self) -> &TableDefinition {
+        &self.state.definition
+    }
+
+    pub(super) fn version(&self) -> u64 {
+        self.state.version
+    }
+
+    pub(super) fn files(&self) -> Vec<TableFile> {
+        self.state.files.clone()
+    }
+
+    /// The newest epoch that a writer has committed.
+    pub(super) fn epoch_of(&self, writer: &str) -> Option<Epoch> {
+        self.state.writers.get(writer).copied()
+    }
+
+    /// Commits a change, which `change` makes of the table as it is then; `None` from it gives up. Says whether it was committed.
+    pub(super) fn commit(&mut self, store: &Store, mut change: impl FnMut(&Log) -> Option<Change>) -> Result<bool> {
+        loop {
+            self.refresh(store)?;
+            let Some(change) = change(self) else { return Ok(false) };
+            let commit = Commit { version: self.state.version + 1, change };
+            if store.create_log(&commit_name(commit.version), &checked_line(&commit)?)? {
+                self.state.apply(&commit);
+                self.write_snapshot(store);
+                return Ok(true);
+            }
+        }
+    }
+
+    /// A snapshot only saves time: without it the commits are read.
+    fn write_snapshot(&self, store: &Store) {
+        if self.state.version % SNAPSHOT_EVERY != 0 {
+            return;
+        }
+        let written =
+            checked_line(&self.state).and_then(|line| store.create_log(&snapshot_name(self.state.version), &line));
+        if let Err(error) = written {
+            tracing::warn!(%error, version = self.state.version, "the snapshot of a table's log can't be written");
+        }
+    }
+}
+
+/// The files of a table at a version, in the order of their commits.
+pub(super) fn files_at(store: &Store, version: u64) -> Result<Vec<TableFile>> {
+    let mut state = state_at(store, version)?.ok_or_else(|| missing(store, version))?;
+    while state.version < version {
+        let next = state.version + 1;
+        state.apply(&read_commit(store, next)?.ok_or_else(|| missing(store, next))?);
+    }
+    Ok(state.files)
+}
+
+/// The state of the newest snapshot up to this version, or after the first commit; `None` if there is no log.
+fn state_at(store: &Store, version: u64) -> Result<Option<State>> {
+    let names = store.log_names()?;
+    let snapshots = names.iter().filter_map(|name| name.strip_suffix(".snapshot.json")?.parse::<u64>().ok());
+    if let Some(newest) = snapshots.filter(|snapshot| *snapshot <= version).max() {
+        let name = snapshot_name(newest);
+        let bytes = store.read_log(&name)?.ok_or_else(|| missing(store, newest))?;
+        let state = parse_checked_line(&bytes);
+        return state.map(Some).ok_or_else(|| Error::damaged(store.log_path(&name), "it does not pass its check"));
+    }
+    let Some(first) = read_commit(store, 0)? else { return Ok(None) };
+    let Change::Create { definition } = first.change else {
+        return Err(Error::damaged(store.log_path(&commit_name(0)), "it does not create the table"));
+    };
+    Ok(Some(State { version: 0, definition, files: Vec::new(), writers: BTreeMap::new() }))
+}
+
+/// A commit; `None` if there is none of this number.
+pub(super) fn read_commit(store: &Store, version: u64) -> Result<Option<Commit>> {
+    let name = commit_name(version);
+    let Some(bytes) = store.read_log(&name)? else { return Ok(None) };
+    match parse_checked_line::<Commit>(&bytes) {
+        Some(commit) if commit.version == version => Ok(Some(commit)),
+        _ => Err(Error::damaged(store.log_path(&name), "it does not pass its check")),
+    }
+}
+
+fn missing(store: &Store, version: u64) -> Error {
+    Error::damaged(store.log_path(&commit_name(version)), "it is missing, and later ones are there")
+}
+
+fn commit_name(version: u64) -> String {
+    format!("{version:020}.json")
+}
+
+fn snapshot_name(version: u64) -> String {
+    format!("{version:020}.snapshot.json")
+}

@@ -1,0 +1,197 @@
+//! Tables: files that a log of commits names.
+//!
+//! ```text
+//! <table>/_log/00000000000000000000.json    the definition: columns, format, options
+//! <table>/_log/00000000000000000001.json    a commit: which files were added, by whom, in which epoch
+//! <table>/_log/…64.snapshot.json            the files of all commits so far
+//! <table>/part-….parquet                    rows
+//! ```
+//!
+//! A commit is one small file that is created if it is not there, which is all that is asked of the storage: no rename, no lock.
+//! Any number of queries and processes may write to a table; who finds its number taken looks at what the other one has done and tries
+//! the next. A reader sees the files of a version, whole epochs of whole commits. What is not in the log is not part of the table.
+//!
+//! | file | what |
+//! | --- | --- |
+//! | `store.rs` | the few operations that the log needs, on a directory |
+//! | `log.rs` | commits, versions, and what the table is at each |
+//! | `sink.rs` | a query writes: one commit for each epoch |
+//! | `source.rs` | a query reads: what is there when it starts, then each commit |
+//! | `compaction.rs` | small files become large ones |
+
+mod compaction;
+mod log;
+mod sink;
+mod source;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
+use tidegate_runtime::{Error, Result};
+
+use self::log::Log;
+use self::store::Store;
+use crate::file::{FileSink, FileSource};
+
+pub use sink::TableSink;
+pub use source::TableSource;
+
+/// What a table is: fixed when it is created.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableDefinition {
+    /// The columns, as whoever created the table writes them. The table itself does not look at it.
+    pub columns: String,
+    /// The format of its files.
+    pub format: TableFormat,
+}
+
+/// The format of a table's files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TableFormat {
+    /// Parquet files.
+    #[default]
+    Parquet,
+    /// Lines of JSON.
+    Json,
+    /// Lines of values.
+    Csv,
+    /// Lines of text.
+    Text,
+}
+
+impl TableFormat {
+    /// The format of this name; `None` if it is none of a table.
+    pub fn parse(name: &str) -> Option<Self> {
+        let all = [TableFormat::Parquet, TableFormat::Json, TableFormat::Csv, TableFormat::Text];
+        all.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        match self {
+            TableFormat::Parquet => "parquet",
+            TableFormat::Json => "json",
+            TableFormat::Csv => "csv",
+            TableFormat::Text => "text",
+        }
+    }
+
+    /// What reads and writes files of this format.
+    fn files(self, dir: &Path, schema: &SchemaRef) -> (FileSource, FileSink) {
+        let schema = Arc::clone(schema);
+        match self {
+            TableFormat::Parquet => (FileSource::parquet(dir, schema), FileSink::parquet(dir)),
+            TableFormat::Json => (FileSource::json(dir, schema), FileSink::json(dir)),
+            TableFormat::Csv => (FileSource::csv(dir, schema), FileSink::csv(dir).header(false)),
+            TableFormat::Text => (FileSource::text(dir), FileSink::text(dir)),
+        }
+    }
+}
+
+/// A table in a directory. Clones are handles on the same table.
+///
+/// ```
+/// # let dir = tempfile::tempdir().unwrap();
+/// use tidegate_connectors::{Table, TableDefinition, TableFormat};
+///
+/// let definition = TableDefinition { columns: "id BIGINT".to_owned(), format: TableFormat::Parquet };
+/// let table = Table::create(dir.path().join("ids"), &definition)?;
+/// assert_eq!((table.version()?, table.files()?.len()), (0, 0));
+/// assert!(Table::create(dir.path().join("ids"), &definition).is_err());
+/// assert_eq!(Table::open(dir.path().join("ids"))?.map(|table| table.definition().clone()), Some(definition));
+/// # Ok::<(), tidegate_runtime::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Table {
+    store: Store,
+    definition: TableDefinition,
+    log: Arc<Mutex<Log>>,
+}
+
+/// A file of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TableFile {
+    /// Its name in the table's directory.
+    pub path: String,
+    /// Its rows.
+    pub rows: u64,
+    /// Its length.
+    pub bytes: u64,
+    /// The CRC-32C of its bytes.
+    pub crc32c: u32,
+}
+
+impl Table {
+    /// Creates a table. Its directory is created if it is not there; files that are in it already are not part of the table.
+    ///
+    /// # Errors
+    /// When there is a table, or the directory can't be written.
+    pub fn create(dir: impl Into<PathBuf>, definition: &TableDefinition) -> Result<Self> {
+        let store = Store::new(dir.into());
+        store.prepare()?;
+        if !Log::create(&store, definition)? {
+            let dir = store.dir().display();
+            return Err(Error::InvalidArgument(format!("[TABLE_OR_VIEW_ALREADY_EXISTS] there is a table in {dir} already")));
+        }
+        Self::open(store.dir())?.ok_or_else(|| Error::damaged(store.dir(), "the table that was just created is gone"))
+    }
+
+    /// The table in a directory; `None` if there is none.
+    ///
+    /// # Errors
+    /// When its log can't be read, or is damaged.
+    pub fn open(dir: impl Into<PathBuf>) -> Result<Option<Self>> {
+        let store = Store::new(dir.into());
+        let Some(log) = Log::open(&store)? else { return Ok(None) };
+        Ok(Some(Table { definition: log.definition().clone(), log: Arc::new(Mutex::new(log)), store }))
+    }
+
+    /// What it is.
+    pub fn definition(&self) -> &TableDefinition {
+        &self.definition
+    }
+
+    /// Its directory.
+    pub fn dir(&self) -> &Path {
+        self.store.dir()
+    }
+
+    /// The number of its newest commit.
+    ///
+    /// # Errors
+    /// When its log can't be read, or is damaged.
+    pub fn version(&self) -> Result<u64> {
+        Ok(self.newest()?.version())
+    }
+
+    /// The files of its newest version, in the order of their commits.
+    ///
+    /// # Errors
+    /// As [`version`](Self::version).
+    pub fn files(&self) -> Result<Vec<TableFile>> {
+        Ok(self.newest()?.files())
+    }
+
+    /// Removes the table with all its files.
+    ///
+    /// # Errors
+    /// When a file can't be removed. The table is gone then all the same: its log goes first.
+    pub fn remove(self) -> Result<()> {
+        self.store.remove_all()
+    }
+
+    /// Its log as it is now.
+    fn newest(&self) -> Result<MutexGuard<'_, Log>> {
+        // A thread that panicked while it held the lock has changed nothing, or all that one commit changes.
+        let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.refresh(&self.store)?;
+        Ok(log)
+    }
+}

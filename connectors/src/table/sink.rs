@@ -1,0 +1,170 @@
+//! A query writes to a table: one commit for each epoch.
+
+use arrow::datatypes::SchemaRef;
+use tidegate_runtime::{
+    Epoch, EpochInfo, Error, LastCommitted, NodeId, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint,
+};
+
+use super::log::{Change, WriterEpoch};
+use super::{Table, TableFile};
+use crate::file::{FileSink, StagedFile};
+
+/// Writes rows into a table: every row is in a committed file exactly once, also after crashes.
+///
+/// Several queries may write to one table. Each epoch is a commit of its own, also one without rows if the query is to know it.
+#[derive(Debug, Clone)]
+pub struct TableSink {
+    table: Table,
+    files: FileSink,
+    schema: SchemaRef,
+    overwrites: bool,
+}
+
+impl TableSink {
+    /// Adds the rows to a table with these columns.
+    pub fn append(table: Table, schema: SchemaRef) -> Self {
+        let (_, files) = table.definition.format.files(table.dir(), &schema);
+        TableSink { table, files, schema, overwrites: false }
+    }
+
+    /// Puts the rows of each epoch in the place of all there were: for queries whose epochs give their whole result.
+    pub fn overwrite(table: Table, schema: SchemaRef) -> Self {
+        TableSink { overwrites: true, ..TableSink::append(table, schema) }
+    }
+
+    /// Writes rows that are there as one commit.
+    ///
+    /// # Errors
+    /// When they can't be written; nothing of them is in the table then.
+    pub fn write_batch(&self, rows: impl IntoIterator<Item = arrow::record_batch::RecordBatch>) -> Result<()> {
+        let mut sink = self.supply()?;
+        sink.open(SinkContext {
+            node: NodeId::new("insert"),
+            query: QueryId::random(),
+            schema: SchemaRef::clone(&self.schema),
+            parallelism: 1,
+            committed: None,
+        })?;
+        let mut writer = sink.writer(0)?;
+        let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
+        for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
+            writer.write(epoch, batch)?;
+        }
+        let staged = writer.stage(epoch)?;
+        sink.commit(Epoch::FIRST, vec![staged])?;
+        sink.close()
+    }
+}
+
+impl SinkSupplier for TableSink {
+    fn check_input(&self, schema: &SchemaRef) -> Result<()> {
+        self.files.check_input(schema)?;
+        let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
+        if types(schema) != types(&self.schema) {
+            let dir = self.table.dir().display();
+            return Err(Error::InvalidArgument(format!(
+                "[INCOMPATIBLE_DATA_FOR_TABLE] the table in {dir} has the columns {}, the rows have others",
+                self.table.definition.columns
+            )));
+        }
+        Ok(())
+    }
+
+    fn supply(&self) -> Result<Box<dyn Sink>> {
+        Ok(Box::new(TableCommitter { config: self.clone(), writer: String::new() }))
+    }
+
+    fn describe(&self) -> String {
+        let does = if self.overwrites { "replacing" } else { "appending to" };
+        format!("{} files, {does} the table in {}", self.table.definition.format.name(), self.table.dir().display())
+    }
+}
+
+/// The committing half.
+struct TableCommitter {
+    config: TableSink,
+    /// Who writes, in the log: the query and its sink.
+    writer: String,
+}
+
+impl TableCommitter {
+    /// What the names of this writer's files begin with.
+    fn prefix(&self) -> String {
+        format!("part-{:08x}-", crc32c::crc32c(self.writer.as_bytes()))
+    }
+
+    fn table(&self) -> &Table {
+        &self.config.table
+    }
+
+    /// Removes files that an earlier run published or staged and did not commit: their epochs come again.
+    fn sweep(&self, last: Option<Epoch>) -> Result<()> {
+        let (table, prefix) = (self.table(), self.prefix());
+        for name in table.store.data_names()? {
+            let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse().ok());
+            if epoch.map(Epoch::new).is_some_and(|epoch| Some(epoch) > last) {
+                tracing::info!(file = name, "removing a file of an epoch that was not committed");
+                table.store.remove(&table.dir().join(name))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Sink for TableCommitter {
+    fn open(&mut self, context: SinkContext) -> Result<()> {
+        self.writer = format!("{}/{}", context.query, context.node);
+        let table = self.table();
+        table.store.prepare()?;
+        let last = table.newest()?.epoch_of(&self.writer);
+        if last < context.committed {
+            let (committed, dir) = (context.committed.unwrap_or(Epoch::FIRST), table.dir().display());
+            return Err(Error::InvalidArgument(format!(
+                "the checkpoint has committed epoch {committed}, which the table in {dir} does not have: it is another table, or was made \
+                 anew; start the query with a new checkpoint"
+            )));
+        }
+        self.sweep(last)
+    }
+
+    fn last_committed(&mut self) -> Result<LastCommitted> {
+        let last = self.table().newest()?.epoch_of(&self.writer);
+        Ok(last.map_or(LastCommitted::Nothing, LastCommitted::Epoch))
+    }
+
+    fn writer(&mut self, subtask: usize) -> Result<Box<dyn SinkWriter>> {
+        Ok(self.config.files.staging_writer(self.table().store.staging(), subtask))
+    }
+
+    fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
+        let staged = staged.iter().map(Staged::decode::<Option<StagedFile>>).collect::<Result<Vec<_>>>()?;
+        let (table, prefix) = (self.table(), self.prefix());
+        let mut log = table.newest()?;
+        if log.epoch_of(&self.writer) >= Some(epoch) {
+            // Committed already: these are the same rows once more.
+            return staged.into_iter().flatten().try_for_each(|file| table.store.remove(&table.store.staging().join(file.file)));
+        }
+        failpoint::hit("sink.prepared")?;
+        let mut added = Vec::new();
+        for (subtask, file) in staged.into_iter().enumerate() {
+            let Some(file) = file else { continue };
+            // The staged name is unique, so no other run of this epoch has a file of the published one.
+            let unique = file.file.trim_end_matches(".tmp").rsplit('-').next().unwrap_or_default().to_owned();
+            let extension = self.config.files.extension();
+            let path = format!("{prefix}{:05}-{subtask:05}-{unique}.{extension}", epoch.number());
+            table.store.publish(&file.file, &path)?;
+            added.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
+        }
+        table.store.sync()?;
+        failpoint::hit("sink.manifest")?;
+        let writer = Some(WriterEpoch { writer: self.writer.clone(), epoch });
+        let overwrites = self.config.overwrites;
+        log.commit(&table.store, |log| {
+            let (writer, added) = (writer.clone(), added.clone());
+            let is_new = log.epoch_of(&self.writer) < Some(epoch);
+            is_new.then_some(if overwrites { Change::Overwrite { writer, added } } else { Change::Append { writer, added } })
+        })?;
+        drop(log);
+        failpoint::hit("sink.after")
+    }
+}

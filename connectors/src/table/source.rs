@@ -1,0 +1,212 @@
+//! A query reads a table: what is there when it starts, then each commit.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
+use tidegate_runtime::{
+    Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceOutput, SourceReader, SourceSupplier, Split, Wake,
+};
+
+use super::log::{Change, files_at, read_commit};
+use super::{Table, TableFile};
+use crate::file::{FileSource, FileSplit, FileState};
+
+/// Reads a table as a stream: each committed row once, in the order of the commits, also while its files are compacted.
+///
+/// A commit that replaces rows fails the query, for its result would be of rows that are gone, unless it is told to
+/// [skip](Self::skip_overwrites) such commits.
+#[derive(Debug, Clone)]
+pub struct TableSource {
+    table: Table,
+    files: FileSource,
+    max_files: Option<usize>,
+    poll_interval: Duration,
+    skips_overwrites: bool,
+}
+
+impl TableSource {
+    /// The rows of a table with these columns.
+    pub fn new(table: Table, schema: &SchemaRef) -> Self {
+        let (files, _) = table.definition.format.files(table.dir(), schema);
+        TableSource { table, files, max_files: None, poll_interval: Duration::from_millis(200), skips_overwrites: false }
+    }
+
+    /// Reads only these columns, in this order.
+    #[must_use]
+    pub fn projection(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.files = self.files.projection(columns);
+        self
+    }
+
+    /// At most this many files in an epoch.
+    #[must_use]
+    pub fn max_files_per_trigger(mut self, files: usize) -> Self {
+        self.max_files = Some(files.max(1));
+        self
+    }
+
+    /// Goes on after a commit that replaces all rows, without the rows that it adds.
+    #[must_use]
+    pub fn skip_overwrites(mut self, skip: bool) -> Self {
+        self.skips_overwrites = skip;
+        self
+    }
+
+    /// How long an idle query waits until it looks for new commits (200 ms).
+    #[must_use]
+    pub fn poll_interval(mut self, interval: Duration) -> Self {
+        self.poll_interval = interval;
+        self
+    }
+}
+
+impl SourceSupplier for TableSource {
+    fn schema(&self) -> Result<SchemaRef> {
+        self.files.schema()
+    }
+
+    fn supply(&self) -> Result<Box<dyn Source>> {
+        Ok(Box::new(TablePlanner { config: self.clone(), frozen_at: None }))
+    }
+
+    fn describe(&self) -> String {
+        format!("the table in {}", self.table.dir().display())
+    }
+}
+
+/// How far a table was read: the files of `snapshot`, then those that each later commit added. Of those of `version` the first `files`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+struct TableOffset {
+    snapshot: u64,
+    version: u64,
+    files: usize,
+}
+
+struct TablePlanner {
+    config: TableSource,
+    frozen_at: Option<u64>,
+}
+
+impl TablePlanner {
+    /// What a version adds to what was read before it.
+    fn added(&self, at: TableOffset) -> Result<Vec<TableFile>> {
+        let table = &self.config.table;
+        if at.version == at.snapshot {
+            return files_at(&table.store, at.snapshot);
+        }
+        let commit = read_commit(&table.store, at.version)?;
+        let commit = commit.ok_or_else(|| Error::damaged(table.dir(), format!("commit {} is missing in its log", at.version)))?;
+        match commit.change {
+            Change::Append { added, .. } => Ok(added),
+            Change::Create { .. } | Change::Compact { .. } => Ok(Vec::new()),
+            Change::Overwrite { .. } if self.config.skips_overwrites => Ok(Vec::new()),
+            Change::Overwrite { .. } => Err(Error::SourceDataLoss(format!(
+                "commit {} of the table in {} replaces all its rows, which a stream can't take back: set the option skipChangeCommits to \
+                 go on without them, or start the query with a new checkpoint",
+                at.version,
+                table.dir().display()
+            ))),
+        }
+    }
+
+    /// The files after `from` up to `until`, at most so many, and where they end.
+    fn take(&self, from: TableOffset, until: TableOffset, at_most: usize) -> Result<(Vec<TableFile>, TableOffset)> {
+        let (mut taken, mut at) = (Vec::new(), from);
+        loop {
+            let added = self.added(at)?;
+            let end = if at.version == until.version { until.files.min(added.len()) } else { added.len() };
+            let room = at_most - taken.len();
+            let next = end.min(at.files.saturating_add(room));
+            taken.extend(added.into_iter().take(next).skip(at.files));
+            at.files = at.files.max(next);
+            if at.files < end || at.version >= until.version {
+                return Ok((taken, at));
+            }
+            at = TableOffset { version: at.version + 1, files: 0, ..at };
+        }
+    }
+}
+
+impl Source for TablePlanner {
+    fn open(&mut self, _context: SourceContext) -> Result<()> {
+        self.config.table.version().map(|_| ())
+    }
+
+    fn latest_offset(&mut self, from: Option<&Offset>, limit: ReadLimit) -> Result<Option<Offset>> {
+        let newest = self.config.table.version()?;
+        let newest = self.frozen_at.map_or(newest, |frozen| frozen.min(newest));
+        let from = from.map(Offset::decode::<TableOffset>).transpose()?;
+        let start = from.unwrap_or(TableOffset { snapshot: newest, version: newest, files: 0 });
+        if start.version > newest {
+            // A query that has seen more than there is now: when it was frozen at less, or the table is another.
+            return if self.frozen_at.is_some() { Ok(None) } else { Err(self.config.lost(start.version, newest)) };
+        }
+        let at_most = match limit {
+            ReadLimit::All => usize::MAX,
+            ReadLimit::Configured => self.config.max_files.unwrap_or(usize::MAX),
+        };
+        let until = TableOffset { version: newest, files: usize::MAX, ..start };
+        let (files, end) = self.take(start, until, at_most)?;
+        // Commits without rows are passed over when some with rows come.
+        if files.is_empty() { Ok(None) } else { Offset::encode(&end).map(Some) }
+    }
+
+    fn splits(&mut self, range: &OffsetRange) -> Result<Vec<Split>> {
+        let end: TableOffset = range.end.decode()?;
+        let start = range.start.as_ref().map(Offset::decode::<TableOffset>).transpose()?;
+        let start = start.unwrap_or(TableOffset { snapshot: end.snapshot, version: end.snapshot, files: 0 });
+        let (files, _) = self.take(start, end, usize::MAX)?;
+        let dir = self.config.table.dir();
+        let mut splits = Vec::new();
+        for file in files {
+            let state = FileState::of(dir, &file.path)?.filter(|state| state.len == file.bytes).ok_or_else(|| {
+                let path = dir.join(&file.path);
+                Error::SourceDataLoss(format!("the file {} of a table is gone or was changed", path.display()))
+            })?;
+            for split in FileSplit::cut(&state, self.config.files.split_length()) {
+                splits.push(Split::encode(&split)?);
+            }
+        }
+        Ok(splits)
+    }
+
+    fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
+        let dir = PathBuf::from(self.config.table.dir());
+        Ok(Box::new(TableReader { inner: self.config.files.reader_in(dir)? }))
+    }
+
+    fn freeze(&mut self) -> Result<()> {
+        self.frozen_at = Some(self.config.table.version()?);
+        Ok(())
+    }
+
+    fn is_finished(&self) -> bool {
+        self.frozen_at.is_some()
+    }
+
+    fn wake(&self) -> Wake {
+        Wake::Poll(self.config.poll_interval)
+    }
+}
+
+impl TableSource {
+    fn lost(&self, read: u64, newest: u64) -> Error {
+        let dir = self.table.dir().display();
+        Error::SourceDataLoss(format!(
+            "the table in {dir} is at version {newest}, and version {read} of it was read: it was made anew; start the query with a new \
+             checkpoint"
+        ))
+    }
+}
+
+struct TableReader {
+    inner: Box<dyn SourceReader>,
+}
+
+impl SourceReader for TableReader {
+    fn read(&mut self, split: &Split, output: &mut SourceOutput<'_>) -> Result<()> {
+        self.inner.read(split, output)
+    }
+}
