@@ -1,5 +1,6 @@
-//! What names stand for in a session: temporary views, and the tables of memory sinks.
+//! What names stand for in a session: temporary views, the tables of memory sinks, and managed tables.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -17,14 +18,34 @@ use tidegate_functions::types::canonical;
 use crate::analysis::stream::{StreamFactory, StreamTable};
 use crate::analysis::{Attribute, Relation, Tables};
 use crate::error::{Error, Result};
+use crate::tables::ManagedTable;
 
-/// The names of one session. Case does not count.
-#[derive(Debug, Default)]
+/// The names of one session. Case does not count. A temporary view hides a table of the same name.
+#[derive(Debug)]
 pub(crate) struct Catalog {
     views: DashMap<String, Relation>,
+    /// The directory of the managed tables.
+    warehouse: PathBuf,
 }
 
 impl Catalog {
+    pub(crate) fn new(warehouse: PathBuf) -> Self {
+        Catalog { views: DashMap::new(), warehouse }
+    }
+
+    pub(crate) fn warehouse(&self) -> &Path {
+        &self.warehouse
+    }
+
+    /// The view of this name.
+    pub(crate) fn view(&self, name: &[String]) -> Option<Relation> {
+        let name = match name {
+            [schema, name] if schema.eq_ignore_ascii_case("global_temp") => name,
+            _ => plain_name(name)?,
+        };
+        self.views.get(&name.to_lowercase()).map(|entry| entry.value().clone())
+    }
+
     pub(crate) fn register(&self, name: &str, relation: Relation) {
         self.views.insert(name.to_lowercase(), relation);
     }
@@ -42,17 +63,22 @@ impl Catalog {
 
 impl Tables for Catalog {
     fn table(&self, name: &[String]) -> Result<Option<Relation>> {
-        let name = match name {
-            [name] => name,
-            [schema, name] if schema.eq_ignore_ascii_case("default") || schema.eq_ignore_ascii_case("global_temp") => name,
-            [catalog, schema, name]
-                if catalog.eq_ignore_ascii_case("spark_catalog") && schema.eq_ignore_ascii_case("default") =>
-            {
-                name
-            }
-            _ => return Ok(None),
-        };
-        Ok(self.views.get(&name.to_lowercase()).map(|entry| entry.value().clone()))
+        if let Some(view) = self.view(name) {
+            return Ok(Some(view));
+        }
+        ManagedTable::open(&self.warehouse, name)?.map(|table| table.relation()).transpose()
+    }
+}
+
+/// A name without the catalogue and the schema, which can only be the default ones; `None` if they are others.
+pub(crate) fn plain_name(name: &[String]) -> Option<&String> {
+    match name {
+        [name] => Some(name),
+        [schema, name] if schema.eq_ignore_ascii_case("default") => Some(name),
+        [catalog, schema, name] if catalog.eq_ignore_ascii_case("spark_catalog") && schema.eq_ignore_ascii_case("default") => {
+            Some(name)
+        }
+        _ => None,
     }
 }
 

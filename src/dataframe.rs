@@ -37,7 +37,6 @@ use crate::writer::{DataFrameWriter, DataStreamWriter};
 /// # Ok::<(), tidegate::Error>(())
 /// ```
 #[derive(Clone)]
-#[must_use]
 pub struct DataFrame {
     session: Session,
     relation: Result<Relation>,

@@ -18,15 +18,17 @@ mod dataframe;
 mod dataset;
 mod error;
 mod expr;
-mod file_table;
 pub mod functions;
 mod options;
 mod planner;
 mod reader;
 mod session;
 mod show;
+mod source_table;
 mod sql;
+mod statements;
 mod streams;
+mod tables;
 mod writer;
 
 pub use column::{Column, Condition, Literal, SortColumn};

@@ -14,10 +14,11 @@ use crate::batch;
 use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
-use crate::file_table::FileTable;
 use crate::options::Options;
 use crate::planner::MappedSource;
 use crate::session::Session;
+use crate::source_table::{SourceTable, fingerprint};
+use crate::tables::ManagedTable;
 
 /// The columns that a user declares: as SQL writes them, or as Arrow has them.
 #[derive(Debug, Clone)]
@@ -233,17 +234,24 @@ impl DataStreamReader {
         self.format("parquet").files(path)
     }
 
-    /// The stream that this name stands for.
+    /// The stream that this name stands for, or the rows of a table: what is there when the query starts, then each commit. Options for a
+    /// table: `maxFilesPerTrigger`, and `skipChangeCommits`, which goes on after a commit that replaces all rows.
     ///
     /// # Errors
-    /// When there is none, or it is a static table.
+    /// `TABLE_OR_VIEW_NOT_FOUND`; when the name stands for rows that can't be read as a stream, such as a view of static tables.
     pub fn table(self, name: &str) -> Result<DataFrame> {
-        let frame = self.session.table(name)?;
-        if frame.is_streaming() {
-            Ok(frame)
-        } else {
-            Err(Error::unsupported(format!("`{name}` is a static table: read it with session.table()")))
+        let parts = crate::tables::parts(name);
+        if let Some(relation) = self.session.catalog().view(&parts) {
+            let frame = self.session.frame(relation.fresh()?.aliased(name));
+            return if frame.is_streaming() {
+                Ok(frame)
+            } else {
+                Err(Error::unsupported(format!("`{name}` is a view of static tables: read it with session.table()")))
+            };
         }
+        let table = ManagedTable::open(self.session.warehouse(), &parts)?;
+        let table = table.ok_or_else(|| crate::analysis::table_not_found(&parts))?;
+        Ok(self.session.frame(table.stream(&self.options)?.aliased(name)))
     }
 
     fn files(self, path: &str) -> Result<DataFrame> {
@@ -504,7 +512,9 @@ impl DataFrameReader {
             given => given,
         };
         let (source, schema) = file_source(&self.format, path, schema, &self.options)?;
-        Ok(self.session.frame(relation_of(&self.format, Arc::new(FileTable::new(source, schema, path)))?))
+        let (files, path) = (FileStream { source, schema, name: None }, path.to_owned());
+        let table = SourceTable::new(Arc::new(files), move || fingerprint(&path));
+        Ok(self.session.frame(relation_of(&self.format, Arc::new(table))?))
     }
 }
 

@@ -5,22 +5,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
+use arrow::datatypes::DataType;
 use chrono_tz::Tz;
 use dashmap::DashMap;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{ColumnarValue, Volatility, create_udf};
-use datafusion::sql::sqlparser::ast::{self, Statement};
 use serde::Serialize;
 use tidegate_functions::Settings;
 
-use crate::analysis::{Analyzer, Context, Relation};
+use crate::analysis::{Context, Relation};
 use crate::batch;
 use crate::catalog::{Catalog, rows_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
 use crate::reader::{DataFrameReader, DataStreamReader};
-use crate::sql::{parse_statements, path};
+use crate::sql::parse_statements;
+use crate::statements;
 use crate::streams::StreamingQueryManager;
 
 /// Where queries begin: settings, names, functions. Cheap to clone: clones share everything.
@@ -47,7 +47,6 @@ struct Inner {
     config: RwLock<BTreeMap<String, String>>,
     parallelism: usize,
     checkpoint_root: Option<PathBuf>,
-    warehouse: PathBuf,
     catalog: Arc<Catalog>,
     context: Context,
     /// Made when the first batch query needs it: a streaming query starts faster without.
@@ -129,7 +128,8 @@ impl SessionBuilder {
         let configured =
             self.parallelism.map_or_else(|| number("spark.sql.shuffle.partitions"), |tasks| Ok(Some(tasks.max(1))))?;
         let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let catalog = Arc::new(Catalog::default());
+        let warehouse = self.warehouse.or_else(|| setting("spark.sql.warehouse.dir").map(PathBuf::from));
+        let catalog = Arc::new(Catalog::new(warehouse.unwrap_or_else(|| PathBuf::from("spark-warehouse"))));
         let context = Context {
             settings: Settings { time_zone },
             tables: Arc::clone(&catalog) as Arc<dyn crate::analysis::Tables>,
@@ -137,13 +137,11 @@ impl SessionBuilder {
         };
         let checkpoint_root =
             self.checkpoint_root.or_else(|| setting("spark.sql.streaming.checkpointLocation").map(PathBuf::from));
-        let warehouse = self.warehouse.or_else(|| setting("spark.sql.warehouse.dir").map(PathBuf::from));
         let inner = Inner {
             app_name: self.app_name.unwrap_or_else(|| "tidegate".to_owned()),
             config: RwLock::new(self.config),
             parallelism: configured.unwrap_or_else(cores),
             checkpoint_root,
-            warehouse: warehouse.unwrap_or_else(|| PathBuf::from("spark-warehouse")),
             catalog,
             context,
             batch: OnceLock::new(),
@@ -181,12 +179,13 @@ impl Session {
 
     /// The directory of managed tables.
     pub fn warehouse(&self) -> &Path {
-        &self.inner.warehouse
+        self.inner.catalog.warehouse()
     }
 
     /// The result of a query in SQL. Spark's dialect; case of names does not count.
     ///
-    /// Besides queries: `CREATE [OR REPLACE] TEMP VIEW … AS …`, `DROP VIEW`, `SHOW TABLES`, `DESCRIBE`, `EXPLAIN`, `SET key = value`.
+    /// Besides queries: `CREATE [OR REPLACE] TEMP VIEW … AS …`, `DROP VIEW`, `CREATE TABLE`, `INSERT INTO` and `INSERT OVERWRITE`,
+    /// `DROP TABLE`, `SHOW TABLES`, `DESCRIBE`, `EXPLAIN`, `SET key = value`. A statement that is no query is run at once.
     ///
     /// # Errors
     /// When the text can't be parsed or resolved: the error has Spark's condition, and shows the place.
@@ -195,61 +194,7 @@ impl Session {
         let (Some(statement), true) = (statements.pop(), statements.is_empty()) else {
             return Err(Error::analysis("PARSE_SYNTAX_ERROR", "sql() takes exactly one statement"));
         };
-        let analyzer = Analyzer::of_text(&self.inner.context, text);
-        match statement {
-            Statement::Query(query) => Ok(self.frame(analyzer.query(&query)?)),
-            Statement::CreateView(view) => {
-                if !view.temporary {
-                    return Err(Error::unsupported("only temporary views: CREATE TEMP VIEW"));
-                }
-                let name = path(&view.name).pop().unwrap_or_default();
-                if !view.or_replace && self.table(&name).is_ok() {
-                    let message = format!(
-                        "Cannot create the temporary view `{name}` because it already exists. Choose a different name, or use CREATE OR REPLACE."
-                    );
-                    return Err(Error::analysis("TEMP_TABLE_OR_VIEW_ALREADY_EXISTS", message));
-                }
-                self.inner.catalog.register(&name, analyzer.query(&view.query)?);
-                self.rows_of_text(&[], &[])
-            }
-            Statement::Drop { object_type: ast::ObjectType::View, names, if_exists, .. } => {
-                for name in &names {
-                    let parts = path(name);
-                    let dropped = parts.last().is_some_and(|name| self.inner.catalog.drop_view(name));
-                    if !dropped && !if_exists {
-                        return Err(crate::analysis::table_not_found(&parts));
-                    }
-                }
-                self.rows_of_text(&[], &[])
-            }
-            Statement::ShowTables { .. } => {
-                let names = self.inner.catalog.names();
-                let rows: Vec<Vec<String>> = names.into_iter().map(|name| vec![String::new(), name, "true".to_owned()]).collect();
-                self.rows_of_text(&["namespace", "tableName", "isTemporary"], &rows)
-            }
-            Statement::ExplainTable { table_name, .. } => {
-                let frame = self.table(&path(&table_name).join("."))?;
-                let describe = |column: crate::analysis::Attribute| {
-                    vec![column.name, tidegate_functions::types::name(&column.data_type), String::new()]
-                };
-                let rows: Vec<Vec<String>> = frame.relation()?.columns.into_iter().map(describe).collect();
-                self.rows_of_text(&["col_name", "data_type", "comment"], &rows)
-            }
-            Statement::Explain { statement, .. } => match *statement {
-                Statement::Query(query) => {
-                    let frame = self.frame(analyzer.query(&query)?);
-                    self.rows_of_text(&["plan"], &[vec![frame.explain_text()?]])
-                }
-                other => Err(Error::unsupported(format!("EXPLAIN of {other}"))),
-            },
-            Statement::Set(ast::Set::SingleAssignment { variable, values, .. }) => {
-                let (key, value) = (variable.to_string(), values.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "));
-                let value = value.trim_matches('\'').to_owned();
-                self.set_config(key.clone(), &value);
-                self.rows_of_text(&["key", "value"], &[vec![key, value]])
-            }
-            other => Err(Error::unsupported(format!("the statement is not supported: {other}"))),
-        }
+        statements::run(self, statement, text)
     }
 
     /// The table, view or stream of this name.
@@ -257,9 +202,20 @@ impl Session {
     /// # Errors
     /// `TABLE_OR_VIEW_NOT_FOUND`.
     pub fn table(&self, name: &str) -> Result<DataFrame> {
-        let parts: Vec<String> = name.split('.').map(|part| part.trim_matches('`').to_owned()).collect();
+        let parts = crate::tables::parts(name);
         let relation = self.inner.context.tables.table(&parts)?.ok_or_else(|| crate::analysis::table_not_found(&parts))?;
         Ok(self.frame(relation.fresh()?.aliased(parts.last().map_or("", String::as_str))))
+    }
+
+    /// Writes the small files of a table anew as files of about this length, in the order of their rows; gives how many went. Queries that
+    /// read or write the table go on, and see each row once.
+    ///
+    /// # Errors
+    /// `TABLE_OR_VIEW_NOT_FOUND`; when files can't be read or written: the table is as it was then.
+    pub fn compact_table(&self, name: &str, target_bytes: u64) -> Result<usize> {
+        let parts = crate::tables::parts(name);
+        let table = crate::tables::ManagedTable::open(self.warehouse(), &parts)?;
+        table.ok_or_else(|| crate::analysis::table_not_found(&parts))?.compact(target_bytes)
     }
 
     /// Reads data that is there.
@@ -372,20 +328,6 @@ impl Session {
 
     pub(crate) fn batch(&self) -> &SessionContext {
         self.inner.batch.get_or_init(|| batch::context(self.inner.parallelism))
-    }
-
-    /// Rows of text, for statements that answer about the session itself.
-    fn rows_of_text(&self, names: &[&str], rows: &[Vec<String>]) -> Result<DataFrame> {
-        let fields: Vec<FieldRef> = names.iter().map(|name| Arc::new(Field::new(*name, DataType::Utf8, true))).collect();
-        let schema: SchemaRef = Arc::new(arrow::datatypes::Schema::new(fields));
-        let column = |index: usize| {
-            let values = rows.iter().map(|row| row.get(index).map(String::as_str));
-            Arc::new(arrow::array::StringArray::from_iter(values)) as arrow::array::ArrayRef
-        };
-        let columns = (0..names.len()).map(column).collect();
-        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let batch = RecordBatch::try_new_with_options(schema, columns, &options)?;
-        self.create_data_frame(vec![batch])
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_connectors::{
-    ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink,
+    ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink, TableFormat,
 };
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
@@ -18,7 +18,9 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::planner::{Lowering, OutputMode, late_schema, lower, rules};
 use crate::session::Session;
+use crate::statements::{columns_of, relabelled, table_format, write_rows};
 use crate::streams::StreamingQuery;
+use crate::tables::{By, ManagedTable, already_exists, parts};
 
 /// Writes a stream. Names of formats and options are Spark's.
 ///
@@ -292,6 +294,55 @@ impl DataStreamWriter {
         self.option("path", path).start()
     }
 
+    /// Starts the query, writing to a table of the warehouse, which is created if it is not there: with the columns of the result, in
+    /// the [`format`](Self::format) that is set (Parquet, if not). Columns are found by their names. In the complete mode each epoch
+    /// takes the place of all rows.
+    ///
+    /// ```
+    /// # let warehouse = tempfile::tempdir().unwrap();
+    /// use tidegate::Session;
+    ///
+    /// let session = Session::builder().warehouse(warehouse.path()).build()?;
+    /// let (input, words) = session.memory_stream("word STRING")?;
+    /// let query = words.write_stream().to_table("words")?;
+    /// # use std::sync::Arc;
+    /// # use arrow::array::{ArrayRef, StringArray, RecordBatch};
+    /// # let rows = RecordBatch::try_from_iter_with_nullable([("word", Arc::new(StringArray::from(vec!["tide"])) as ArrayRef, true)])?;
+    /// input.add_data(rows).map_err(Arc::new)?;
+    /// query.process_all_available()?;
+    /// assert_eq!(session.table("words")?.count()?, 1); // while the query runs
+    /// query.stop()?;
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`start`](Self::start); when the table's columns are others, and in the update mode.
+    pub fn to_table(mut self, name: &str) -> Result<StreamingQuery> {
+        let (session, parts) = (self.frame.session().clone(), parts(name));
+        rules::check(&self.frame.relation()?, self.mode)?;
+        if self.mode == OutputMode::Update {
+            let message = "Invalid streaming output mode: update. A table takes the append and the complete mode.";
+            return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
+        }
+        if session.catalog().view(&parts).is_some() {
+            let message = format!("`{name}` is a temporary view: a stream is written to a table");
+            return Err(Error::analysis("EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE", message));
+        }
+        let table = match ManagedTable::open(session.warehouse(), &parts)? {
+            Some(table) => table,
+            None => {
+                let format = match &self.target {
+                    Target::Format(format) => table_format(format)?,
+                    Target::Sink(_) => TableFormat::default(),
+                };
+                ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format)?
+            }
+        };
+        self.frame = table.conform(&self.frame, By::Name)?;
+        self.target = Target::Sink(Arc::new(table.sink(self.mode == OutputMode::Complete)));
+        self.start()
+    }
+
     /// What would run.
     pub(crate) fn describe(&self) -> Result<String> {
         Ok(self.topology()?.0.describe())
@@ -462,6 +513,29 @@ impl DataFrameWriter {
     pub fn option(mut self, name: &str, value: impl ToString) -> Self {
         self.options.set(name, value);
         self
+    }
+
+    /// Rows of the warehouse's table of this name, which is created: Parquet, if the option `format` does not say otherwise.
+    ///
+    /// # Errors
+    /// `TABLE_OR_VIEW_ALREADY_EXISTS`; the first error of the calls that made the frame, or of the computation.
+    pub fn save_as_table(self, name: &str) -> Result<()> {
+        let (session, parts) = (self.frame.session().clone(), parts(name));
+        let format = self.options.get("format").map_or(Ok(TableFormat::default()), table_format)?;
+        if ManagedTable::open(session.warehouse(), &parts)?.is_some() {
+            return Err(already_exists(name));
+        }
+        let rows = self.frame.collect()?;
+        let table = ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format)?;
+        Ok(table.sink(false).write_batch(relabelled(rows, &table)?)?)
+    }
+
+    /// More rows of a table that is there; columns by position, as in Spark.
+    ///
+    /// # Errors
+    /// `TABLE_OR_VIEW_NOT_FOUND`; when the table's columns are others; as [`save_as_table`](Self::save_as_table).
+    pub fn insert_into(self, name: &str) -> Result<()> {
+        write_rows(self.frame.session(), &parts(name), &self.frame, By::Position, false)
     }
 
     /// Parquet files in a directory that must not exist or be empty.

@@ -15,8 +15,8 @@ use tidegate_operators::BuildTable;
 use crate::batch;
 use crate::catalog::MemoryTable;
 use crate::dataframe::now_ms;
-use crate::error::{Error, Result};
-use crate::file_table::{FileTable, fingerprint};
+use crate::error::Result;
+use crate::source_table::{SourceTable, fingerprint};
 
 /// A plan over static tables, the build side of a join.
 pub(super) struct StaticPlan {
@@ -58,16 +58,13 @@ impl BuildTable for StaticPlan {
 
 /// A number that changes with a table's rows; `None` if they are the same for ever.
 fn version_of(table: &dyn TableProvider) -> Option<Result<u64>> {
-    let of_files = |version: std::io::Result<u64>| {
-        version.map_err(|error| Error::analysis("FAILED_READ_FILE", format!("Files of a static table can't be listed: {error}")))
-    };
     if let Some(table) = table.downcast_ref::<MemoryTable>() {
         return Some(Ok(table.sink.version()));
     }
-    if let Some(table) = table.downcast_ref::<FileTable>() {
-        return Some(of_files(table.version()));
+    if let Some(table) = table.downcast_ref::<SourceTable>() {
+        return Some(table.version());
     }
     let listing = table.downcast_ref::<ListingTable>()?;
-    let versions = listing.table_paths().iter().map(|url| of_files(fingerprint(&format!("/{}", url.prefix()))));
-    Some(versions.sum())
+    let mut versions = listing.table_paths().iter().map(|url| fingerprint(&format!("/{}", url.prefix())));
+    Some(versions.try_fold(0, |all: u64, own| Ok(all.rotate_left(7).wrapping_add(own?))))
 }

@@ -152,7 +152,8 @@ pub(crate) fn expression(expr: &ast::Expr) -> Result<Expr> {
 }
 
 /// The type of a cast. Nested types come as names in back-quotes.
-fn type_of(data_type: &ast::DataType) -> Result<DataType> {
+/// The type that a cast or a column is declared with.
+pub(crate) fn type_of(data_type: &ast::DataType) -> Result<DataType> {
     let text = match data_type {
         ast::DataType::Custom(name, _) if name.0.len() == 1 => path(name).concat(),
         other => other.to_string(),

@@ -9,3 +9,4 @@ mod plans;
 mod sessions;
 mod static_tables;
 mod support;
+mod tables;

@@ -20,8 +20,10 @@ impl Table {
     /// When a file can't be read or written; the table is as it was then.
     pub fn compact(&self, schema: &SchemaRef, target_bytes: u64) -> Result<usize> {
         let mut gone = 0;
+        // Of this call alone.
+        let writer = format!("compact-{}", Uuid::new_v4());
         for group in groups(self.files()?, target_bytes) {
-            let merged = self.merge(schema, &group)?;
+            let merged = self.merge(schema, &group, &writer)?;
             let removed: Vec<String> = group.iter().map(|file| file.path.clone()).collect();
             let (store, mut log) = (&self.store, self.newest()?);
             let committed = log.commit(store, |log| {
@@ -37,18 +39,21 @@ impl Table {
                 store.remove(&self.dir().join(&merged.path))?;
             }
         }
+        self.store.clear_staging(&writer)?;
         Ok(gone)
     }
 
     /// The rows of some files in one.
-    fn merge(&self, schema: &SchemaRef, group: &[TableFile]) -> Result<TableFile> {
+    fn merge(&self, schema: &SchemaRef, group: &[TableFile], writer: &str) -> Result<TableFile> {
+        let staging = self.store.staging(writer)?;
         let (source, sink) = self.definition.format.files(self.dir(), schema);
         let mut reader = source.reader_in(self.dir().to_path_buf())?;
-        let mut writer = sink.staging_writer(self.store.staging(), 0);
+        let mut writer = sink.staging_writer(staging.clone(), 0);
         let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
         for file in group {
             let path = self.dir().join(&file.path);
-            let state = FileState::of(self.dir(), &file.path)?.ok_or_else(|| Error::damaged(&path, "the table has it, and it is gone"))?;
+            let state = FileState::of(self.dir(), &file.path)?
+                .ok_or_else(|| Error::damaged(&path, "the table has it, and it is gone"))?;
             let mut write = |batch: RecordBatch| writer.write(epoch, batch.with_schema(Arc::clone(schema))?);
             for split in FileSplit::cut(&state, u64::MAX) {
                 reader.read(&Split::encode(&split)?, &mut SourceOutput::new(epoch, &mut write))?;
@@ -57,7 +62,7 @@ impl Table {
         let staged: Option<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
         let staged = staged.ok_or_else(|| Error::damaged(self.dir(), "its files have no rows"))?;
         let path = format!("compact-{}.{}", Uuid::new_v4(), sink.extension());
-        self.store.publish(&staged.file, &path)?;
+        self.store.publish(&staging.join(&staged.file), &path)?;
         self.store.sync()?;
         Ok(TableFile { path, rows: staged.rows, bytes: staged.bytes, crc32c: staged.crc32c })
     }
@@ -73,7 +78,8 @@ impl Table {
         let mut known = kept.clone();
         for version in 1..=newest {
             let Some(commit) = super::log::read_commit(&self.store, version)? else { continue };
-            let (Change::Append { added, .. } | Change::Overwrite { added, .. } | Change::Compact { added, .. }) = commit.change else {
+            let (Change::Append { added, .. } | Change::Overwrite { added, .. } | Change::Compact { added, .. }) = commit.change
+            else {
                 continue;
             };
             for file in added {

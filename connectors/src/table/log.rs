@@ -145,8 +145,7 @@ impl Log {
         if self.state.version % SNAPSHOT_EVERY != 0 {
             return;
         }
-        let written =
-            checked_line(&self.state).and_then(|line| store.create_log(&snapshot_name(self.state.version), &line));
+        let written = checked_line(&self.state).and_then(|line| store.create_log(&snapshot_name(self.state.version), &line));
         if let Err(error) = written {
             tracing::warn!(%error, version = self.state.version, "the snapshot of a table's log can't be written");
         }

@@ -2,7 +2,8 @@
 
 use arrow::datatypes::SchemaRef;
 use tidegate_runtime::{
-    Epoch, EpochInfo, Error, LastCommitted, NodeId, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint,
+    Epoch, EpochInfo, Error, LastCommitted, NodeId, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged,
+    failpoint,
 };
 
 use super::log::{Change, WriterEpoch};
@@ -88,9 +89,14 @@ struct TableCommitter {
 }
 
 impl TableCommitter {
+    /// The writer in names of files.
+    fn short_name(&self) -> String {
+        format!("{:08x}", crc32c::crc32c(self.writer.as_bytes()))
+    }
+
     /// What the names of this writer's files begin with.
     fn prefix(&self) -> String {
-        format!("part-{:08x}-", crc32c::crc32c(self.writer.as_bytes()))
+        format!("part-{}-", self.short_name())
     }
 
     fn table(&self) -> &Table {
@@ -100,6 +106,7 @@ impl TableCommitter {
     /// Removes files that an earlier run published or staged and did not commit: their epochs come again.
     fn sweep(&self, last: Option<Epoch>) -> Result<()> {
         let (table, prefix) = (self.table(), self.prefix());
+        table.store.clear_staging(&self.short_name())?;
         for name in table.store.data_names()? {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse().ok());
             if epoch.map(Epoch::new).is_some_and(|epoch| Some(epoch) > last) {
@@ -133,16 +140,17 @@ impl Sink for TableCommitter {
     }
 
     fn writer(&mut self, subtask: usize) -> Result<Box<dyn SinkWriter>> {
-        Ok(self.config.files.staging_writer(self.table().store.staging(), subtask))
+        Ok(self.config.files.staging_writer(self.table().store.staging(&self.short_name())?, subtask))
     }
 
     fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
         let staged = staged.iter().map(Staged::decode::<Option<StagedFile>>).collect::<Result<Vec<_>>>()?;
         let (table, prefix) = (self.table(), self.prefix());
+        let staging = table.store.staging(&self.short_name())?;
         let mut log = table.newest()?;
         if log.epoch_of(&self.writer) >= Some(epoch) {
             // Committed already: these are the same rows once more.
-            return staged.into_iter().flatten().try_for_each(|file| table.store.remove(&table.store.staging().join(file.file)));
+            return staged.into_iter().flatten().try_for_each(|file| table.store.remove(&staging.join(file.file)));
         }
         failpoint::hit("sink.prepared")?;
         let mut added = Vec::new();
@@ -152,7 +160,7 @@ impl Sink for TableCommitter {
             let unique = file.file.trim_end_matches(".tmp").rsplit('-').next().unwrap_or_default().to_owned();
             let extension = self.config.files.extension();
             let path = format!("{prefix}{:05}-{subtask:05}-{unique}.{extension}", epoch.number());
-            table.store.publish(&file.file, &path)?;
+            table.store.publish(&staging.join(&file.file), &path)?;
             added.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
         }
         table.store.sync()?;
@@ -166,5 +174,9 @@ impl Sink for TableCommitter {
         })?;
         drop(log);
         failpoint::hit("sink.after")
+    }
+
+    fn close(&mut self) -> Result<()> {
+        self.table().store.clear_staging(&self.short_name())
     }
 }

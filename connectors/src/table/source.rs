@@ -1,12 +1,11 @@
 //! A query reads a table: what is there when it starts, then each commit.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{
-    Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceOutput, SourceReader, SourceSupplier, Split, Wake,
+    Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceReader, SourceSupplier, Split, Wake,
 };
 
 use super::log::{Change, files_at, read_commit};
@@ -173,8 +172,7 @@ impl Source for TablePlanner {
     }
 
     fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
-        let dir = PathBuf::from(self.config.table.dir());
-        Ok(Box::new(TableReader { inner: self.config.files.reader_in(dir)? }))
+        self.config.files.reader_in(self.config.table.dir().to_path_buf())
     }
 
     fn freeze(&mut self) -> Result<()> {
@@ -198,15 +196,5 @@ impl TableSource {
             "the table in {dir} is at version {newest}, and version {read} of it was read: it was made anew; start the query with a new \
              checkpoint"
         ))
-    }
-}
-
-struct TableReader {
-    inner: Box<dyn SourceReader>,
-}
-
-impl SourceReader for TableReader {
-    fn read(&mut self, split: &Split, output: &mut SourceOutput<'_>) -> Result<()> {
-        self.inner.read(split, output)
     }
 }

@@ -28,15 +28,26 @@ impl Store {
         &self.dir
     }
 
-    pub(super) fn staging(&self) -> PathBuf {
-        self.dir.join(STAGING)
+    /// Where the writer of this name stages files: nobody else does there.
+    pub(super) fn staging(&self, writer: &str) -> Result<PathBuf> {
+        let staging = self.dir.join(STAGING).join(writer);
+        std::fs::create_dir_all(&staging).map_err(Error::io("create", &staging))?;
+        Ok(staging)
     }
 
-    /// Makes the directories.
-    pub(super) fn prepare(&self) -> Result<()> {
-        for dir in [self.dir.join(LOG), self.staging()] {
-            std::fs::create_dir_all(&dir).map_err(Error::io("create the table's directory", &dir))?;
+    /// Removes what a writer has staged, and its directory.
+    pub(super) fn clear_staging(&self, writer: &str) -> Result<()> {
+        let staging = self.dir.join(STAGING).join(writer);
+        match std::fs::remove_dir_all(&staging) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", staging)(error)),
+            _ => Ok(()),
         }
+    }
+
+    /// Makes the directory.
+    pub(super) fn prepare(&self) -> Result<()> {
+        let log = self.dir.join(LOG);
+        std::fs::create_dir_all(&log).map_err(Error::io("create the table's directory", &log))?;
         sync_directory(&self.dir)
     }
 
@@ -78,9 +89,8 @@ impl Store {
     }
 
     /// Moves a staged file to where a commit will name it.
-    pub(super) fn publish(&self, staged: &str, path: &str) -> Result<()> {
-        let from = self.staging().join(staged);
-        std::fs::rename(&from, self.dir.join(path)).map_err(Error::io("move into place", from))
+    pub(super) fn publish(&self, staged: &Path, path: &str) -> Result<()> {
+        std::fs::rename(staged, self.dir.join(path)).map_err(Error::io("move into place", staged))
     }
 
     /// Makes what was published durable.

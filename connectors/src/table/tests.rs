@@ -6,8 +6,8 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 use tidegate_runtime::{
-    Epoch, EpochInfo, NodeId, Notifier, Offset, OffsetRange, QueryId, ReadLimit, Sink, SinkContext, SinkSupplier, Source, SourceContext,
-    SourceOutput, SourceSupplier,
+    Epoch, EpochInfo, NodeId, Notifier, Offset, OffsetRange, QueryId, ReadLimit, Sink, SinkContext, SinkSupplier, Source,
+    SourceContext, SourceOutput, SourceSupplier,
 };
 
 use super::*;

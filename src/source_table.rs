@@ -1,4 +1,5 @@
-//! Files as a static table: read when a query runs, by the readers of the streaming source, so that a batch sees what a stream would.
+//! What a streaming source reads as a static table: read when a query runs, by the source's own readers, so that a batch sees what a
+//! stream would.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,39 +15,45 @@ use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use tidegate_connectors::FileSource;
 use tidegate_runtime::{
     Epoch, EpochInfo, Error as RuntimeError, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Source, SourceContext,
     SourceOutput, SourceSupplier, Split,
 };
 
+use crate::analysis::stream::StreamFactory;
+use crate::error::{Error, Result};
+
 /// How many batches a reader is ahead of the query.
 const AHEAD: usize = 2;
 
-/// The files of a source that are there when it is scanned.
-#[derive(Debug)]
-pub(crate) struct FileTable {
-    source: FileSource,
-    schema: SchemaRef,
-    path: String,
+/// What a source has when it is scanned.
+pub(crate) struct SourceTable {
+    source: Arc<dyn StreamFactory>,
+    version: Box<dyn Fn() -> Result<u64> + Send + Sync>,
 }
 
-impl FileTable {
-    /// The files below `path` as `source`, which has the columns of `schema`, reads them.
-    pub(crate) fn new(source: FileSource, schema: SchemaRef, path: &str) -> Self {
-        FileTable { source, schema, path: path.to_owned() }
+impl SourceTable {
+    /// All that a source has; `version` changes when that does.
+    pub(crate) fn new(source: Arc<dyn StreamFactory>, version: impl Fn() -> Result<u64> + Send + Sync + 'static) -> Self {
+        SourceTable { source, version: Box::new(version) }
     }
 
-    /// Changes when files come, go or are written again.
-    pub(crate) fn version(&self) -> std::io::Result<u64> {
-        fingerprint(&self.path)
+    /// Changes when the rows do.
+    pub(crate) fn version(&self) -> Result<u64> {
+        (self.version)()
+    }
+}
+
+impl std::fmt::Debug for SourceTable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SourceTable").field("source", &self.source).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
-impl TableProvider for FileTable {
+impl TableProvider for SourceTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
+        self.source.schema()
     }
 
     fn table_type(&self) -> TableType {
@@ -60,26 +67,26 @@ impl TableProvider for FileTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        let schema = match projection {
-            Some(columns) => Arc::new(self.schema.project(columns)?),
-            None => Arc::clone(&self.schema),
-        };
-        let source = self.source.clone().projection(schema.fields().iter().map(|field| field.name()));
+        let all: Vec<usize> = (0..self.source.schema().fields().len()).collect();
+        let columns = projection.unwrap_or(&all);
+        let schema = Arc::new(self.source.schema().project(columns)?);
+        let source = self.source.source(columns).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let parallelism = state.config().target_partitions().max(1);
         let mut dealt = vec![Vec::new(); parallelism];
-        let splits = tokio::task::block_in_place(|| splits_of(&source)).map_err(external)?;
+        let splits = tokio::task::block_in_place(|| splits_of(source.as_ref())).map_err(external)?;
         for (number, split) in splits.into_iter().enumerate() {
             dealt[number % parallelism].push(split);
         }
         dealt.retain(|splits| !splits.is_empty());
-        let partition =
-            |splits| Arc::new(Splits { source: source.clone(), splits, schema: Arc::clone(&schema) }) as Arc<dyn PartitionStream>;
+        let partition = |splits| {
+            Arc::new(Splits { source: Arc::clone(&source), splits, schema: Arc::clone(&schema) }) as Arc<dyn PartitionStream>
+        };
         let partitions = dealt.into_iter().map(partition).collect();
         Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&schema), partitions, None, None, false, limit)?))
     }
 }
 
-fn opened(source: &FileSource) -> tidegate_runtime::Result<Box<dyn Source>> {
+fn opened(source: &dyn SourceSupplier) -> tidegate_runtime::Result<Box<dyn Source>> {
     let mut opened = source.supply()?;
     opened.open(SourceContext {
         node: NodeId::new("batch"),
@@ -92,7 +99,7 @@ fn opened(source: &FileSource) -> tidegate_runtime::Result<Box<dyn Source>> {
     Ok(opened)
 }
 
-fn splits_of(source: &FileSource) -> tidegate_runtime::Result<Vec<Split>> {
+fn splits_of(source: &dyn SourceSupplier) -> tidegate_runtime::Result<Vec<Split>> {
     let mut opened = opened(source)?;
     match opened.latest_offset(None, ReadLimit::All)? {
         Some(end) => opened.splits(&OffsetRange { start: None, end }),
@@ -101,11 +108,16 @@ fn splits_of(source: &FileSource) -> tidegate_runtime::Result<Vec<Split>> {
 }
 
 /// The part of a table that one thread reads.
-#[derive(Debug)]
 struct Splits {
-    source: FileSource,
+    source: Arc<dyn SourceSupplier>,
     splits: Vec<Split>,
     schema: SchemaRef,
+}
+
+impl std::fmt::Debug for Splits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Splits").field("source", &self.source.describe()).field("splits", &self.splits.len()).finish()
+    }
 }
 
 impl PartitionStream for Splits {
@@ -115,7 +127,7 @@ impl PartitionStream for Splits {
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let mut stream = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), AHEAD);
-        let (rows, source, splits) = (stream.tx(), self.source.clone(), self.splits.clone());
+        let (rows, source, splits) = (stream.tx(), Arc::clone(&self.source), self.splits.clone());
         let schema = Arc::clone(&self.schema);
         stream.spawn_blocking(move || {
             // A query that needs no more rows has dropped the receiver: reading ends then.
@@ -123,7 +135,7 @@ impl PartitionStream for Splits {
                 let batch = batch.with_schema(Arc::clone(&schema))?;
                 rows.blocking_send(Ok(batch)).map_err(|_| RuntimeError::Cancelled)
             };
-            match read(&source, &splits, &mut give) {
+            match read(source.as_ref(), &splits, &mut give) {
                 Ok(()) | Err(RuntimeError::Cancelled) => Ok(()),
                 Err(error) => Err(external(error)),
             }
@@ -134,7 +146,7 @@ impl PartitionStream for Splits {
 }
 
 fn read(
-    source: &FileSource,
+    source: &dyn SourceSupplier,
     splits: &[Split],
     give: &mut dyn FnMut(RecordBatch) -> tidegate_runtime::Result<()>,
 ) -> tidegate_runtime::Result<()> {
@@ -152,7 +164,12 @@ fn external(error: RuntimeError) -> DataFusionError {
 ///
 /// # Errors
 /// When the files can't be listed.
-pub(crate) fn fingerprint(path: &str) -> std::io::Result<u64> {
+pub(crate) fn fingerprint(path: &str) -> Result<u64> {
+    fingerprint_of(path)
+        .map_err(|error| Error::analysis("FAILED_READ_FILE", format!("the files of {path} can't be listed: {error}")))
+}
+
+fn fingerprint_of(path: &str) -> std::io::Result<u64> {
     let is_plain = |part: &std::path::Component<'_>| !part.as_os_str().to_string_lossy().contains(['*', '?', '[', '{']);
     let base: PathBuf = Path::new(path).components().take_while(is_plain).collect();
     // Independent of the order of the listing.

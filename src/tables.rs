@@ -1,0 +1,216 @@
+//! Managed tables: directories of the session's warehouse.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tidegate_connectors::{Table, TableDefinition, TableFormat, TableSink, TableSource};
+use tidegate_functions::types;
+use tidegate_runtime::SourceSupplier;
+
+use crate::analysis::Relation;
+use crate::analysis::stream::StreamFactory;
+use crate::catalog::{plain_name, relation_of, stream_relation};
+use crate::dataframe::DataFrame;
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::source_table::SourceTable;
+
+/// The parts of a name as users write it: `` `a`.b ``.
+pub(crate) fn parts(name: &str) -> Vec<String> {
+    name.split('.').map(|part| part.trim_matches('`').to_owned()).collect()
+}
+
+/// A table of the warehouse.
+#[derive(Debug, Clone)]
+pub(crate) struct ManagedTable {
+    name: String,
+    table: Table,
+    schema: SchemaRef,
+}
+
+/// How a frame's columns find those of the table that they are written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum By {
+    Name,
+    Position,
+}
+
+impl ManagedTable {
+    /// The table of this name; `None` if there is none.
+    pub(crate) fn open(warehouse: &Path, name: &[String]) -> Result<Option<Self>> {
+        let Some(name) = plain_name(name).filter(|name| is_plain(name)) else { return Ok(None) };
+        let Some(table) = Table::open(directory(warehouse, name))? else { return Ok(None) };
+        let fields = types::parse_schema(&table.definition().columns)?;
+        Ok(Some(ManagedTable { name: name.clone(), table, schema: Arc::new(Schema::new(fields)) }))
+    }
+
+    /// Creates a table.
+    pub(crate) fn create(warehouse: &Path, name: &[String], columns: &[(String, DataType)], format: TableFormat) -> Result<Self> {
+        let plain = plain_name(name).filter(|name| is_plain(name)).ok_or_else(|| {
+            let message = format!(
+                "`{}` is not a valid name for tables/schemas. Valid names only contain alphabet characters, numbers and _.",
+                name.join("`.`")
+            );
+            Error::analysis("INVALID_SCHEMA_OR_RELATION_NAME", message)
+        })?;
+        if columns.is_empty() {
+            return Err(Error::analysis("UNSUPPORTED_FEATURE", "a table without columns"));
+        }
+        let directory = directory(warehouse, plain);
+        if Table::open(directory.clone())?.is_some() {
+            return Err(already_exists(plain));
+        }
+        let column = |(name, data_type): &(String, DataType)| format!("`{}` {}", name.replace('`', "``"), types::name(data_type));
+        let columns = columns.iter().map(column).collect::<Vec<_>>().join(", ");
+        // What can't be read back is refused now.
+        let schema = Arc::new(Schema::new(types::parse_schema(&columns)?));
+        let table = Table::create(directory, &TableDefinition { columns, format })?;
+        Ok(ManagedTable { name: plain.clone(), table, schema })
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    pub(crate) fn format(&self) -> TableFormat {
+        self.table.definition().format
+    }
+
+    pub(crate) fn location(&self) -> &Path {
+        self.table.dir()
+    }
+
+    pub(crate) fn remove(self) -> Result<()> {
+        Ok(self.table.remove()?)
+    }
+
+    /// Small files become files of about this length; how many went.
+    pub(crate) fn compact(&self, target_bytes: u64) -> Result<usize> {
+        Ok(self.table.compact(&self.schema, target_bytes)?)
+    }
+
+    /// Its rows at the newest version.
+    pub(crate) fn relation(&self) -> Result<Relation> {
+        let table = self.table.clone();
+        let source = Arc::new(TableStream { table: self.clone(), options: Options::default() });
+        relation_of(&self.name, Arc::new(SourceTable::new(source, move || Ok(table.version()?))))
+    }
+
+    /// Its rows as they come.
+    pub(crate) fn stream(&self, options: &Options) -> Result<Relation> {
+        let stream = TableStream { table: self.clone(), options: options.clone() };
+        stream.reader()?;
+        stream_relation(Arc::new(stream))
+    }
+
+    pub(crate) fn sink(&self, overwrite: bool) -> TableSink {
+        let (table, schema) = (self.table.clone(), Arc::clone(&self.schema));
+        if overwrite { TableSink::overwrite(table, schema) } else { TableSink::append(table, schema) }
+    }
+
+    /// The frame's rows with the columns of the table, cast as an `INSERT` casts them.
+    pub(crate) fn conform(&self, frame: &DataFrame, by: By) -> Result<DataFrame> {
+        let given = frame.relation()?.columns;
+        let (name, fields) = (&self.name, self.schema.fields());
+        let refused = |condition: &str, what: String| {
+            Err(Error::analysis(condition, format!("Cannot write incompatible data for the table `{name}`: {what}.")))
+        };
+        if given.len() != fields.len() {
+            let condition = if given.len() < fields.len() { "NOT_ENOUGH_DATA_COLUMNS" } else { "TOO_MANY_DATA_COLUMNS" };
+            let list = |names: Vec<&str>| names.join(", ");
+            let table = list(fields.iter().map(|field| field.name().as_str()).collect());
+            let data = list(given.iter().map(|column| column.name.as_str()).collect());
+            let condition = format!("INSERT_COLUMN_ARITY_MISMATCH.{condition}");
+            return refused(&condition, format!("table columns: {table}; data columns: {data}"));
+        }
+        let mut columns = Vec::new();
+        for (index, field) in fields.iter().enumerate() {
+            let found = match by {
+                By::Position => given.get(index),
+                By::Name => given.iter().find(|column| column.name.eq_ignore_ascii_case(field.name())),
+            };
+            let Some(own) = found else {
+                let what = format!("Cannot find data for the output column `{}`", field.name());
+                return refused("INCOMPATIBLE_DATA_FOR_TABLE.CANNOT_FIND_DATA", what);
+            };
+            let column = crate::column::Column::of(own.exact());
+            let column = if own.data_type == *field.data_type() { column } else { column.cast(&types::name(field.data_type())) };
+            columns.push(column.alias(field.name()));
+        }
+        Ok(frame.select(columns))
+    }
+}
+
+/// The names of a warehouse's tables, sorted.
+pub(crate) fn names(warehouse: &Path) -> Result<Vec<String>> {
+    let unreadable = |error: std::io::Error| {
+        Error::analysis("FAILED_READ_FILE", format!("the warehouse {} can't be listed: {error}", warehouse.display()))
+    };
+    let entries = match std::fs::read_dir(warehouse) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(unreadable)?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(unreadable)?.file_name();
+        let name = name.to_string_lossy().into_owned();
+        if is_plain(&name) && Table::open(warehouse.join(&name))?.is_some() {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+fn directory(warehouse: &Path, name: &str) -> PathBuf {
+    warehouse.join(name.to_lowercase())
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+}
+
+pub(crate) fn already_exists(name: &str) -> Error {
+    let message = format!(
+        "Cannot create table or view `default`.`{name}` because it already exists. Choose a different name, drop the existing object, or \
+         add the IF NOT EXISTS clause."
+    );
+    Error::analysis("TABLE_OR_VIEW_ALREADY_EXISTS", message)
+}
+
+/// The rows of a table as a stream, with the columns that are needed.
+#[derive(Debug)]
+struct TableStream {
+    table: ManagedTable,
+    options: Options,
+}
+
+impl TableStream {
+    fn reader(&self) -> Result<TableSource> {
+        let mut source = TableSource::new(self.table.table.clone(), &self.table.schema);
+        if let Some(files) = self.options.positive("maxFilesPerTrigger")? {
+            source = source.max_files_per_trigger(files);
+        }
+        Ok(source.skip_overwrites(self.options.parsed("skipChangeCommits")?.unwrap_or(false)))
+    }
+}
+
+impl StreamFactory for TableStream {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.table.schema)
+    }
+
+    fn source(&self, projection: &[usize]) -> Result<Arc<dyn SourceSupplier>> {
+        let fields: Vec<&Arc<Field>> = projection.iter().filter_map(|index| self.table.schema.fields().get(*index)).collect();
+        Ok(Arc::new(self.reader()?.projection(fields.into_iter().map(|field| field.name()))))
+    }
+
+    fn name(&self) -> Option<&str> {
+        Some(self.options.get("name").unwrap_or(&self.table.name))
+    }
+
+    fn describe(&self) -> String {
+        format!("the table {}", self.table.name)
+    }
+}
