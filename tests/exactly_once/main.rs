@@ -14,3 +14,4 @@ mod damage;
 mod faults;
 mod kills;
 mod scene;
+mod tables;

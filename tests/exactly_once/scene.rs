@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use tidegate::runtime::CheckpointOptions;
@@ -138,7 +139,11 @@ fn committed(output: &Path) -> BTreeMap<u64, Rows> {
 
 /// Runs a child to its end, or kills it after some time.
 pub(crate) fn run(job: &Job, kill_after: Option<Duration>) -> End {
-    let mut child = start(job);
+    end_of(start(job), kill_after)
+}
+
+/// Waits for a child's end, or kills it after some time.
+pub(crate) fn end_of(mut child: Child, kill_after: Option<Duration>) -> End {
     let mut stderr = child.stderr.take().unwrap();
     // Closed by the child's end, whatever it is: the wait for it is a wait on a channel.
     let (ended, has_ended) = crossbeam_channel::bounded(1);
@@ -151,7 +156,7 @@ pub(crate) fn run(job: &Job, kill_after: Option<Duration>) -> End {
     let started = Instant::now();
     if has_ended.recv_timeout(kill_after.unwrap_or(DEADLINE)).is_err() {
         child.kill().unwrap();
-        assert!(kill_after.is_some(), "the child hangs after {:?}: {job:?}", started.elapsed());
+        assert!(kill_after.is_some(), "the child hangs after {:?}", started.elapsed());
     }
     let status = child.wait().unwrap();
     let text = reader.unwrap().join().unwrap();

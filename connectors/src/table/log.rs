@@ -142,7 +142,7 @@ impl Log {
 
     /// A snapshot only saves time: without it the commits are read.
     fn write_snapshot(&self, store: &Store) {
-        if self.state.version % SNAPSHOT_EVERY != 0 {
+        if !self.state.version.is_multiple_of(SNAPSHOT_EVERY) {
             return;
         }
         let written = checked_line(&self.state).and_then(|line| store.create_log(&snapshot_name(self.state.version), &line));

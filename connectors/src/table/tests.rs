@@ -234,10 +234,11 @@ proptest! {
     fn each_reader_has_each_row_once(steps in prop::collection::vec((0..6_usize, 0..3_usize, 1..3_usize), 1..24)) {
         let dir = tempfile::tempdir().unwrap();
         let table = created(dir.path(), TableFormat::Json);
-        let (mut next, mut seen): (i64, BTreeMap<usize, (Vec<i64>, Option<Offset>)>) = (0, BTreeMap::new());
+        let mut next = 0;
+        let mut seen: BTreeMap<usize, (Vec<i64>, Option<Offset>)> = BTreeMap::new();
         for (what, reader, files) in steps {
             match what {
-                0 | 1 | 2 => {
+                0..=2 => {
                     insert(&table, &[next, next + 1]);
                     next += 2;
                 }

@@ -106,14 +106,14 @@ fn expected(runs: &[Run], rules: &Rules, kind: StreamJoinKind) -> Made {
     let mut made = Vec::new();
     for run in runs {
         let (mut out, mut late_rows) = (Vec::new(), 0);
-        for port in 0..2 {
+        for (port, waiting) in waiting.iter_mut().enumerate() {
             for row in &run.rows[port] {
                 if row.1.is_some_and(|time| time + rules.lags[port] <= late) {
                     late_rows += 1;
                 } else if rules.conditions[port] && row.2 == 0 {
                     out.extend(kind.is_outer(port).then(|| alone(port, row)));
                 } else {
-                    waiting[port].push(Waiting { row: *row, is_new: true, matched: false, done: false });
+                    waiting.push(Waiting { row: *row, is_new: true, matched: false, done: false });
                 }
             }
         }
