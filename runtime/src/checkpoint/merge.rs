@@ -48,7 +48,9 @@ fn newest_rows(segments: &Segments, job: &Job, stop: &AtomicBool) -> Result<(Sch
     let mut seen = SeenKeys::default();
     let mut kept = Vec::new();
     let mut schema = None;
-    for run in job.runs.iter().rev() {
+    for (number, run) in job.runs.iter().enumerate().rev() {
+        // Nobody asks for the keys of the last run that is read, mostly the largest by far.
+        seen.remembers = number > 0;
         read_run(segments, &job.small, &run.segment, &mut |batch| {
             if stop.load(Ordering::Relaxed) {
                 return Err(Error::Cancelled);
@@ -104,6 +106,8 @@ struct SeenKeys {
     table: HashTable<(u64, u32, u32)>,
     /// Whether a row of a table without key columns was met: it has one row at most.
     keyless: bool,
+    /// Whether the keys of the batches that come are to be found later. A run has each key once, so not for those of one run.
+    remembers: bool,
 }
 
 impl SeenKeys {
@@ -133,20 +137,22 @@ impl SeenKeys {
     }
 
     fn insert(&mut self, rows: Rows) -> Vec<bool> {
-        let batch = self.batches.len() as u32;
-        self.batches.push(rows);
-        let (batches, table) = (&self.batches, &mut self.table);
-        let rows = &batches[batch as usize];
+        let (batches, table) = (&self.batches, &self.table);
         let key = |place: &(u64, u32, u32)| batches[place.1 as usize].row(place.2 as usize);
-        let mut is_new = |(number, row): (usize, arrow_row::Row<'_>)| {
-            let hash = xxhash_rust::xxh3::xxh3_64(row.as_ref());
-            let found = table.find(hash, |place| place.0 == hash && key(place) == row).is_some();
-            if !found {
-                table.insert_unique(hash, (hash, batch, number as u32), |place| place.0);
-            }
-            !found
+        let hashes: Vec<u64> = rows.iter().map(|row| xxhash_rust::xxh3::xxh3_64(row.as_ref())).collect();
+        let is_new = |(row, hash): (arrow_row::Row<'_>, &u64)| table.find(*hash, |place| place.0 == *hash && key(place) == row).is_none();
+        let new: Vec<bool> = match table.is_empty() {
+            true => vec![true; hashes.len()],
+            false => rows.iter().zip(&hashes).map(is_new).collect(),
         };
-        rows.iter().enumerate().map(&mut is_new).collect()
+        if self.remembers {
+            let batch = self.batches.len() as u32;
+            self.batches.push(rows);
+            for (row, (hash, _)) in hashes.iter().zip(&new).enumerate().filter(|(_, (_, new))| **new) {
+                self.table.insert_unique(*hash, (*hash, batch, row as u32), |place| place.0);
+            }
+        }
+        new
     }
 }
 
