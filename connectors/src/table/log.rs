@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Epoch, Error, Result};
+use uuid::Uuid;
 
 use super::store::Store;
 use super::{TableDefinition, TableFile};
@@ -16,6 +17,8 @@ const SNAPSHOT_EVERY: u64 = 64;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Commit {
     pub(super) version: u64,
+    /// The id of the table: one that was dropped and made anew has another.
+    table: String,
     #[serde(flatten)]
     pub(super) change: Change,
 }
@@ -44,6 +47,7 @@ pub(super) struct WriterEpoch {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct State {
     version: u64,
+    table: String,
     definition: TableDefinition,
     /// Its files, in the order of their commits.
     files: Vec<TableFile>,
@@ -89,7 +93,8 @@ pub(super) struct Log {
 impl Log {
     /// Begins a log; says whether there was none.
     pub(super) fn create(store: &Store, definition: &TableDefinition) -> Result<bool> {
-        let commit = Commit { version: 0, change: Change::Create { definition: definition.clone() } };
+        let (table, change) = (Uuid::new_v4().to_string(), Change::Create { definition: definition.clone() });
+        let commit = Commit { version: 0, table, change };
         store.create_log(&commit_name(0), &checked_line(&commit)?)
     }
 
@@ -104,9 +109,19 @@ impl Log {
     /// Reads what was committed since.
     pub(super) fn refresh(&mut self, store: &Store) -> Result<()> {
         while let Some(commit) = read_commit(store, self.state.version + 1)? {
+            self.check_table(store, &commit)?;
             self.state.apply(&commit);
         }
         Ok(())
+    }
+
+    /// The table's id.
+    pub(super) fn table(&self) -> &str {
+        &self.state.table
+    }
+
+    fn check_table(&self, store: &Store, commit: &Commit) -> Result<()> {
+        if commit.table == self.state.table { Ok(()) } else { Err(made_anew(store)) }
     }
 
     pub(super) fn definition(&self) -> &TableDefinition {
@@ -131,7 +146,10 @@ impl Log {
         loop {
             self.refresh(store)?;
             let Some(change) = change(self) else { return Ok(false) };
-            let commit = Commit { version: self.state.version + 1, change };
+            // A commit to a table that has been dropped meanwhile would be the beginning of nothing.
+            let last = read_commit(store, self.state.version)?.ok_or_else(|| made_anew(store))?;
+            self.check_table(store, &last)?;
+            let commit = Commit { version: self.state.version + 1, table: self.state.table.clone(), change };
             if store.create_log(&commit_name(commit.version), &checked_line(&commit)?)? {
                 self.state.apply(&commit);
                 self.write_snapshot(store);
@@ -176,7 +194,7 @@ fn state_at(store: &Store, version: u64) -> Result<Option<State>> {
     let Change::Create { definition } = first.change else {
         return Err(Error::damaged(store.log_path(&commit_name(0)), "it does not create the table"));
     };
-    Ok(Some(State { version: 0, definition, files: Vec::new(), writers: BTreeMap::new() }))
+    Ok(Some(State { version: 0, table: first.table, definition, files: Vec::new(), writers: BTreeMap::new() }))
 }
 
 /// A commit; `None` if there is none of this number.
@@ -187,6 +205,11 @@ pub(super) fn read_commit(store: &Store, version: u64) -> Result<Option<Commit>>
         Some(commit) if commit.version == version => Ok(Some(commit)),
         _ => Err(Error::damaged(store.log_path(&name), "it does not pass its check")),
     }
+}
+
+fn made_anew(store: &Store) -> Error {
+    let dir = store.dir().display();
+    Error::SourceDataLoss(format!("the table in {dir} was dropped, or made anew, while it was in use: start the query with a new checkpoint"))
 }
 
 fn missing(store: &Store, version: u64) -> Error {

@@ -72,7 +72,7 @@ impl SinkSupplier for TableSink {
     }
 
     fn supply(&self) -> Result<Box<dyn Sink>> {
-        Ok(Box::new(TableCommitter { config: self.clone(), writer: String::new() }))
+        Ok(Box::new(TableCommitter { config: self.clone(), writer: String::new(), short_name: String::new() }))
     }
 
     fn describe(&self) -> String {
@@ -86,17 +86,14 @@ struct TableCommitter {
     config: TableSink,
     /// Who writes, in the log: the query and its sink.
     writer: String,
+    /// The same in names of files.
+    short_name: String,
 }
 
 impl TableCommitter {
-    /// The writer in names of files.
-    fn short_name(&self) -> String {
-        format!("{:08x}", crc32c::crc32c(self.writer.as_bytes()))
-    }
-
     /// What the names of this writer's files begin with.
     fn prefix(&self) -> String {
-        format!("part-{}-", self.short_name())
+        format!("part-{}-", self.short_name)
     }
 
     fn table(&self) -> &Table {
@@ -106,7 +103,7 @@ impl TableCommitter {
     /// Removes files that an earlier run published or staged and did not commit: their epochs come again.
     fn sweep(&self, last: Option<Epoch>) -> Result<()> {
         let (table, prefix) = (self.table(), self.prefix());
-        table.store.clear_staging(&self.short_name())?;
+        table.store.clear_staging(&self.short_name)?;
         for name in table.store.data_names()? {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse().ok());
             if epoch.map(Epoch::new).is_some_and(|epoch| Some(epoch) > last) {
@@ -121,6 +118,8 @@ impl TableCommitter {
 impl Sink for TableCommitter {
     fn open(&mut self, context: SinkContext) -> Result<()> {
         self.writer = format!("{}/{}", context.query, context.node);
+        // Two sinks of a query may write to one table, and their names may have any characters.
+        self.short_name = format!("{}-{:08x}", context.query, crc32c::crc32c(context.node.as_str().as_bytes()));
         let table = self.table();
         table.store.prepare()?;
         let last = table.newest()?.epoch_of(&self.writer);
@@ -140,13 +139,13 @@ impl Sink for TableCommitter {
     }
 
     fn writer(&mut self, subtask: usize) -> Result<Box<dyn SinkWriter>> {
-        Ok(self.config.files.staging_writer(self.table().store.staging(&self.short_name())?, subtask))
+        Ok(self.config.files.staging_writer(self.table().store.staging(&self.short_name)?, subtask))
     }
 
     fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
         let staged = staged.iter().map(Staged::decode::<Option<StagedFile>>).collect::<Result<Vec<_>>>()?;
         let (table, prefix) = (self.table(), self.prefix());
-        let staging = table.store.staging(&self.short_name())?;
+        let staging = table.store.staging(&self.short_name)?;
         let mut log = table.newest()?;
         if log.epoch_of(&self.writer) >= Some(epoch) {
             // Committed already: these are the same rows once more.
@@ -177,6 +176,6 @@ impl Sink for TableCommitter {
     }
 
     fn close(&mut self) -> Result<()> {
-        self.table().store.clear_staging(&self.short_name())
+        self.table().store.clear_staging(&self.short_name)
     }
 }

@@ -76,8 +76,10 @@ impl SourceSupplier for TableSource {
 }
 
 /// How far a table was read: the files of `snapshot`, then those that each later commit added. Of those of `version` the first `files`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct TableOffset {
+    /// The table's id.
+    table: String,
     snapshot: u64,
     version: u64,
     files: usize,
@@ -90,7 +92,7 @@ struct TablePlanner {
 
 impl TablePlanner {
     /// What a version adds to what was read before it.
-    fn added(&self, at: TableOffset) -> Result<Vec<TableFile>> {
+    fn added(&self, at: &TableOffset) -> Result<Vec<TableFile>> {
         let table = &self.config.table;
         if at.version == at.snapshot {
             return files_at(&table.store, at.snapshot);
@@ -111,10 +113,10 @@ impl TablePlanner {
     }
 
     /// The files after `from` up to `until`, at most so many, and where they end.
-    fn take(&self, from: TableOffset, until: TableOffset, at_most: usize) -> Result<(Vec<TableFile>, TableOffset)> {
+    fn take(&self, from: TableOffset, until: &TableOffset, at_most: usize) -> Result<(Vec<TableFile>, TableOffset)> {
         let (mut taken, mut at) = (Vec::new(), from);
         loop {
-            let added = self.added(at)?;
+            let added = self.added(&at)?;
             let end = if at.version == until.version { until.files.min(added.len()) } else { added.len() };
             let room = at_most - taken.len();
             let next = end.min(at.files.saturating_add(room));
@@ -134,10 +136,15 @@ impl Source for TablePlanner {
     }
 
     fn latest_offset(&mut self, from: Option<&Offset>, limit: ReadLimit) -> Result<Option<Offset>> {
-        let newest = self.config.table.version()?;
+        let log = self.config.table.newest()?;
+        let (newest, table) = (log.version(), log.table().to_owned());
+        drop(log);
         let newest = self.frozen_at.map_or(newest, |frozen| frozen.min(newest));
         let from = from.map(Offset::decode::<TableOffset>).transpose()?;
-        let start = from.unwrap_or(TableOffset { snapshot: newest, version: newest, files: 0 });
+        let start = from.unwrap_or_else(|| TableOffset { table: table.clone(), snapshot: newest, version: newest, files: 0 });
+        if start.table != table {
+            return Err(self.config.lost(start.version, newest));
+        }
         if start.version > newest {
             // A query that has seen more than there is now: when it was frozen at less, or the table is another.
             return if self.frozen_at.is_some() { Ok(None) } else { Err(self.config.lost(start.version, newest)) };
@@ -146,8 +153,8 @@ impl Source for TablePlanner {
             ReadLimit::All => usize::MAX,
             ReadLimit::Configured => self.config.max_files.unwrap_or(usize::MAX),
         };
-        let until = TableOffset { version: newest, files: usize::MAX, ..start };
-        let (files, end) = self.take(start, until, at_most)?;
+        let until = TableOffset { version: newest, files: usize::MAX, ..start.clone() };
+        let (files, end) = self.take(start, &until, at_most)?;
         // Commits without rows are passed over when some with rows come.
         if files.is_empty() { Ok(None) } else { Offset::encode(&end).map(Some) }
     }
@@ -155,8 +162,8 @@ impl Source for TablePlanner {
     fn splits(&mut self, range: &OffsetRange) -> Result<Vec<Split>> {
         let end: TableOffset = range.end.decode()?;
         let start = range.start.as_ref().map(Offset::decode::<TableOffset>).transpose()?;
-        let start = start.unwrap_or(TableOffset { snapshot: end.snapshot, version: end.snapshot, files: 0 });
-        let (files, _) = self.take(start, end, usize::MAX)?;
+        let start = start.unwrap_or_else(|| TableOffset { version: end.snapshot, files: 0, ..end.clone() });
+        let (files, _) = self.take(start, &end, usize::MAX)?;
         let dir = self.config.table.dir();
         let mut splits = Vec::new();
         for file in files {

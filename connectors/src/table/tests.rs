@@ -226,6 +226,31 @@ fn damage_is_named_and_never_guessed_at() {
     assert!(reading.next().unwrap_err().to_string().contains("is gone or was changed"));
 }
 
+#[test]
+fn a_table_that_was_made_anew_is_another() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = created(dir.path(), TableFormat::Parquet);
+    insert(&table, &[1]);
+    let mut reading = Reading::start(TableSource::new(table.clone(), &schema()), None);
+    assert_eq!(reading.next().unwrap(), Some(vec![1]));
+    let query = QueryId::random();
+    let mut sink = opened(&table, query, None).unwrap();
+    write(sink.as_mut(), 0, &[2]);
+    table.clone().remove().unwrap();
+    let again = created(dir.path(), TableFormat::Parquet);
+    let mut writer = sink.writer(0).unwrap();
+    writer.write(epoch(1), rows(&[3])).unwrap();
+    let staged = writer.stage(epoch(1)).unwrap();
+    let error = sink.commit(Epoch::new(1), vec![staged]).unwrap_err().to_string();
+    assert!(error.contains("made anew"), "{error}");
+    assert_eq!((all(&again), again.version().unwrap()), (vec![], 0), "nothing has come into it");
+    let error = opened(&again, query, Some(0)).err().unwrap().to_string();
+    assert!(error.contains("new checkpoint"), "{error}");
+    (0..4).for_each(|n| insert(&again, &[n]));
+    let error = Reading::start(TableSource::new(again, &schema()), reading.at).next().unwrap_err().to_string();
+    assert!(error.contains("made anew"), "{error}");
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
 
