@@ -98,7 +98,8 @@ impl SessionBuilder {
         self
     }
 
-    /// The directory of managed tables.
+    /// The directory of managed tables, or a URL in an object store, such as `s3://bucket/warehouse`
+    /// ([`register_object_store`](crate::connectors::register_object_store)).
     pub fn warehouse(mut self, directory: impl Into<PathBuf>) -> Self {
         self.warehouse = Some(directory.into());
         self

@@ -192,7 +192,7 @@ fn describe(session: &Session, name: &[String]) -> Result<DataFrame> {
         rows.push(detail("", String::new()));
         rows.push(detail("# Detailed Table Information", String::new()));
         rows.push(detail("Provider", table.format().name().to_owned()));
-        rows.push(detail("Location", table.location().display().to_string()));
+        rows.push(detail("Location", table.location()));
     }
     rows_of_text(session, &["col_name", "data_type", "comment"], &rows)
 }

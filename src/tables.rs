@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use tidegate_connectors::{Table, TableDefinition, TableFormat, TableSink, TableSource};
+use tidegate_connectors::{Table, TableDefinition, TableFormat, TableSink, TableSource, table_names};
 use tidegate_functions::types;
 use tidegate_runtime::SourceSupplier;
 
@@ -77,8 +77,8 @@ impl ManagedTable {
         self.table.definition().format
     }
 
-    pub(crate) fn location(&self) -> &Path {
-        self.table.dir()
+    pub(crate) fn location(&self) -> String {
+        self.table.place()
     }
 
     pub(crate) fn remove(self) -> Result<()> {
@@ -144,17 +144,8 @@ impl ManagedTable {
 
 /// The names of a warehouse's tables, sorted.
 pub(crate) fn names(warehouse: &Path) -> Result<Vec<String>> {
-    let unreadable = |error: std::io::Error| {
-        Error::analysis("FAILED_READ_FILE", format!("the warehouse {} can't be listed: {error}", warehouse.display()))
-    };
-    let entries = match std::fs::read_dir(warehouse) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(unreadable)?,
-    };
     let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(unreadable)?.file_name();
-        let name = name.to_string_lossy().into_owned();
+    for name in table_names(warehouse)? {
         if is_plain(&name) && Table::open(warehouse.join(&name))?.is_some() {
             names.push(name);
         }

@@ -46,4 +46,6 @@ pub use noop::NoopSink;
 pub use rate::RateSource;
 pub use rate_micro_batch::RateMicroBatchSource;
 pub use socket::SocketSource;
-pub use table::{Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource};
+pub use table::{
+    Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, register_object_store, table_names,
+};

@@ -198,3 +198,22 @@ fn a_stream_joined_with_a_table_sees_what_is_inserted() {
     frame.write().insert_into("names").unwrap();
     assert_eq!(all(&session, "SELECT count(*) FROM names"), ["4"]);
 }
+
+#[test]
+fn a_warehouse_in_an_object_store() {
+    let warehouse = format!("memory://{}/warehouse", std::process::id());
+    let session = session(Path::new(&warehouse));
+    let (input, words) = session.memory_stream("word STRING").unwrap();
+    let query = words.write_stream().to_table("words").unwrap();
+    input.add_data(rows(vec![("word", strings(["a", "b"]))])).unwrap();
+    query.process_all_available().unwrap();
+    query.stop().unwrap();
+    session.sql("INSERT INTO words VALUES ('c')").unwrap();
+    assert_eq!(all(&session, "SELECT * FROM words"), ["a", "b", "c"]);
+    assert_eq!(all(&self::session(Path::new(&warehouse)), "SHOW TABLES"), ["default|words|false"]);
+    let copied = session.read_stream().table("words").unwrap().write_stream().available_now().to_table("copy").unwrap();
+    copied.await_termination(None).unwrap();
+    assert_eq!(all(&session, "SELECT * FROM copy"), ["a", "b", "c"]);
+    session.sql("DROP TABLE words").unwrap();
+    assert_eq!(all(&session, "SHOW TABLES"), ["default|copy|false"]);
+}

@@ -25,7 +25,7 @@ impl Table {
         for group in groups(self.files()?, target_bytes) {
             let merged = self.merge(schema, &group, &writer)?;
             let removed: Vec<String> = group.iter().map(|file| file.path.clone()).collect();
-            let (store, mut log) = (&self.store, self.newest()?);
+            let (store, mut log) = (self.store.as_ref(), self.newest()?);
             let committed = log.commit(store, |log| {
                 let files = log.files();
                 // Another compaction, or an overwrite, may have come before.
@@ -36,7 +36,7 @@ impl Table {
             if committed {
                 gone += removed.len();
             } else {
-                store.remove(&self.dir().join(&merged.path))?;
+                store.remove(&merged.path)?;
             }
         }
         self.store.clear_staging(&writer)?;
@@ -46,21 +46,21 @@ impl Table {
     /// The rows of some files in one.
     fn merge(&self, schema: &SchemaRef, group: &[TableFile], writer: &str) -> Result<TableFile> {
         let staging = self.store.staging(writer)?;
-        let (source, sink) = self.definition.format.files(self.dir(), schema);
-        let mut reader = source.reader_in(self.dir().to_path_buf())?;
+        let (source, sink) = self.definition.format.files(schema);
         let mut writer = sink.staging_writer(staging.clone(), 0);
         let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
         for file in group {
-            let path = self.dir().join(&file.path);
-            let state = FileState::of(self.dir(), &file.path)?
-                .ok_or_else(|| Error::damaged(&path, "the table has it, and it is gone"))?;
+            let local = self.store.local(&file.path)?;
+            let state = FileState::of(&local.dir, &local.path)?;
+            let state = state.ok_or_else(|| Error::damaged(self.place(), format!("its file {} is gone", file.path)))?;
+            let mut reader = source.reader_in(local.dir.clone())?;
             let mut write = |batch: RecordBatch| writer.write(epoch, batch.with_schema(Arc::clone(schema))?);
             for split in FileSplit::cut(&state, u64::MAX) {
                 reader.read(&Split::encode(&split)?, &mut SourceOutput::new(epoch, &mut write))?;
             }
         }
         let staged: Option<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
-        let staged = staged.ok_or_else(|| Error::damaged(self.dir(), "its files have no rows"))?;
+        let staged = staged.ok_or_else(|| Error::damaged(self.place(), "its files have no rows"))?;
         let path = format!("compact-{}.{}", Uuid::new_v4(), sink.extension());
         self.store.publish(&staging.join(&staged.file), &path)?;
         self.store.sync()?;
@@ -74,10 +74,10 @@ impl Table {
     pub fn vacuum(&self, keep_from: u64) -> Result<usize> {
         let newest = self.version()?;
         let mut kept: std::collections::HashSet<String> =
-            super::log::files_at(&self.store, keep_from.min(newest))?.into_iter().map(|file| file.path).collect();
+            super::log::files_at(self.store.as_ref(), keep_from.min(newest))?.into_iter().map(|file| file.path).collect();
         let mut known = kept.clone();
         for version in 1..=newest {
-            let Some(commit) = super::log::read_commit(&self.store, version)? else { continue };
+            let Some(commit) = super::log::read_commit(self.store.as_ref(), version)? else { continue };
             let (Change::Append { added, .. } | Change::Overwrite { added, .. } | Change::Compact { added, .. }) = commit.change
             else {
                 continue;
@@ -93,7 +93,7 @@ impl Table {
         for name in self.store.data_names()? {
             // What is in no commit yet may be of one that is about to come.
             if known.contains(&name) && !kept.contains(&name) {
-                self.store.remove(&self.dir().join(&name))?;
+                self.store.remove(&name)?;
                 removed += 1;
             }
         }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Epoch, Error, Result};
 use uuid::Uuid;
 
-use super::store::Store;
+use super::store::Storage;
 use super::{TableDefinition, TableFile};
 use crate::file::{checked_line, parse_checked_line};
 
@@ -92,14 +92,14 @@ pub(super) struct Log {
 
 impl Log {
     /// Begins a log; says whether there was none.
-    pub(super) fn create(store: &Store, definition: &TableDefinition) -> Result<bool> {
+    pub(super) fn create(store: &dyn Storage, definition: &TableDefinition) -> Result<bool> {
         let (table, change) = (Uuid::new_v4().to_string(), Change::Create { definition: definition.clone() });
         let commit = Commit { version: 0, table, change };
         store.create_log(&commit_name(0), &checked_line(&commit)?)
     }
 
     /// The log of a table; `None` if there is none.
-    pub(super) fn open(store: &Store) -> Result<Option<Self>> {
+    pub(super) fn open(store: &dyn Storage) -> Result<Option<Self>> {
         let Some(state) = state_at(store, u64::MAX)? else { return Ok(None) };
         let mut log = Log { state };
         log.refresh(store)?;
@@ -107,7 +107,7 @@ impl Log {
     }
 
     /// Reads what was committed since.
-    pub(super) fn refresh(&mut self, store: &Store) -> Result<()> {
+    pub(super) fn refresh(&mut self, store: &dyn Storage) -> Result<()> {
         while let Some(commit) = read_commit(store, self.state.version + 1)? {
             self.check_table(store, &commit)?;
             self.state.apply(&commit);
@@ -120,7 +120,7 @@ impl Log {
         &self.state.table
     }
 
-    fn check_table(&self, store: &Store, commit: &Commit) -> Result<()> {
+    fn check_table(&self, store: &dyn Storage, commit: &Commit) -> Result<()> {
         if commit.table == self.state.table { Ok(()) } else { Err(made_anew(store)) }
     }
 
@@ -142,7 +142,7 @@ impl Log {
     }
 
     /// Commits a change, which `change` makes of the table as it is then; `None` from it gives up. Says whether it was committed.
-    pub(super) fn commit(&mut self, store: &Store, mut change: impl FnMut(&Log) -> Option<Change>) -> Result<bool> {
+    pub(super) fn commit(&mut self, store: &dyn Storage, mut change: impl FnMut(&Log) -> Option<Change>) -> Result<bool> {
         loop {
             self.refresh(store)?;
             let Some(change) = change(self) else { return Ok(false) };
@@ -159,7 +159,7 @@ impl Log {
     }
 
     /// A snapshot only saves time: without it the commits are read.
-    fn write_snapshot(&self, store: &Store) {
+    fn write_snapshot(&self, store: &dyn Storage) {
         if !self.state.version.is_multiple_of(SNAPSHOT_EVERY) {
             return;
         }
@@ -171,7 +171,7 @@ impl Log {
 }
 
 /// The files of a table at a version, in the order of their commits.
-pub(super) fn files_at(store: &Store, version: u64) -> Result<Vec<TableFile>> {
+pub(super) fn files_at(store: &dyn Storage, version: u64) -> Result<Vec<TableFile>> {
     let mut state = state_at(store, version)?.ok_or_else(|| missing(store, version))?;
     while state.version < version {
         let next = state.version + 1;
@@ -181,39 +181,43 @@ pub(super) fn files_at(store: &Store, version: u64) -> Result<Vec<TableFile>> {
 }
 
 /// The state of the newest snapshot up to this version, or after the first commit; `None` if there is no log.
-fn state_at(store: &Store, version: u64) -> Result<Option<State>> {
+fn state_at(store: &dyn Storage, version: u64) -> Result<Option<State>> {
     let names = store.log_names()?;
     let snapshots = names.iter().filter_map(|name| name.strip_suffix(".snapshot.json")?.parse::<u64>().ok());
     if let Some(newest) = snapshots.filter(|snapshot| *snapshot <= version).max() {
         let name = snapshot_name(newest);
         let bytes = store.read_log(&name)?.ok_or_else(|| missing(store, newest))?;
         let state = parse_checked_line(&bytes);
-        return state.map(Some).ok_or_else(|| Error::damaged(store.log_path(&name), "it does not pass its check"));
+        return state.map(Some).ok_or_else(|| damaged(store, &name, "it does not pass its check"));
     }
     let Some(first) = read_commit(store, 0)? else { return Ok(None) };
     let Change::Create { definition } = first.change else {
-        return Err(Error::damaged(store.log_path(&commit_name(0)), "it does not create the table"));
+        return Err(damaged(store, &commit_name(0), "it does not create the table"));
     };
     Ok(Some(State { version: 0, table: first.table, definition, files: Vec::new(), writers: BTreeMap::new() }))
 }
 
 /// A commit; `None` if there is none of this number.
-pub(super) fn read_commit(store: &Store, version: u64) -> Result<Option<Commit>> {
+pub(super) fn read_commit(store: &dyn Storage, version: u64) -> Result<Option<Commit>> {
     let name = commit_name(version);
     let Some(bytes) = store.read_log(&name)? else { return Ok(None) };
     match parse_checked_line::<Commit>(&bytes) {
         Some(commit) if commit.version == version => Ok(Some(commit)),
-        _ => Err(Error::damaged(store.log_path(&name), "it does not pass its check")),
+        _ => Err(damaged(store, &name, "it does not pass its check")),
     }
 }
 
-fn made_anew(store: &Store) -> Error {
-    let dir = store.dir().display();
+fn made_anew(store: &dyn Storage) -> Error {
+    let dir = store.name();
     Error::SourceDataLoss(format!("the table in {dir} was dropped, or made anew, while it was in use: start the query with a new checkpoint"))
 }
 
-fn missing(store: &Store, version: u64) -> Error {
-    Error::damaged(store.log_path(&commit_name(version)), "it is missing, and later ones are there")
+fn missing(store: &dyn Storage, version: u64) -> Error {
+    damaged(store, &commit_name(version), "it is missing, and later ones are there")
+}
+
+fn damaged(store: &dyn Storage, name: &str, what: &str) -> Error {
+    Error::damaged(format!("{}/_log/{name}", store.name()), what)
 }
 
 fn commit_name(version: u64) -> String {

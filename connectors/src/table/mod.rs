@@ -13,7 +13,7 @@
 //!
 //! | file | what |
 //! | --- | --- |
-//! | `store.rs` | the few operations that the log needs, on a directory |
+//! | `store/` | the few operations that a table needs, on a directory and on an object store |
 //! | `log.rs` | commits, versions, and what the table is at each |
 //! | `sink.rs` | a query writes: one commit for each epoch |
 //! | `source.rs` | a query reads: what is there when it starts, then each commit |
@@ -35,11 +35,12 @@ use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Error, Result};
 
 use self::log::Log;
-use self::store::Store;
+use self::store::{Storage, storage_of};
 use crate::file::{FileSink, FileSource};
 
 pub use sink::TableSink;
 pub use source::TableSource;
+pub use store::{register_object_store, table_names};
 
 /// What a table is: fixed when it is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,8 +84,9 @@ impl TableFormat {
     }
 
     /// What reads and writes files of this format.
-    fn files(self, dir: &Path, schema: &SchemaRef) -> (FileSource, FileSink) {
-        let schema = Arc::clone(schema);
+    fn files(self, schema: &SchemaRef) -> (FileSource, FileSink) {
+        // They are told where for each file.
+        let (dir, schema) = (Path::new(""), Arc::clone(schema));
         match self {
             TableFormat::Parquet => (FileSource::parquet(dir, schema), FileSink::parquet(dir)),
             TableFormat::Json => (FileSource::json(dir, schema), FileSink::json(dir)),
@@ -94,7 +96,8 @@ impl TableFormat {
     }
 }
 
-/// A table in a directory. Clones are handles on the same table.
+/// A table in a directory, or in an object store under a URL such as `s3://bucket/warehouse/ids`
+/// ([`register_object_store`]). Clones are handles on the same table.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -109,7 +112,7 @@ impl TableFormat {
 /// ```
 #[derive(Debug, Clone)]
 pub struct Table {
-    store: Store,
+    store: Arc<dyn Storage>,
     definition: TableDefinition,
     log: Arc<Mutex<Log>>,
 }
@@ -129,27 +132,28 @@ pub struct TableFile {
 }
 
 impl Table {
-    /// Creates a table. Its directory is created if it is not there; files that are in it already are not part of the table.
+    /// Creates a table. A directory is created if it is not there; files that are in it already are not part of the table.
     ///
     /// # Errors
-    /// When there is a table, or the directory can't be written.
-    pub fn create(dir: impl Into<PathBuf>, definition: &TableDefinition) -> Result<Self> {
-        let store = Store::new(dir.into());
+    /// When there is a table, or the place can't be written.
+    pub fn create(place: impl Into<PathBuf>, definition: &TableDefinition) -> Result<Self> {
+        let place = place.into();
+        let store = storage_of(&place)?;
         store.prepare()?;
-        if !Log::create(&store, definition)? {
-            let dir = store.dir().display();
-            return Err(Error::InvalidArgument(format!("[TABLE_OR_VIEW_ALREADY_EXISTS] there is a table in {dir} already")));
+        if !Log::create(store.as_ref(), definition)? {
+            let place = store.name();
+            return Err(Error::InvalidArgument(format!("[TABLE_OR_VIEW_ALREADY_EXISTS] there is a table in {place} already")));
         }
-        Self::open(store.dir())?.ok_or_else(|| Error::damaged(store.dir(), "the table that was just created is gone"))
+        Self::open(&place)?.ok_or_else(|| Error::damaged(&place, "the table that was just created is gone"))
     }
 
-    /// The table in a directory; `None` if there is none.
+    /// The table at a place; `None` if there is none.
     ///
     /// # Errors
     /// When its log can't be read, or is damaged.
-    pub fn open(dir: impl Into<PathBuf>) -> Result<Option<Self>> {
-        let store = Store::new(dir.into());
-        let Some(log) = Log::open(&store)? else { return Ok(None) };
+    pub fn open(place: impl Into<PathBuf>) -> Result<Option<Self>> {
+        let store = storage_of(&place.into())?;
+        let Some(log) = Log::open(store.as_ref())? else { return Ok(None) };
         Ok(Some(Table { definition: log.definition().clone(), log: Arc::new(Mutex::new(log)), store }))
     }
 
@@ -158,9 +162,9 @@ impl Table {
         &self.definition
     }
 
-    /// Its directory.
-    pub fn dir(&self) -> &Path {
-        self.store.dir()
+    /// Where it is.
+    pub fn place(&self) -> String {
+        self.store.name()
     }
 
     /// The number of its newest commit.
@@ -191,7 +195,7 @@ impl Table {
     fn newest(&self) -> Result<MutexGuard<'_, Log>> {
         // A thread that panicked while it held the lock has changed nothing, or all that one commit changes.
         let mut log = self.log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.refresh(&self.store)?;
+        log.refresh(self.store.as_ref())?;
         Ok(log)
     }
 }

@@ -1,5 +1,7 @@
 //! A query writes to a table: one commit for each epoch.
 
+use std::path::Path;
+
 use arrow::datatypes::SchemaRef;
 use tidegate_runtime::{
     Epoch, EpochInfo, Error, LastCommitted, NodeId, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged,
@@ -24,7 +26,7 @@ pub struct TableSink {
 impl TableSink {
     /// Adds the rows to a table with these columns.
     pub fn append(table: Table, schema: SchemaRef) -> Self {
-        let (_, files) = table.definition.format.files(table.dir(), &schema);
+        let (_, files) = table.definition.format.files(&schema);
         TableSink { table, files, schema, overwrites: false }
     }
 
@@ -62,7 +64,7 @@ impl SinkSupplier for TableSink {
         self.files.check_input(schema)?;
         let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         if types(schema) != types(&self.schema) {
-            let dir = self.table.dir().display();
+            let dir = self.table.place();
             return Err(Error::InvalidArgument(format!(
                 "[INCOMPATIBLE_DATA_FOR_TABLE] the table in {dir} has the columns {}, the rows have others",
                 self.table.definition.columns
@@ -77,7 +79,7 @@ impl SinkSupplier for TableSink {
 
     fn describe(&self) -> String {
         let does = if self.overwrites { "replacing" } else { "appending to" };
-        format!("{} files, {does} the table in {}", self.table.definition.format.name(), self.table.dir().display())
+        format!("{} files, {does} the table in {}", self.table.definition.format.name(), self.table.place())
     }
 }
 
@@ -108,7 +110,7 @@ impl TableCommitter {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse().ok());
             if epoch.map(Epoch::new).is_some_and(|epoch| Some(epoch) > last) {
                 tracing::info!(file = name, "removing a file of an epoch that was not committed");
-                table.store.remove(&table.dir().join(name))?;
+                table.store.remove(&name)?;
             }
         }
         Ok(())
@@ -124,7 +126,7 @@ impl Sink for TableCommitter {
         table.store.prepare()?;
         let last = table.newest()?.epoch_of(&self.writer);
         if last < context.committed {
-            let (committed, dir) = (context.committed.unwrap_or(Epoch::FIRST), table.dir().display());
+            let (committed, dir) = (context.committed.unwrap_or(Epoch::FIRST), table.place());
             return Err(Error::InvalidArgument(format!(
                 "the checkpoint has committed epoch {committed}, which the table in {dir} does not have: it is another table, or was made \
                  anew; start the query with a new checkpoint"
@@ -149,7 +151,7 @@ impl Sink for TableCommitter {
         let mut log = table.newest()?;
         if log.epoch_of(&self.writer) >= Some(epoch) {
             // Committed already: these are the same rows once more.
-            return staged.into_iter().flatten().try_for_each(|file| table.store.remove(&staging.join(file.file)));
+            return staged.into_iter().flatten().try_for_each(|file| remove_staged(&staging.join(file.file)));
         }
         failpoint::hit("sink.prepared")?;
         let mut added = Vec::new();
@@ -166,7 +168,7 @@ impl Sink for TableCommitter {
         failpoint::hit("sink.manifest")?;
         let writer = Some(WriterEpoch { writer: self.writer.clone(), epoch });
         let overwrites = self.config.overwrites;
-        log.commit(&table.store, |log| {
+        log.commit(table.store.as_ref(), |log| {
             let (writer, added) = (writer.clone(), added.clone());
             let is_new = log.epoch_of(&self.writer) < Some(epoch);
             is_new.then_some(if overwrites { Change::Overwrite { writer, added } } else { Change::Append { writer, added } })
@@ -177,5 +179,12 @@ impl Sink for TableCommitter {
 
     fn close(&mut self) -> Result<()> {
         self.table().store.clear_staging(&self.short_name)
+    }
+}
+
+fn remove_staged(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
     }
 }

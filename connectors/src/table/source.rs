@@ -5,7 +5,7 @@ use std::time::Duration;
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{
-    Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceReader, SourceSupplier, Split, Wake,
+    Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceOutput, SourceReader, SourceSupplier, Split, Wake,
 };
 
 use super::log::{Change, files_at, read_commit};
@@ -28,7 +28,7 @@ pub struct TableSource {
 impl TableSource {
     /// The rows of a table with these columns.
     pub fn new(table: Table, schema: &SchemaRef) -> Self {
-        let (files, _) = table.definition.format.files(table.dir(), schema);
+        let (files, _) = table.definition.format.files(schema);
         TableSource { table, files, max_files: None, poll_interval: Duration::from_millis(200), skips_overwrites: false }
     }
 
@@ -71,7 +71,7 @@ impl SourceSupplier for TableSource {
     }
 
     fn describe(&self) -> String {
-        format!("the table in {}", self.table.dir().display())
+        format!("the table in {}", self.table.place())
     }
 }
 
@@ -95,10 +95,10 @@ impl TablePlanner {
     fn added(&self, at: &TableOffset) -> Result<Vec<TableFile>> {
         let table = &self.config.table;
         if at.version == at.snapshot {
-            return files_at(&table.store, at.snapshot);
+            return files_at(table.store.as_ref(), at.snapshot);
         }
-        let commit = read_commit(&table.store, at.version)?;
-        let commit = commit.ok_or_else(|| Error::damaged(table.dir(), format!("commit {} is missing in its log", at.version)))?;
+        let commit = read_commit(table.store.as_ref(), at.version)?;
+        let commit = commit.ok_or_else(|| Error::damaged(table.place(), format!("commit {} is missing in its log", at.version)))?;
         match commit.change {
             Change::Append { added, .. } => Ok(added),
             Change::Create { .. } | Change::Compact { .. } => Ok(Vec::new()),
@@ -107,7 +107,7 @@ impl TablePlanner {
                 "commit {} of the table in {} replaces all its rows, which a stream can't take back: set the option skipChangeCommits to \
                  go on without them, or start the query with a new checkpoint",
                 at.version,
-                table.dir().display()
+                table.place()
             ))),
         }
     }
@@ -164,22 +164,20 @@ impl Source for TablePlanner {
         let start = range.start.as_ref().map(Offset::decode::<TableOffset>).transpose()?;
         let start = start.unwrap_or_else(|| TableOffset { version: end.snapshot, files: 0, ..end.clone() });
         let (files, _) = self.take(start, &end, usize::MAX)?;
-        let dir = self.config.table.dir();
+        // A file that has to be fetched is not cut.
+        let length = if self.config.table.store.is_local() { self.config.files.split_length() } else { u64::MAX };
         let mut splits = Vec::new();
         for file in files {
-            let state = FileState::of(dir, &file.path)?.filter(|state| state.len == file.bytes).ok_or_else(|| {
-                let path = dir.join(&file.path);
-                Error::SourceDataLoss(format!("the file {} of a table is gone or was changed", path.display()))
-            })?;
-            for split in FileSplit::cut(&state, self.config.files.split_length()) {
-                splits.push(Split::encode(&split)?);
+            for start in (0..file.bytes.div_ceil(length)).map(|number| number * length) {
+                let end = file.bytes.min(start.saturating_add(length));
+                splits.push(Split::encode(&TableSplit { path: file.path.clone(), bytes: file.bytes, start, end })?);
             }
         }
         Ok(splits)
     }
 
     fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
-        self.config.files.reader_in(self.config.table.dir().to_path_buf())
+        Ok(Box::new(TableReader { table: self.config.table.clone(), files: self.config.files.clone() }))
     }
 
     fn freeze(&mut self) -> Result<()> {
@@ -198,10 +196,39 @@ impl Source for TablePlanner {
 
 impl TableSource {
     fn lost(&self, read: u64, newest: u64) -> Error {
-        let dir = self.table.dir().display();
+        let dir = self.table.place();
         Error::SourceDataLoss(format!(
             "the table in {dir} is at version {newest}, and version {read} of it was read: it was made anew; start the query with a new \
              checkpoint"
         ))
+    }
+}
+
+/// A stretch of a file.
+#[derive(Debug, Serialize, Deserialize)]
+struct TableSplit {
+    path: String,
+    /// The length of the file.
+    bytes: u64,
+    start: u64,
+    end: u64,
+}
+
+struct TableReader {
+    table: Table,
+    files: FileSource,
+}
+
+impl SourceReader for TableReader {
+    fn read(&mut self, split: &Split, output: &mut SourceOutput<'_>) -> Result<()> {
+        let TableSplit { path, bytes, start, end } = split.decode()?;
+        let local = self.table.store.local(&path)?;
+        let state = FileState::of(&local.dir, &local.path)?.filter(|state| state.len == bytes);
+        let file = state.ok_or_else(|| {
+            let place = self.table.place();
+            Error::SourceDataLoss(format!("the file {path} of the table in {place} is gone or was changed"))
+        })?;
+        let mut reader = self.files.reader_in(local.dir.clone())?;
+        reader.read(&Split::encode(&FileSplit { file, start, end })?, output)
     }
 }

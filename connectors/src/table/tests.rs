@@ -107,9 +107,36 @@ fn rows_of_every_format_come_back_in_the_order_of_the_commits() {
         insert(&table, &[3, 1]);
         insert(&table, &[2]);
         assert_eq!(all(&table), [3, 1, 2], "{format:?}");
-        let again = Table::open(table.dir()).unwrap().unwrap();
+        let again = Table::open(table.place()).unwrap().unwrap();
         assert_eq!((again.version().unwrap(), again.files().unwrap()), (2, table.files().unwrap()));
     }
+}
+
+#[test]
+fn a_table_in_an_object_store_is_one_like_others() {
+    let place = format!("memory://{}/warehouse/t", uuid::Uuid::new_v4());
+    let definition = TableDefinition { columns: "n BIGINT".to_owned(), format: TableFormat::Parquet };
+    let table = Table::create(&place, &definition).unwrap();
+    assert!(Table::create(&place, &definition).is_err());
+    std::thread::scope(|scope| {
+        for thread in 0..3 {
+            let table = Table::open(&place).unwrap().unwrap();
+            scope.spawn(move || (0..8).for_each(|n| insert(&table, &[thread * 100 + n])));
+        }
+    });
+    let mut reading = Reading::start(TableSource::new(table.clone(), &schema()).max_files_per_trigger(5), None);
+    let mut found = reading.next().unwrap().unwrap();
+    assert_eq!(table.compact(&schema(), 1 << 20).unwrap(), 24);
+    found.extend(reading.rest());
+    let mut compacted = all(&table);
+    (found.sort_unstable(), compacted.sort_unstable());
+    let expected: Vec<i64> = (0..3).flat_map(|thread| (0..8).map(move |n| thread * 100 + n)).collect();
+    assert_eq!((found, compacted), (expected.clone(), expected));
+    assert_eq!(table_names(Path::new(place.trim_end_matches("/t"))).unwrap(), ["t"]);
+    table.remove().unwrap();
+    assert!(Table::open(&place).unwrap().is_none());
+    let error = Table::open("s3://nobody/knows/it").unwrap_err().to_string();
+    assert!(error.contains("register_object_store"), "{error}");
 }
 
 #[test]
@@ -140,10 +167,10 @@ fn what_was_published_and_not_committed_is_removed() {
     write(sink.as_mut(), 0, &[1]);
     let file = table.files().unwrap().remove(0).path;
     let orphan = file.replacen("-00000-", "-00001-", 1);
-    std::fs::copy(table.dir().join(&file), table.dir().join(&orphan)).unwrap();
+    std::fs::copy(dir.path().join("t").join(&file), dir.path().join("t").join(&orphan)).unwrap();
     assert_eq!(all(&table), [1]);
     drop(opened(&table, query, Some(0)).unwrap());
-    assert!(!table.dir().join(orphan).exists() && table.dir().join(file).exists());
+    assert!(!dir.path().join("t").join(orphan).exists() && dir.path().join("t").join(file).exists());
 }
 
 #[test]
@@ -153,7 +180,7 @@ fn writers_at_the_same_time_lose_nothing() {
     std::thread::scope(|scope| {
         for thread in 0..4 {
             // Each has a handle of its own, as another process would.
-            let table = Table::open(table.dir()).unwrap().unwrap();
+            let table = Table::open(table.place()).unwrap().unwrap();
             scope.spawn(move || (0..25).for_each(|n| insert(&table, &[thread * 100 + n])));
         }
     });
@@ -163,7 +190,7 @@ fn writers_at_the_same_time_lose_nothing() {
     assert_eq!((found, table.version().unwrap()), (expected, 100));
     // A snapshot was written on the way, and a new handle starts from it.
     assert!(table.store.log_names().unwrap().iter().any(|name| name.ends_with(".snapshot.json")));
-    assert_eq!(Table::open(table.dir()).unwrap().unwrap().files().unwrap(), table.files().unwrap());
+    assert_eq!(Table::open(table.place()).unwrap().unwrap().files().unwrap(), table.files().unwrap());
 }
 
 #[test]
@@ -210,17 +237,17 @@ fn damage_is_named_and_never_guessed_at() {
     let dir = tempfile::tempdir().unwrap();
     let table = created(dir.path(), TableFormat::Parquet);
     (0..3).for_each(|n| insert(&table, &[n]));
-    let entry = table.store.log_path(&format!("{:020}.json", 2));
+    let entry = dir.path().join("t/_log").join(format!("{:020}.json", 2));
     let whole = std::fs::read(&entry).unwrap();
     for place in 0..whole.len() {
         let mut damaged = whole.clone();
         damaged[place] ^= 1;
         std::fs::write(&entry, &damaged).unwrap();
-        let error = Table::open(table.dir()).unwrap_err().to_string();
+        let error = Table::open(table.place()).unwrap_err().to_string();
         assert!(error.contains("00000000000000000002.json"), "{place}: {error}");
     }
     std::fs::write(&entry, &whole).unwrap();
-    let file = table.dir().join(&table.files().unwrap()[1].path);
+    let file = dir.path().join("t").join(&table.files().unwrap()[1].path);
     std::fs::write(&file, b"no parquet").unwrap();
     let mut reading = Reading::start(TableSource::new(table, &schema()), None);
     assert!(reading.next().unwrap_err().to_string().contains("is gone or was changed"));

@@ -1,4 +1,4 @@
-//! What a table needs of the storage that it is on.
+//! A table in a directory.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
@@ -7,36 +7,35 @@ use std::path::{Path, PathBuf};
 use tidegate_runtime::{Error, Result};
 use uuid::Uuid;
 
+use super::{LOG, LocalFile, Storage};
 use crate::file::sync_directory;
 
 /// Where files wait for the commit that names them; hidden from those who list the directory.
-pub(super) const STAGING: &str = "_staging";
-const LOG: &str = "_log";
+const STAGING: &str = "_staging";
 
-/// A directory.
-#[derive(Debug, Clone)]
-pub(super) struct Store {
+#[derive(Debug)]
+pub(super) struct Directory {
     dir: PathBuf,
 }
 
-impl Store {
+impl Directory {
     pub(super) fn new(dir: PathBuf) -> Self {
-        Store { dir }
+        Directory { dir }
+    }
+}
+
+impl Storage for Directory {
+    fn name(&self) -> String {
+        self.dir.display().to_string()
     }
 
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
-    }
-
-    /// Where the writer of this name stages files: nobody else does there.
-    pub(super) fn staging(&self, writer: &str) -> Result<PathBuf> {
+    fn staging(&self, writer: &str) -> Result<PathBuf> {
         let staging = self.dir.join(STAGING).join(writer);
         std::fs::create_dir_all(&staging).map_err(Error::io("create", &staging))?;
         Ok(staging)
     }
 
-    /// Removes what a writer has staged, and its directory.
-    pub(super) fn clear_staging(&self, writer: &str) -> Result<()> {
+    fn clear_staging(&self, writer: &str) -> Result<()> {
         let staging = self.dir.join(STAGING).join(writer);
         match std::fs::remove_dir_all(&staging) {
             Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", staging)(error)),
@@ -44,21 +43,18 @@ impl Store {
         }
     }
 
-    /// Makes the directory.
-    pub(super) fn prepare(&self) -> Result<()> {
+    fn prepare(&self) -> Result<()> {
         let log = self.dir.join(LOG);
         std::fs::create_dir_all(&log).map_err(Error::io("create the table's directory", &log))?;
         sync_directory(&self.dir)
     }
 
-    /// The names in the log, in no particular order; none if there is no log.
-    pub(super) fn log_names(&self) -> Result<Vec<String>> {
+    fn log_names(&self) -> Result<Vec<String>> {
         names(&self.dir.join(LOG))
     }
 
-    /// An entry of the log; `None` if there is none of this name.
-    pub(super) fn read_log(&self, name: &str) -> Result<Option<Vec<u8>>> {
-        let path = self.log_path(name);
+    fn read_log(&self, name: &str) -> Result<Option<Vec<u8>>> {
+        let path = self.dir.join(LOG).join(name);
         match std::fs::read(&path) {
             Ok(bytes) => Ok(Some(bytes)),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -66,12 +62,8 @@ impl Store {
         }
     }
 
-    pub(super) fn log_path(&self, name: &str) -> PathBuf {
-        self.dir.join(LOG).join(name)
-    }
 
-    /// Adds an entry to the log, durably, if there is none of this name; says whether it did.
-    pub(super) fn create_log(&self, name: &str, bytes: &[u8]) -> Result<bool> {
+    fn create_log(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let dir = self.dir.join(LOG);
         // Written under another name first: an entry is there whole or not at all.
         let hidden = dir.join(format!(".{}.tmp", Uuid::new_v4()));
@@ -88,31 +80,31 @@ impl Store {
         Ok(true)
     }
 
-    /// Moves a staged file to where a commit will name it.
-    pub(super) fn publish(&self, staged: &Path, path: &str) -> Result<()> {
+    fn publish(&self, staged: &Path, path: &str) -> Result<()> {
         std::fs::rename(staged, self.dir.join(path)).map_err(Error::io("move into place", staged))
     }
 
-    /// Makes what was published durable.
-    pub(super) fn sync(&self) -> Result<()> {
+    fn sync(&self) -> Result<()> {
         sync_directory(&self.dir)
     }
 
-    /// The names of files with rows, committed or not.
-    pub(super) fn data_names(&self) -> Result<Vec<String>> {
+    fn data_names(&self) -> Result<Vec<String>> {
         names(&self.dir)
     }
 
-    /// Removes a staged file or one with rows, if it is there.
-    pub(super) fn remove(&self, path: &Path) -> Result<()> {
-        match std::fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-            _ => Ok(()),
-        }
+    fn remove(&self, path: &str) -> Result<()> {
+        remove_file(&self.dir.join(path))
     }
 
-    /// Removes everything, the log first.
-    pub(super) fn remove_all(&self) -> Result<()> {
+    fn local(&self, path: &str) -> Result<LocalFile> {
+        Ok(LocalFile { dir: self.dir.clone(), path: path.to_owned(), copy: None })
+    }
+
+    fn is_local(&self) -> bool {
+        true
+    }
+
+    fn remove_all(&self) -> Result<()> {
         for dir in [self.dir.join(LOG), self.dir.clone()] {
             std::fs::remove_dir_all(&dir).map_err(Error::io("remove", &dir))?;
         }
@@ -126,6 +118,14 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
+/// Removes a file, if it is there.
+pub(super) fn remove_file(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
 fn names(dir: &Path) -> Result<Vec<String>> {
     let entries = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -137,4 +137,9 @@ fn names(dir: &Path) -> Result<Vec<String>> {
         names.extend(name.to_str().filter(|name| !name.starts_with(['.', '_'])).map(str::to_owned));
     }
     Ok(names)
+}
+
+/// The names of a directory's directories; none if it is not there.
+pub(super) fn folders(dir: &Path) -> Result<Vec<String>> {
+    Ok(names(dir)?.into_iter().filter(|name| dir.join(name).is_dir()).collect())
 }
