@@ -39,9 +39,11 @@ impl Catalog {
 
     /// The view of this name.
     pub(crate) fn view(&self, name: &[String]) -> Option<Relation> {
+        // A name with a schema is that of a table, as in Spark.
         let name = match name {
+            [name] => name,
             [schema, name] if schema.eq_ignore_ascii_case("global_temp") => name,
-            _ => plain_name(name)?,
+            _ => return None,
         };
         self.views.get(&name.to_lowercase()).map(|entry| entry.value().clone())
     }

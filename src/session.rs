@@ -219,6 +219,17 @@ impl Session {
         table.ok_or_else(|| crate::analysis::table_not_found(&parts))?.compact(target_bytes)
     }
 
+    /// Removes the files of a table that its newest version does not have: those that were compacted or replaced. Streams that have not
+    /// come to the newest version, and batch queries that are reading an older one, fail. Gives how many files went.
+    ///
+    /// # Errors
+    /// `TABLE_OR_VIEW_NOT_FOUND`; when files can't be removed.
+    pub fn vacuum_table(&self, name: &str) -> Result<usize> {
+        let parts = crate::tables::parts(name);
+        let table = crate::tables::ManagedTable::open(self.warehouse(), &parts)?;
+        table.ok_or_else(|| crate::analysis::table_not_found(&parts))?.vacuum()
+    }
+
     /// Reads data that is there.
     pub fn read(&self) -> DataFrameReader {
         DataFrameReader::new(self.clone())

@@ -176,15 +176,28 @@ fn fingerprint_of(path: &str) -> std::io::Result<u64> {
     let mut sum = 0_u64;
     let mut waiting = vec![base];
     while let Some(path) = waiting.pop() {
-        let metadata = match std::fs::metadata(&path) {
-            Ok(metadata) => metadata,
+        // Links to directories are not followed: they may lead round in a circle.
+        let metadata = match std::fs::symlink_metadata(&path) {
+            Ok(link) if link.is_symlink() => std::fs::metadata(&path).map(|target| (target, false)),
+            own => own.map(|own| (own, true)),
+        };
+        let listed = metadata.and_then(|(metadata, follow)| {
+            let entries = if metadata.is_dir() && follow { Some(std::fs::read_dir(&path)?) } else { None };
+            Ok((metadata, entries))
+        });
+        let (metadata, entries) = match listed {
+            Ok(listed) => listed,
             // It went between the listing and now.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if metadata.is_dir() {
-            for entry in std::fs::read_dir(&path)? {
-                waiting.push(entry?.path());
+        if let Some(entries) = entries {
+            for entry in entries {
+                let entry = entry?;
+                // What is hidden from readers is no part of the table.
+                if !entry.file_name().to_string_lossy().starts_with(['.', '_']) {
+                    waiting.push(entry.path());
+                }
             }
             continue;
         }

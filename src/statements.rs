@@ -117,7 +117,7 @@ fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast
 
 pub(crate) fn table_format(name: &str) -> Result<TableFormat> {
     TableFormat::parse(name).ok_or_else(|| {
-        let message = format!("Failed to find the data source: {name}. Tables are of parquet, json, csv or text files.");
+        let message = format!("Failed to find the data source: {name}. Tables are of parquet or json files.");
         Error::analysis("DATA_SOURCE_NOT_FOUND", message)
     })
 }
@@ -150,8 +150,10 @@ pub(crate) fn write_rows(session: &Session, name: &[String], rows: &DataFrame, b
         return Err(Error::analysis("EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE", message));
     }
     let table = ManagedTable::open(session.warehouse(), name)?.ok_or_else(|| table_not_found(name))?;
-    let batches = table.conform(rows, by)?.collect()?;
-    Ok(table.sink(overwrite).write_batch(relabelled(batches, &table)?)?)
+    let rows = table.conform(rows, by)?;
+    // Rows that are computed from the table's own take the place of these, not of what comes meanwhile.
+    let sink = if overwrite && table.is_read_by(&rows)? { table.replacing_sink()? } else { table.sink(overwrite) };
+    Ok(sink.write_batch(relabelled(rows.collect()?, &table)?)?)
 }
 
 /// The rows with the table's columns.
@@ -162,6 +164,10 @@ pub(crate) fn relabelled(batches: Vec<RecordBatch>, table: &ManagedTable) -> Res
 fn drop_tables(session: &Session, names: &[ast::ObjectName], if_exists: bool) -> Result<()> {
     for name in names {
         let parts = path(name);
+        if session.catalog().view(&parts).is_some() {
+            let message = format!("`{}` is a temporary view: use DROP VIEW", parts.join("`.`"));
+            return Err(Error::analysis("EXPECT_TABLE_NOT_VIEW.USE_ALTER_VIEW", message));
+        }
         match ManagedTable::open(session.warehouse(), &parts)? {
             Some(table) => table.remove()?,
             None if if_exists => {}

@@ -165,13 +165,17 @@ impl StreamingQueryManager {
     }
 
     fn take(&self, name: &str) -> Result<TakenName<'_>> {
-        let is_active = self.active().iter().any(|query| query.name() == name);
-        if is_active || !self.lock().starting.insert(name.to_owned()) {
+        let refused = || {
             let message =
                 format!("Cannot start query with name {name} as a query with that name is already active in this session.");
-            return Err(Error::analysis("QUERY_NAME_ALREADY_ACTIVE", message));
+            Error::analysis("QUERY_NAME_ALREADY_ACTIVE", message)
+        };
+        if !self.lock().starting.insert(name.to_owned()) {
+            return Err(refused());
         }
-        Ok(TakenName { manager: self, name: name.to_owned() })
+        // Asked with the name taken: a query that was being started before is among the active ones by now.
+        let taken = TakenName { manager: self, name: name.to_owned() };
+        if self.active().iter().any(|query| query.name() == name) { Err(refused()) } else { Ok(taken) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Known> {

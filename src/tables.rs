@@ -1,9 +1,12 @@
 //! Managed tables: directories of the session's warehouse.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::logical_expr::LogicalPlan;
 use tidegate_connectors::{Table, TableDefinition, TableFormat, TableSink, TableSource, table_names};
 use tidegate_functions::types;
 use tidegate_runtime::SourceSupplier;
@@ -42,7 +45,7 @@ impl ManagedTable {
         let Some(name) = plain_name(name).filter(|name| is_plain(name)) else { return Ok(None) };
         let Some(table) = Table::open(directory(warehouse, name))? else { return Ok(None) };
         let fields = types::parse_schema(&table.definition().columns)?;
-        Ok(Some(ManagedTable { name: name.clone(), table, schema: Arc::new(Schema::new(fields)) }))
+        Ok(Some(ManagedTable { name: name.to_lowercase(), table, schema: Arc::new(Schema::new(fields)) }))
     }
 
     /// Creates a table.
@@ -54,6 +57,11 @@ impl ManagedTable {
             );
             Error::analysis("INVALID_SCHEMA_OR_RELATION_NAME", message)
         })?;
+        let mut names = HashSet::new();
+        if let Some((twice, _)) = columns.iter().find(|(name, _)| !names.insert(name.to_lowercase())) {
+            let message = format!("The column `{twice}` already exists. Choose another name or rename the existing column.");
+            return Err(Error::analysis("COLUMN_ALREADY_EXISTS", message));
+        }
         if columns.is_empty() {
             return Err(Error::analysis("UNSUPPORTED_FEATURE", "a table without columns"));
         }
@@ -65,8 +73,9 @@ impl ManagedTable {
         let columns = columns.iter().map(column).collect::<Vec<_>>().join(", ");
         // What can't be read back is refused now.
         let schema = Arc::new(Schema::new(types::parse_schema(&columns)?));
+        format.check(&schema)?;
         let table = Table::create(directory, &TableDefinition { columns, format })?;
-        Ok(ManagedTable { name: plain.clone(), table, schema })
+        Ok(ManagedTable { name: plain.to_lowercase(), table, schema })
     }
 
     pub(crate) fn schema(&self) -> &SchemaRef {
@@ -107,6 +116,26 @@ impl ManagedTable {
     pub(crate) fn sink(&self, overwrite: bool) -> TableSink {
         let (table, schema) = (self.table.clone(), Arc::clone(&self.schema));
         if overwrite { TableSink::overwrite(table, schema) } else { TableSink::append(table, schema) }
+    }
+
+    /// A sink of rows that are computed from those that the table has now.
+    pub(crate) fn replacing_sink(&self) -> Result<TableSink> {
+        Ok(TableSink::replace(self.table.clone(), Arc::clone(&self.schema), self.table.version()?))
+    }
+
+    /// Whether a frame reads the table.
+    pub(crate) fn is_read_by(&self, frame: &DataFrame) -> Result<bool> {
+        let mut found = false;
+        frame.relation()?.plan.apply_with_subqueries(|node| {
+            found |= matches!(node, LogicalPlan::TableScan(scan) if scan.table_name.table() == self.name);
+            Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        Ok(found)
+    }
+
+    /// Removes files that no version of the table has any more but those before the newest; how many went.
+    pub(crate) fn vacuum(&self) -> Result<usize> {
+        Ok(self.table.vacuum(self.table.version()?)?)
     }
 
     /// The frame's rows with the columns of the table, cast as an `INSERT` casts them.

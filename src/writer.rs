@@ -101,7 +101,8 @@ impl DataStreamWriter {
     /// Each is written as four columns: `operator STRING` (which one drops it), `watermark TIMESTAMP` (that judged it), `event_time
     /// TIMESTAMP` (not after the watermark; of a window its end) and `row STRING`, the row as JSON, with all the columns that there are
     /// at that place. A row that two operators drop is written twice. To have all its columns, the plan does not leave out those that
-    /// the result has no use for, which costs time and, in joins, state. Spark has no such thing: it counts them.
+    /// the result has no use for: that costs time and, in joins, state; a failing expression in a column that nobody uses fails the
+    /// query; and a checkpoint of the query without late rows can't be continued with them. Spark has no such thing: it counts them.
     ///
     /// ```
     /// use tidegate::Session;

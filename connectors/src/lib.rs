@@ -38,6 +38,10 @@ mod table;
 #[cfg(test)]
 mod testing;
 
+/// The crate whose stores [`register_object_store`] takes: of this version, with the clients that the features `s3`, `gcs` and `azure`
+/// switch on.
+pub use object_store;
+
 pub use console::ConsoleSink;
 pub use file::{FileSink, FileSource, ParseMode};
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
@@ -46,6 +50,4 @@ pub use noop::NoopSink;
 pub use rate::RateSource;
 pub use rate_micro_batch::RateMicroBatchSource;
 pub use socket::SocketSource;
-pub use table::{
-    Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, register_object_store, table_names,
-};
+pub use table::{Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, register_object_store, table_names};

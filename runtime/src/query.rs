@@ -165,7 +165,7 @@ impl Query {
                 (directory.path().to_path_buf(), Some(directory))
             }
         };
-        let shared = Arc::new(QueryShared::new(self.name, self.topology.clone(), temporary));
+        let shared = Arc::new(QueryShared::new(self.name, self.topology.clone(), Arc::clone(&self.clock), temporary));
         let settings = RunSettings {
             topology: self.topology,
             checkpoint: path,
@@ -309,11 +309,8 @@ impl QueryHandle {
 
     /// Where the watermark is after the newest committed epoch, and which input holds it there.
     pub fn watermarks(&self) -> WatermarkReport {
-        let mut report = self.shared.lock().watermarks.clone();
-        for input in &mut report.inputs {
-            input.sources = self.shared.topology.sources_of(&input.node);
-        }
-        report
+        let report = self.shared.lock().watermarks.clone();
+        WatermarkReport { as_of_ms: self.shared.clock.now_ms(), ..report }
     }
 
     /// Why it failed; `None` while it runs and after a good end.
@@ -396,6 +393,7 @@ impl QueryState {
 pub(crate) struct QueryShared {
     name: String,
     topology: Topology,
+    clock: Arc<dyn Clock>,
     inner: Mutex<QueryInner>,
     /// Signalled when the query has ended.
     ended: Condvar,
@@ -419,7 +417,7 @@ struct QueryInner {
 }
 
 impl QueryShared {
-    fn new(name: String, topology: Topology, temporary: Option<tempfile::TempDir>) -> Self {
+    fn new(name: String, topology: Topology, clock: Arc<dyn Clock>, temporary: Option<tempfile::TempDir>) -> Self {
         let inner = QueryInner {
             id: QueryId::random(),
             run: RunId::random(),
@@ -432,7 +430,7 @@ impl QueryShared {
             thread: None,
             temporary,
         };
-        QueryShared { name, topology, inner: Mutex::new(inner), ended: Condvar::new(), actor: Mutex::new(None) }
+        QueryShared { name, topology, clock, inner: Mutex::new(inner), ended: Condvar::new(), actor: Mutex::new(None) }
     }
 
     fn lock(&self) -> MutexGuard<'_, QueryInner> {

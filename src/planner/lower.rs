@@ -78,8 +78,8 @@ impl Lowered {
         if let Some(inner) = late_sink {
             let inputs: Vec<Input> = late.iter().map(|node| Input::named(node).rebalance()).collect();
             if inputs.is_empty() {
-                let message = "late rows are wanted, and no operator of the query drops any: call with_watermark(…) before an \
-                               aggregation by event time, a deduplication or a join";
+                let message = "late rows are wanted, and no operator of the query drops any: it takes a watermark (with_watermark) and, after \
+                               it, an aggregation by event time in the append or update mode, a deduplication, or a join";
                 return Err(Error::Streaming(message.to_owned()));
             }
             // They are few: one task writes them.
@@ -100,7 +100,9 @@ pub(crate) fn lower(name: &str, relation: &Relation, lowering: Lowering) -> Resu
     let columns = if lowering.late.is_some() { Columns::All } else { Columns::Needed };
     let plan = optimize::optimize(plan, columns)?;
     let builder = Topology::builder(name).default_parallelism(lowering.parallelism);
-    let mut planner = Planner { lowering, builder, counts: HashMap::new(), sources: Vec::new(), late: Vec::new() };
+    // The sinks' own names.
+    let counts = ["sink", "late-rows"].into_iter().map(|name| (name.to_owned(), 1)).collect();
+    let mut planner = Planner { lowering, builder, counts, sources: Vec::new(), late: Vec::new() };
     planner.plan_sources(&plan)?;
     let mut flow = planner.flow(&plan)?;
     // The result's columns, in the user's order and under the user's names.

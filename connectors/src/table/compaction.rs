@@ -1,5 +1,6 @@
 //! Small files of a table become large ones.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -7,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use tidegate_runtime::{Epoch, EpochInfo, Error, Result, SourceOutput, Split, Staged};
 use uuid::Uuid;
 
-use super::log::Change;
+use super::log::{Change, files_at, read_commit};
 use super::{Table, TableFile};
 use crate::file::{FileSplit, FileState, StagedFile};
 
@@ -32,10 +33,11 @@ impl Table {
                 let are_there = removed.iter().all(|path| files.iter().any(|file| file.path == *path));
                 are_there.then(|| Change::Compact { removed: removed.clone(), added: vec![merged.clone()] })
             })?;
+            let is_there = log.files().iter().any(|file| file.path == merged.path);
             drop(log);
             if committed {
                 gone += removed.len();
-            } else {
+            } else if !is_there {
                 store.remove(&merged.path)?;
             }
         }
@@ -61,6 +63,13 @@ impl Table {
         }
         let staged: Option<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
         let staged = staged.ok_or_else(|| Error::damaged(self.place(), "its files have no rows"))?;
+        if staged.rows != group.iter().map(|file| file.rows).sum::<u64>() {
+            let rows = staged.rows;
+            return Err(Error::user(format!(
+                "the table in {}: its files gave {rows} rows, not those that its log has",
+                self.place()
+            )));
+        }
         let path = format!("compact-{}.{}", Uuid::new_v4(), sink.extension());
         self.store.publish(&staging.join(&staged.file), &path)?;
         self.store.sync()?;
@@ -72,12 +81,14 @@ impl Table {
     /// # Errors
     /// When the log can't be read, or a file can't be removed.
     pub fn vacuum(&self, keep_from: u64) -> Result<usize> {
-        let newest = self.version()?;
-        let mut kept: std::collections::HashSet<String> =
-            super::log::files_at(self.store.as_ref(), keep_from.min(newest))?.into_iter().map(|file| file.path).collect();
+        let log = self.newest()?;
+        let (newest, table) = (log.version(), log.table().to_owned());
+        drop(log);
+        let mut kept: HashSet<String> =
+            files_at(self.store.as_ref(), &table, keep_from.min(newest))?.into_iter().map(|file| file.path).collect();
         let mut known = kept.clone();
         for version in 1..=newest {
-            let Some(commit) = super::log::read_commit(self.store.as_ref(), version)? else { continue };
+            let Some(commit) = read_commit(self.store.as_ref(), version)? else { continue };
             let (Change::Append { added, .. } | Change::Overwrite { added, .. } | Change::Compact { added, .. }) = commit.change
             else {
                 continue;

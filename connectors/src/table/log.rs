@@ -23,10 +23,16 @@ pub(super) struct Commit {
     pub(super) change: Change,
 }
 
+impl Commit {
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "lowercase")]
 pub(super) enum Change {
-    /// The table begins.
+    /// The table begins, without rows.
     Create { definition: TableDefinition },
     /// Rows come.
     Append { writer: Option<WriterEpoch>, added: Vec<TableFile> },
@@ -34,6 +40,8 @@ pub(super) enum Change {
     Overwrite { writer: Option<WriterEpoch>, added: Vec<TableFile> },
     /// The same rows in other files.
     Compact { removed: Vec<String>, added: Vec<TableFile> },
+    /// The table ends. Another one may begin after it, in the same log: numbers of commits are never used twice.
+    Drop,
 }
 
 /// Which epoch of a query's sink a commit is.
@@ -48,7 +56,10 @@ pub(super) struct WriterEpoch {
 pub(super) struct State {
     version: u64,
     table: String,
-    definition: TableDefinition,
+    /// `None` after the table was dropped.
+    definition: Option<TableDefinition>,
+    /// The newest commit that changed rows.
+    changed: u64,
     /// Its files, in the order of their commits.
     files: Vec<TableFile>,
     /// The newest epoch of each writer.
@@ -56,10 +67,22 @@ pub(super) struct State {
 }
 
 impl State {
+    fn empty() -> Self {
+        let (table, files, writers) = (String::new(), Vec::new(), BTreeMap::new());
+        State { version: 0, table, definition: None, changed: 0, files, writers }
+    }
+
     fn apply(&mut self, commit: &Commit) {
         self.version = commit.version;
+        if !matches!(commit.change, Change::Compact { .. }) {
+            self.changed = commit.version;
+        }
         match &commit.change {
-            Change::Create { definition } => self.definition = definition.clone(),
+            Change::Create { definition } => {
+                let (table, definition) = (commit.table.clone(), Some(definition.clone()));
+                *self = State { version: commit.version, changed: commit.version, table, definition, ..State::empty() };
+            }
+            Change::Drop => (self.definition, self.files) = (None, Vec::new()),
             Change::Append { writer, added } => {
                 self.files.extend_from_slice(added);
                 self.note(writer.as_ref());
@@ -91,25 +114,33 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Begins a log; says whether there was none.
+    /// Begins a table, if there is none; says whether it did.
     pub(super) fn create(store: &dyn Storage, definition: &TableDefinition) -> Result<bool> {
+        let newest = newest_state(store)?;
+        if newest.as_ref().is_some_and(|state| state.definition.is_some()) {
+            return Ok(false);
+        }
+        let version = newest.map_or(0, |state| state.version + 1);
         let (table, change) = (Uuid::new_v4().to_string(), Change::Create { definition: definition.clone() });
-        let commit = Commit { version: 0, table, change };
-        store.create_log(&commit_name(0), &checked_line(&commit)?)
+        store.create_log(&commit_name(version), &checked_line(&Commit { version, table, change })?)
     }
 
-    /// The log of a table; `None` if there is none.
-    pub(super) fn open(store: &dyn Storage) -> Result<Option<Self>> {
-        let Some(state) = state_at(store, u64::MAX)? else { return Ok(None) };
-        let mut log = Log { state };
-        log.refresh(store)?;
-        Ok(Some(log))
+    /// The log of a table, and what it is; `None` if there is none.
+    pub(super) fn open(store: &dyn Storage) -> Result<Option<(Self, TableDefinition)>> {
+        let Some(state) = newest_state(store)? else { return Ok(None) };
+        let definition = state.definition.clone();
+        Ok(definition.map(|definition| (Log { state }, definition)))
     }
 
     /// Reads what was committed since.
+    ///
+    /// # Errors
+    /// Also when the table was dropped meanwhile, whether or not there is another in its place.
     pub(super) fn refresh(&mut self, store: &dyn Storage) -> Result<()> {
         while let Some(commit) = read_commit(store, self.state.version + 1)? {
-            self.check_table(store, &commit)?;
+            if commit.change == Change::Drop || commit.table != self.state.table {
+                return Err(dropped(store));
+            }
             self.state.apply(&commit);
         }
         Ok(())
@@ -120,20 +151,17 @@ impl Log {
         &self.state.table
     }
 
-    fn check_table(&self, store: &dyn Storage, commit: &Commit) -> Result<()> {
-        if commit.table == self.state.table { Ok(()) } else { Err(made_anew(store)) }
-    }
-
-    pub(super) fn definition(&self) -> &TableDefinition {
-        &self.state.definition
-    }
-
     pub(super) fn version(&self) -> u64 {
         self.state.version
     }
 
-    pub(super) fn files(&self) -> Vec<TableFile> {
-        self.state.files.clone()
+    /// The newest commit that changed rows.
+    pub(super) fn changed(&self) -> u64 {
+        self.state.changed
+    }
+
+    pub(super) fn files(&self) -> &[TableFile] {
+        &self.state.files
     }
 
     /// The newest epoch that a writer has committed.
@@ -146,9 +174,6 @@ impl Log {
         loop {
             self.refresh(store)?;
             let Some(change) = change(self) else { return Ok(false) };
-            // A commit to a table that has been dropped meanwhile would be the beginning of nothing.
-            let last = read_commit(store, self.state.version)?.ok_or_else(|| made_anew(store))?;
-            self.check_table(store, &last)?;
             let commit = Commit { version: self.state.version + 1, table: self.state.table.clone(), change };
             if store.create_log(&commit_name(commit.version), &checked_line(&commit)?)? {
                 self.state.apply(&commit);
@@ -163,38 +188,53 @@ impl Log {
         if !self.state.version.is_multiple_of(SNAPSHOT_EVERY) {
             return;
         }
-        let written = checked_line(&self.state).and_then(|line| store.create_log(&snapshot_name(self.state.version), &line));
-        if let Err(error) = written {
+        let write = || -> Result<()> {
+            store.create_log(&snapshot_name(self.state.version), &checked_line(&self.state)?)?;
+            // The one before stays for those who are reading it.
+            let old = self.state.version.checked_sub(2 * SNAPSHOT_EVERY).filter(|old| *old > 0);
+            old.map_or(Ok(()), |old| store.remove_log(&snapshot_name(old)))
+        };
+        if let Err(error) = write() {
             tracing::warn!(%error, version = self.state.version, "the snapshot of a table's log can't be written");
         }
     }
 }
 
 /// The files of a table at a version, in the order of their commits.
-pub(super) fn files_at(store: &dyn Storage, version: u64) -> Result<Vec<TableFile>> {
-    let mut state = state_at(store, version)?.ok_or_else(|| missing(store, version))?;
+pub(super) fn files_at(store: &dyn Storage, table: &str, version: u64) -> Result<Vec<TableFile>> {
+    let mut state = state_at(store, version)?;
     while state.version < version {
         let next = state.version + 1;
         state.apply(&read_commit(store, next)?.ok_or_else(|| missing(store, next))?);
     }
-    Ok(state.files)
+    if state.table == table { Ok(state.files) } else { Err(dropped(store)) }
 }
 
-/// The state of the newest snapshot up to this version, or after the first commit; `None` if there is no log.
-fn state_at(store: &dyn Storage, version: u64) -> Result<Option<State>> {
+/// The state after all commits; `None` if there is no log.
+fn newest_state(store: &dyn Storage) -> Result<Option<State>> {
+    if read_commit(store, 0)?.is_none() {
+        return Ok(None);
+    }
+    let mut state = state_at(store, u64::MAX)?;
+    while let Some(commit) = read_commit(store, state.version + 1)? {
+        state.apply(&commit);
+    }
+    Ok(Some(state))
+}
+
+/// The state of the newest snapshot up to this version, or after the first commit.
+fn state_at(store: &dyn Storage, version: u64) -> Result<State> {
     let names = store.log_names()?;
     let snapshots = names.iter().filter_map(|name| name.strip_suffix(".snapshot.json")?.parse::<u64>().ok());
     if let Some(newest) = snapshots.filter(|snapshot| *snapshot <= version).max() {
         let name = snapshot_name(newest);
         let bytes = store.read_log(&name)?.ok_or_else(|| missing(store, newest))?;
-        let state = parse_checked_line(&bytes);
-        return state.map(Some).ok_or_else(|| damaged(store, &name, "it does not pass its check"));
+        return parse_checked_line(&bytes).ok_or_else(|| damaged(store, &name, "does not pass its check"));
     }
-    let Some(first) = read_commit(store, 0)? else { return Ok(None) };
-    let Change::Create { definition } = first.change else {
-        return Err(damaged(store, &commit_name(0), "it does not create the table"));
-    };
-    Ok(Some(State { version: 0, table: first.table, definition, files: Vec::new(), writers: BTreeMap::new() }))
+    let first = read_commit(store, 0)?.ok_or_else(|| missing(store, 0))?;
+    let mut state = State::empty();
+    state.apply(&first);
+    Ok(state)
 }
 
 /// A commit; `None` if there is none of this number.
@@ -203,21 +243,22 @@ pub(super) fn read_commit(store: &dyn Storage, version: u64) -> Result<Option<Co
     let Some(bytes) = store.read_log(&name)? else { return Ok(None) };
     match parse_checked_line::<Commit>(&bytes) {
         Some(commit) if commit.version == version => Ok(Some(commit)),
-        _ => Err(damaged(store, &name, "it does not pass its check")),
+        _ => Err(damaged(store, &name, "does not pass its check")),
     }
 }
 
-fn made_anew(store: &dyn Storage) -> Error {
-    let dir = store.name();
-    Error::SourceDataLoss(format!("the table in {dir} was dropped, or made anew, while it was in use: start the query with a new checkpoint"))
+pub(super) fn dropped(store: &dyn Storage) -> Error {
+    let place = store.name();
+    Error::SourceDataLoss(format!("the table in {place} was dropped, or made anew, while it was in use"))
 }
 
 fn missing(store: &dyn Storage, version: u64) -> Error {
-    damaged(store, &commit_name(version), "it is missing, and later ones are there")
+    damaged(store, &commit_name(version), "is missing, and later ones are there")
 }
 
 fn damaged(store: &dyn Storage, name: &str, what: &str) -> Error {
-    Error::damaged(format!("{}/_log/{name}", store.name()), what)
+    let place = store.name();
+    Error::user(format!("the log of the table in {place} is damaged: its entry {name} {what}"))
 }
 
 fn commit_name(version: u64) -> String {

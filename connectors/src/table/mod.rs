@@ -32,9 +32,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
-use tidegate_runtime::{Error, Result};
+use tidegate_runtime::{Error, Result, SinkSupplier, SourceSupplier};
 
-use self::log::Log;
+use self::log::{Change, Log};
 use self::store::{Storage, storage_of};
 use crate::file::{FileSink, FileSource};
 
@@ -51,7 +51,7 @@ pub struct TableDefinition {
     pub format: TableFormat,
 }
 
-/// The format of a table's files.
+/// The format of a table's files: those that give back exactly what was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TableFormat {
@@ -60,16 +60,12 @@ pub enum TableFormat {
     Parquet,
     /// Lines of JSON.
     Json,
-    /// Lines of values.
-    Csv,
-    /// Lines of text.
-    Text,
 }
 
 impl TableFormat {
     /// The format of this name; `None` if it is none of a table.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [TableFormat::Parquet, TableFormat::Json, TableFormat::Csv, TableFormat::Text];
+        let all = [TableFormat::Parquet, TableFormat::Json];
         all.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
@@ -78,9 +74,17 @@ impl TableFormat {
         match self {
             TableFormat::Parquet => "parquet",
             TableFormat::Json => "json",
-            TableFormat::Csv => "csv",
-            TableFormat::Text => "text",
         }
+    }
+
+    /// Whether columns of these types can be kept.
+    ///
+    /// # Errors
+    /// When they can't; the message names the column.
+    pub fn check(self, schema: &SchemaRef) -> Result<()> {
+        let (source, sink) = self.files(schema);
+        sink.check_input(schema)?;
+        source.supply().map(|_| ())
     }
 
     /// What reads and writes files of this format.
@@ -89,9 +93,8 @@ impl TableFormat {
         let (dir, schema) = (Path::new(""), Arc::clone(schema));
         match self {
             TableFormat::Parquet => (FileSource::parquet(dir, schema), FileSink::parquet(dir)),
-            TableFormat::Json => (FileSource::json(dir, schema), FileSink::json(dir)),
-            TableFormat::Csv => (FileSource::csv(dir, schema), FileSink::csv(dir).header(false)),
-            TableFormat::Text => (FileSource::text(dir), FileSink::text(dir)),
+            // A table's rows are all as they should be: no column has another meaning.
+            TableFormat::Json => (FileSource::json(dir, schema).column_name_of_corrupt_record(""), FileSink::json(dir)),
         }
     }
 }
@@ -153,8 +156,8 @@ impl Table {
     /// When its log can't be read, or is damaged.
     pub fn open(place: impl Into<PathBuf>) -> Result<Option<Self>> {
         let store = storage_of(&place.into())?;
-        let Some(log) = Log::open(store.as_ref())? else { return Ok(None) };
-        Ok(Some(Table { definition: log.definition().clone(), log: Arc::new(Mutex::new(log)), store }))
+        let Some((log, definition)) = Log::open(store.as_ref())? else { return Ok(None) };
+        Ok(Some(Table { definition, log: Arc::new(Mutex::new(log)), store }))
     }
 
     /// What it is.
@@ -180,15 +183,18 @@ impl Table {
     /// # Errors
     /// As [`version`](Self::version).
     pub fn files(&self) -> Result<Vec<TableFile>> {
-        Ok(self.newest()?.files())
+        Ok(self.newest()?.files().to_vec())
     }
 
-    /// Removes the table with all its files.
+    /// Drops the table and removes its files; its log stays, so that nobody takes a later table in this place for it.
     ///
     /// # Errors
-    /// When a file can't be removed. The table is gone then all the same: its log goes first.
+    /// When a file can't be removed. The table is gone then all the same: that comes first.
     pub fn remove(self) -> Result<()> {
-        self.store.remove_all()
+        let mut log = self.newest()?;
+        log.commit(self.store.as_ref(), |_| Some(Change::Drop))?;
+        drop(log);
+        self.store.remove_rows()
     }
 
     /// Its log as it is now.

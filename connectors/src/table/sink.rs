@@ -4,11 +4,11 @@ use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
 use tidegate_runtime::{
-    Epoch, EpochInfo, Error, LastCommitted, NodeId, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged,
-    failpoint,
+    Epoch, EpochInfo, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint,
 };
+use uuid::Uuid;
 
-use super::log::{Change, WriterEpoch};
+use super::log::{Change, Log, WriterEpoch};
 use super::{Table, TableFile};
 use crate::file::{FileSink, StagedFile};
 
@@ -20,19 +20,33 @@ pub struct TableSink {
     table: Table,
     files: FileSink,
     schema: SchemaRef,
-    overwrites: bool,
+    how: How,
+}
+
+/// What happens to the rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    Append,
+    Overwrite,
+    /// As long as the rows are those of this version: the new ones were computed from them.
+    Replace(u64),
 }
 
 impl TableSink {
     /// Adds the rows to a table with these columns.
     pub fn append(table: Table, schema: SchemaRef) -> Self {
         let (_, files) = table.definition.format.files(&schema);
-        TableSink { table, files, schema, overwrites: false }
+        TableSink { table, files, schema, how: How::Append }
     }
 
     /// Puts the rows of each epoch in the place of all there were: for queries whose epochs give their whole result.
     pub fn overwrite(table: Table, schema: SchemaRef) -> Self {
-        TableSink { overwrites: true, ..TableSink::append(table, schema) }
+        TableSink { how: How::Overwrite, ..TableSink::append(table, schema) }
+    }
+
+    /// Puts rows that were computed from those of a version in the place of these; refused if others have come since.
+    pub fn replace(table: Table, schema: SchemaRef, version: u64) -> Self {
+        TableSink { how: How::Replace(version), ..TableSink::append(table, schema) }
     }
 
     /// Writes rows that are there as one commit.
@@ -40,22 +54,48 @@ impl TableSink {
     /// # Errors
     /// When they can't be written; nothing of them is in the table then.
     pub fn write_batch(&self, rows: impl IntoIterator<Item = arrow::record_batch::RecordBatch>) -> Result<()> {
-        let mut sink = self.supply()?;
-        sink.open(SinkContext {
-            node: NodeId::new("insert"),
-            query: QueryId::random(),
-            schema: SchemaRef::clone(&self.schema),
-            parallelism: 1,
-            committed: None,
-        })?;
-        let mut writer = sink.writer(0)?;
+        self.check_input(&self.schema)?;
+        let name = format!("insert-{}", Uuid::new_v4());
+        let staging = self.table.store.staging(&name)?;
+        let mut writer = self.files.staging_writer(staging.clone(), 0);
         let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
         for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
             writer.write(epoch, batch)?;
         }
-        let staged = writer.stage(epoch)?;
-        sink.commit(Epoch::FIRST, vec![staged])?;
-        sink.close()
+        let staged: Option<StagedFile> = writer.stage(epoch)?.decode()?;
+        let added = match staged {
+            Some(file) => vec![self.publish(&staging, file, &format!("part-{name}"))?],
+            None => Vec::new(),
+        };
+        let mut log = self.table.newest()?;
+        let committed = log.commit(self.table.store.as_ref(), |log| self.change(log, None, added.clone()))?;
+        drop(log);
+        self.table.store.clear_staging(&name)?;
+        if committed { Ok(()) } else { Err(self.refused()) }
+    }
+
+    /// The change that adds files; `None` if it must not be made.
+    fn change(&self, log: &Log, writer: Option<WriterEpoch>, added: Vec<TableFile>) -> Option<Change> {
+        match self.how {
+            How::Append => Some(Change::Append { writer, added }),
+            How::Replace(version) if log.changed() > version => None,
+            How::Overwrite | How::Replace(_) => Some(Change::Overwrite { writer, added }),
+        }
+    }
+
+    fn refused(&self) -> Error {
+        Error::user(format!(
+            "[CONCURRENT_WRITE] the table in {} has got other rows since those were read that these were computed from: run it again",
+            self.table.place()
+        ))
+    }
+
+    /// Moves a staged file to where a commit will name it.
+    fn publish(&self, staging: &Path, file: StagedFile, name: &str) -> Result<TableFile> {
+        let path = format!("{name}.{}", self.files.extension());
+        self.table.store.publish(&staging.join(&file.file), &path)?;
+        self.table.store.sync()?;
+        Ok(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c })
     }
 }
 
@@ -78,7 +118,7 @@ impl SinkSupplier for TableSink {
     }
 
     fn describe(&self) -> String {
-        let does = if self.overwrites { "replacing" } else { "appending to" };
+        let does = if self.how == How::Append { "appending to" } else { "replacing" };
         format!("{} files, {does} the table in {}", self.table.definition.format.name(), self.table.place())
     }
 }
@@ -106,6 +146,10 @@ impl TableCommitter {
     fn sweep(&self, last: Option<Epoch>) -> Result<()> {
         let (table, prefix) = (self.table(), self.prefix());
         table.store.clear_staging(&self.short_name)?;
+        if !table.store.is_local() {
+            // A request of a process that is gone may still be under way, and commit its files. Names are never used twice.
+            return Ok(());
+        }
         for name in table.store.data_names()? {
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse().ok());
             if epoch.map(Epoch::new).is_some_and(|epoch| Some(epoch) > last) {
@@ -159,20 +203,18 @@ impl Sink for TableCommitter {
             let Some(file) = file else { continue };
             // The staged name is unique, so no other run of this epoch has a file of the published one.
             let unique = file.file.trim_end_matches(".tmp").rsplit('-').next().unwrap_or_default().to_owned();
-            let extension = self.config.files.extension();
-            let path = format!("{prefix}{:05}-{subtask:05}-{unique}.{extension}", epoch.number());
-            table.store.publish(&staging.join(&file.file), &path)?;
-            added.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
+            let name = format!("{prefix}{:05}-{subtask:05}-{unique}", epoch.number());
+            added.push(self.config.publish(&staging, file, &name)?);
         }
-        table.store.sync()?;
         failpoint::hit("sink.manifest")?;
         let writer = Some(WriterEpoch { writer: self.writer.clone(), epoch });
-        let overwrites = self.config.overwrites;
         log.commit(table.store.as_ref(), |log| {
-            let (writer, added) = (writer.clone(), added.clone());
             let is_new = log.epoch_of(&self.writer) < Some(epoch);
-            is_new.then_some(if overwrites { Change::Overwrite { writer, added } } else { Change::Append { writer, added } })
+            is_new.then(|| self.config.change(log, writer.clone(), added.clone())).flatten()
         })?;
+        if log.epoch_of(&self.writer) < Some(epoch) {
+            return Err(self.config.refused());
+        }
         drop(log);
         failpoint::hit("sink.after")
     }

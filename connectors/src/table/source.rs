@@ -8,7 +8,7 @@ use tidegate_runtime::{
     Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceOutput, SourceReader, SourceSupplier, Split, Wake,
 };
 
-use super::log::{Change, files_at, read_commit};
+use super::log::{Change, dropped, files_at, read_commit};
 use super::{Table, TableFile};
 use crate::file::{FileSource, FileSplit, FileState};
 
@@ -67,7 +67,7 @@ impl SourceSupplier for TableSource {
     }
 
     fn supply(&self) -> Result<Box<dyn Source>> {
-        Ok(Box::new(TablePlanner { config: self.clone(), frozen_at: None }))
+        Ok(Box::new(TablePlanner { config: self.clone(), frozen_at: None, passed: None }))
     }
 
     fn describe(&self) -> String {
@@ -88,6 +88,8 @@ struct TableOffset {
 struct TablePlanner {
     config: TableSource,
     frozen_at: Option<u64>,
+    /// Commits without rows after an offset were passed over until there: they are not read again with every look.
+    passed: Option<(TableOffset, TableOffset)>,
 }
 
 impl TablePlanner {
@@ -95,11 +97,16 @@ impl TablePlanner {
     fn added(&self, at: &TableOffset) -> Result<Vec<TableFile>> {
         let table = &self.config.table;
         if at.version == at.snapshot {
-            return files_at(table.store.as_ref(), at.snapshot);
+            return files_at(table.store.as_ref(), &at.table, at.snapshot);
         }
         let commit = read_commit(table.store.as_ref(), at.version)?;
-        let commit = commit.ok_or_else(|| Error::damaged(table.place(), format!("commit {} is missing in its log", at.version)))?;
+        let commit =
+            commit.ok_or_else(|| Error::damaged(table.place(), format!("commit {} is missing in its log", at.version)))?;
+        if commit.table() != at.table {
+            return Err(dropped(table.store.as_ref()));
+        }
         match commit.change {
+            Change::Drop => Err(dropped(table.store.as_ref())),
             Change::Append { added, .. } => Ok(added),
             Change::Create { .. } | Change::Compact { .. } => Ok(Vec::new()),
             Change::Overwrite { .. } if self.config.skips_overwrites => Ok(Vec::new()),
@@ -154,9 +161,13 @@ impl Source for TablePlanner {
             ReadLimit::Configured => self.config.max_files.unwrap_or(usize::MAX),
         };
         let until = TableOffset { version: newest, files: usize::MAX, ..start.clone() };
-        let (files, end) = self.take(start, &until, at_most)?;
-        // Commits without rows are passed over when some with rows come.
-        if files.is_empty() { Ok(None) } else { Offset::encode(&end).map(Some) }
+        let from = self.passed.take().filter(|(from, _)| *from == start).map_or_else(|| start.clone(), |(_, passed)| passed);
+        let (files, end) = self.take(from, &until, at_most)?;
+        if files.is_empty() {
+            self.passed = Some((start, end));
+            return Ok(None);
+        }
+        Offset::encode(&end).map(Some)
     }
 
     fn splits(&mut self, range: &OffsetRange) -> Result<Vec<Split>> {

@@ -159,13 +159,13 @@ impl OperatorSupplier for StaticJoin {
     }
 
     fn supply(&self) -> Result<Box<dyn Operator>> {
-        Ok(Box::new(JoinTask::new(self.clone(), SharedRows::default())))
+        let made = self.supply_all(1)?.pop();
+        made.ok_or_else(|| Error::Protocol("a join was not made".to_owned()))
     }
 
     fn supply_all(&self, parallelism: usize) -> Result<Vec<Box<dyn Operator>>> {
-        let rows = SharedRows::default();
-        let task = |_| Box::new(JoinTask::new(self.clone(), rows.clone())) as Box<dyn Operator>;
-        Ok((0..parallelism).map(task).collect())
+        let task = |rows| Box::new(JoinTask::new(self.clone(), rows)) as Box<dyn Operator>;
+        Ok(SharedRows::of_tasks(parallelism).map(task).collect())
     }
 
     fn describe(&self) -> String {

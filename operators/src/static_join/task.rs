@@ -87,6 +87,7 @@ impl Operator for JoinTask {
     }
 
     fn end_epoch(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
+        self.shared.end(context.epoch()?.epoch);
         self.schemas.as_mut().map_or(Ok(()), |schemas| schemas.output.flush(context))
     }
 }

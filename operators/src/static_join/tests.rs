@@ -178,10 +178,18 @@ fn all_tasks_see_the_same_rows_in_an_epoch_whenever_they_ask() {
     let table = Arc::new(Changing::default());
     let mut changing = join(&[], 1, &[false], false, Inner);
     changing.build = Arc::<Changing>::clone(&table);
-    let rows = SharedRows::default();
-    let seen = |epoch| rows.of_epoch(Epoch::new(epoch), &changing).unwrap().column(2).as_primitive::<Int64Type>().value(0);
-    assert_eq!(seen(5), 0);
+    let tasks: Vec<SharedRows> = SharedRows::of_tasks(2).collect();
+    let seen = |task: usize, epoch| {
+        let rows = tasks[task].of_epoch(Epoch::new(epoch), &changing).unwrap();
+        rows.column(2).as_primitive::<Int64Type>().value(0)
+    };
+    assert_eq!(seen(0, 5), 0);
     table.0.store(1, Relaxed);
-    assert_eq!((seen(5), seen(7), seen(5), seen(6), seen(7)), (0, 1, 0, 0, 1));
+    assert_eq!((seen(1, 5), seen(0, 7), seen(1, 6), seen(0, 7)), (0, 1, 0, 1));
+    tasks[0].end(Epoch::new(7));
+    assert_eq!(seen(1, 6), 0, "the other task has not ended it");
+    tasks[1].end(Epoch::new(7));
+    assert!(tasks[1].of_epoch(Epoch::new(6), &changing).is_err(), "and now nobody needs it");
+    let rows = &tasks[0];
     assert!(Arc::ptr_eq(&rows.of_epoch(Epoch::new(8), &changing).unwrap(), &rows.of_epoch(Epoch::new(9), &changing).unwrap()));
 }

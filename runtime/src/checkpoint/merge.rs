@@ -140,7 +140,8 @@ impl SeenKeys {
         let (batches, table) = (&self.batches, &self.table);
         let key = |place: &(u64, u32, u32)| batches[place.1 as usize].row(place.2 as usize);
         let hashes: Vec<u64> = rows.iter().map(|row| xxhash_rust::xxh3::xxh3_64(row.as_ref())).collect();
-        let is_new = |(row, hash): (arrow_row::Row<'_>, &u64)| table.find(*hash, |place| place.0 == *hash && key(place) == row).is_none();
+        let is_new =
+            |(row, hash): (arrow_row::Row<'_>, &u64)| table.find(*hash, |place| place.0 == *hash && key(place) == row).is_none();
         let new: Vec<bool> = match table.is_empty() {
             true => vec![true; hashes.len()],
             false => rows.iter().zip(&hashes).map(is_new).collect(),

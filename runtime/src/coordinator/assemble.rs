@@ -1,6 +1,6 @@
 //! From a topology and its checkpoint to the driver and the tasks of one run.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,10 +127,10 @@ fn operators(topology: &Topology) -> impl Iterator<Item = (&Node, &dyn OperatorS
     })
 }
 
-/// The nodes that report event times.
-fn reporters(topology: &Topology) -> BTreeSet<NodeId> {
+/// The nodes that report event times, and the sources of their rows.
+fn reporters(topology: &Topology) -> BTreeMap<NodeId, Vec<NodeId>> {
     let reporting = operators(topology).filter(|(_, supplier)| supplier.reports_watermark());
-    reporting.map(|(node, _)| node.id.clone()).collect()
+    reporting.map(|(node, _)| (node.id.clone(), topology.sources_of(&node.id))).collect()
 }
 
 fn task_ids(node: &Node) -> impl Iterator<Item = TaskId> {

@@ -201,6 +201,8 @@ impl EpochDriver {
             let end = end.or_else(|| start.clone());
             sources.push(SourceOffset { node: source.node.clone(), start, end });
         }
+        let has_input = |node: &NodeId| sources.iter().any(|source| source.node == *node && source.end != source.start);
+        self.parts.watermarks.note_input(has_input, self.parts.clock.now_ms());
         if sources.iter().all(|source| source.end == source.start) && !self.owes_epoch() {
             return Ok(None);
         }

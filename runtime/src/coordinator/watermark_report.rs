@@ -25,6 +25,8 @@ pub struct WatermarkReport {
     pub policy: WatermarkPolicy,
     /// How long an input may be silent and still hold it back, in milliseconds; for ever, if not set.
     pub idle_after_ms: Option<i64>,
+    /// When this was asked for, in milliseconds since 1970-01-01 UTC: it says which inputs are idle.
+    pub as_of_ms: i64,
     /// The operators that report event time.
     pub inputs: Vec<WatermarkInput>,
 }
@@ -44,7 +46,7 @@ pub struct WatermarkInput {
     /// What its tasks have reported in this run. Where nothing is exchanged before the operator, a task has the partitions that the
     /// source's task of the same number reads.
     pub tasks: Vec<TaskEventTime>,
-    /// When it last reported anything or the run started, in milliseconds since 1970-01-01 UTC.
+    /// When it last had input or the run started, in milliseconds since 1970-01-01 UTC.
     pub heard_ms: i64,
 }
 
@@ -71,17 +73,17 @@ pub struct EpochStamp {
 }
 
 impl WatermarkReport {
-    /// The inputs that hold the watermark where it is: it moves when they do. At `now_ms`, which says which inputs are idle.
-    pub fn holders(&self, now_ms: i64) -> impl Iterator<Item = &WatermarkInput> {
+    /// The inputs that hold the watermark where it is: it moves when they do. None when all are idle.
+    pub fn holders(&self) -> impl Iterator<Item = &WatermarkInput> {
         let of = |input: &WatermarkInput| input.watermark.unwrap_or(Watermark::ZERO);
-        let counts = move |input: &&WatermarkInput| !self.is_idle(input, now_ms);
+        let counts = |input: &&WatermarkInput| !self.is_idle(input);
         let chosen = self.policy.choose(self.inputs.iter().filter(counts).map(of));
         self.inputs.iter().filter(counts).filter(move |input| Some(of(input)) == chosen)
     }
 
-    /// Whether an input has been silent for so long at `now_ms` that it does not count.
-    pub fn is_idle(&self, input: &WatermarkInput, now_ms: i64) -> bool {
-        self.idle_after_ms.is_some_and(|timeout| now_ms.saturating_sub(input.heard_ms) >= timeout)
+    /// Whether an input has been silent for so long that it does not count.
+    pub fn is_idle(&self, input: &WatermarkInput) -> bool {
+        self.idle_after_ms.is_some_and(|timeout| self.as_of_ms.saturating_sub(input.heard_ms) >= timeout)
     }
 }
 
@@ -91,14 +93,14 @@ impl fmt::Display for WatermarkReport {
             return write!(f, "no watermark: no operator of the query reports event time");
         };
         write!(f, "watermark {}", time(watermark.micros()))?;
+        let all_idle = self.inputs.iter().all(|input| self.is_idle(input));
         match (self.inputs.len(), self.policy) {
             (0 | 1, _) => {}
+            (inputs, _) if all_idle => write!(f, ": the greatest of {inputs} inputs, as all are idle")?,
             (inputs, WatermarkPolicy::Min) => write!(f, ": the least of {inputs} inputs")?,
             (inputs, WatermarkPolicy::Max) => write!(f, ": the greatest of {inputs} inputs")?,
         }
-        // As of the newest thing that is known: what is printed does not depend on when it is.
-        let now_ms = self.inputs.iter().map(|input| input.heard_ms).max().unwrap_or(0);
-        let holders: Vec<&NodeId> = self.holders(now_ms).map(|input| &input.node).collect();
+        let holders: Vec<&NodeId> = self.holders().map(|input| &input.node).collect();
         for input in &self.inputs {
             let sources: Vec<&str> = input.sources.iter().map(NodeId::as_str).collect();
             write!(f, "\n  {} ({}): ", sources.join(", "), input.node)?;
@@ -109,7 +111,7 @@ impl fmt::Display for WatermarkReport {
             if let Some(EpochStamp { epoch, trigger_time_ms }) = input.since {
                 write!(f, " since epoch {epoch} of {}", time(trigger_time_ms.saturating_mul(1_000)))?;
             }
-            if self.is_idle(input, now_ms) {
+            if self.is_idle(input) {
                 write!(f, ", idle since {}", time(input.heard_ms.saturating_mul(1_000)))?;
             } else if holders.contains(&&input.node) {
                 write!(f, ", holds it")?;
@@ -152,6 +154,7 @@ mod tests {
             watermark: Some(Watermark::from_micros(5_000_000)),
             policy: WatermarkPolicy::Min,
             idle_after_ms: None,
+            as_of_ms: 61_000,
             inputs: vec![
                 input("clicks", "w1", Some(5_000_000), Some(stamp(4, 60)), 60_000),
                 input("views", "w2", Some(9_500_000), Some(stamp(6, 61)), 61_000),

@@ -477,7 +477,7 @@ fn an_idle_input_is_left_out_and_the_report_names_what_holds_the_watermark() {
     query.process_all_available().unwrap();
     assert_eq!(scene.witness.take(), [seen(0, 0, 0, 1)]);
     let report = query.watermarks();
-    let holders: Vec<_> = report.holders(0).flat_map(|input| &input.sources).map(NodeId::as_str).collect();
+    let holders: Vec<_> = report.holders().flat_map(|input| &input.sources).map(NodeId::as_str).collect();
     assert_eq!((holders, report.watermark), (vec!["s1"], Some(Watermark::ZERO)));
     clock.set(31_000);
     query.process_all_available().unwrap();

@@ -1,6 +1,6 @@
 //! The query's watermark, from what its operators report. Pure: no clock, no channel, no I/O.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::watermark_report::{EpochStamp, TaskEventTime, WatermarkInput, WatermarkReport};
@@ -66,7 +66,9 @@ pub(crate) struct WatermarkTracker {
 /// What this run has heard of a node.
 #[derive(Debug)]
 struct Heard {
-    /// When it last reported anything, or the run started.
+    /// The sources that its rows come from.
+    sources: Vec<NodeId>,
+    /// When one of them last had input, or it last reported anything, or the run started.
     at_ms: i64,
     /// The newest epoch that moved its watermark.
     moved: Option<EpochStamp>,
@@ -75,9 +77,16 @@ struct Heard {
 
 impl WatermarkTracker {
     /// A tracker of these nodes, none of which has reported anything, over a checkpoint that has come to `committed`.
-    pub(crate) fn new(policy: WatermarkPolicy, reporters: BTreeSet<NodeId>, committed: Option<Watermark>, now_ms: i64) -> Self {
+    ///
+    /// Each comes with the sources of its rows.
+    pub(crate) fn new(
+        policy: WatermarkPolicy,
+        reporters: BTreeMap<NodeId, Vec<NodeId>>,
+        committed: Option<Watermark>,
+        now_ms: i64,
+    ) -> Self {
         let next = committed.or_else(|| (!reporters.is_empty()).then_some(Watermark::ZERO));
-        let silent = |node| (node, Heard { at_ms: now_ms, moved: None, tasks: BTreeMap::new() });
+        let silent = |(node, sources)| (node, Heard { sources, at_ms: now_ms, moved: None, tasks: BTreeMap::new() });
         WatermarkTracker {
             policy,
             idle_after_ms: None,
@@ -96,6 +105,13 @@ impl WatermarkTracker {
     pub(crate) fn resume(&mut self, reported: &BTreeMap<NodeId, Watermark>) {
         for (node, watermark) in reported {
             self.merge(node, *watermark);
+        }
+    }
+
+    /// Notes which sources have input for an epoch that is being planned: what they feed is not silent, whatever it will report.
+    pub(crate) fn note_input(&mut self, has_input: impl Fn(&NodeId) -> bool, now_ms: i64) {
+        for heard in self.reporters.values_mut().filter(|heard| heard.sources.iter().any(&has_input)) {
+            heard.at_ms = now_ms;
         }
     }
 
@@ -159,7 +175,7 @@ impl WatermarkTracker {
     pub(crate) fn report(&self) -> WatermarkReport {
         let input = |(node, heard): (&NodeId, &Heard)| WatermarkInput {
             node: node.clone(),
-            sources: Vec::new(),
+            sources: heard.sources.clone(),
             watermark: self.known.reported.get(node).copied(),
             since: heard.moved,
             tasks: heard.tasks.values().cloned().collect(),
@@ -169,6 +185,7 @@ impl WatermarkTracker {
             watermark: self.current(),
             policy: self.policy,
             idle_after_ms: self.idle_after_ms,
+            as_of_ms: 0,
             inputs: self.reporters.iter().map(input).collect(),
         }
     }
@@ -208,8 +225,13 @@ mod tests {
         NodeId::new(format!("n{number}"))
     }
 
+    /// So many nodes, each with a source of its own.
+    fn reporters(nodes: usize) -> BTreeMap<NodeId, Vec<NodeId>> {
+        (0..nodes).map(|number| (node(number), vec![NodeId::new(format!("s{number}"))])).collect()
+    }
+
     fn tracker(policy: WatermarkPolicy, nodes: usize) -> WatermarkTracker {
-        WatermarkTracker::new(policy, (0..nodes).map(node).collect(), None, 0)
+        WatermarkTracker::new(policy, reporters(nodes), None, 0)
     }
 
     fn advance(tracker: &mut WatermarkTracker, reports: &[(usize, i64)]) -> Option<i64> {
@@ -251,9 +273,9 @@ mod tests {
         let mut before = tracker(WatermarkPolicy::Min, 2);
         advance(&mut before, &[(0, 10), (1, 100)]);
         let known = before.advance([], epoch(None), 0).clone();
-        let mut forgetful = WatermarkTracker::new(WatermarkPolicy::Min, [node(0), node(1)].into(), known.next, 0);
+        let mut forgetful = WatermarkTracker::new(WatermarkPolicy::Min, reporters(2), known.next, 0);
         assert_eq!(advance(&mut forgetful, &[(0, 50)]), Some(10));
-        let mut resumed = WatermarkTracker::new(WatermarkPolicy::Min, [node(0), node(1)].into(), known.next, 0);
+        let mut resumed = WatermarkTracker::new(WatermarkPolicy::Min, reporters(2), known.next, 0);
         resumed.resume(&known.reported);
         assert_eq!(resumed.current().map(Watermark::micros), Some(10), "taking up moves nothing");
         assert_eq!(advance(&mut resumed, &[(0, 50)]), Some(50));
@@ -282,7 +304,9 @@ mod tests {
         assert_eq!(at(&tracker, 36), Some(100));
         assert_eq!(advance_at(&mut tracker, 37, &[(0, 200)]), Some(100), "it holds back again");
         assert_eq!(advance_at(&mut tracker, 38, &[(1, 150)]), Some(150));
-        assert_eq!((at(&tracker, 500), tracker.idle_in(500)), (Some(200), None), "nothing is waited for when all are idle");
+        tracker.note_input(|source| source.as_str() == "s1", 500);
+        assert_eq!(at(&tracker, 500), Some(150), "an epoch with rows of the slower one is being planned");
+        assert_eq!((at(&tracker, 600), tracker.idle_in(600)), (Some(200), None), "nothing is waited for when all are idle");
     }
 
     #[test]
@@ -320,7 +344,7 @@ mod tests {
                 prop_assert_eq!(advance(&mut tracker, &reports), Some(expected));
                 if restart {
                     let known = tracker.advance([], epoch(None), 0).clone();
-                    tracker = WatermarkTracker::new(policy, (0..nodes).map(node).collect(), known.next, 0);
+                    tracker = WatermarkTracker::new(policy, reporters(nodes), known.next, 0);
                     tracker.resume(&known.reported);
                 }
             }

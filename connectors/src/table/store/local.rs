@@ -45,8 +45,10 @@ impl Storage for Directory {
 
     fn prepare(&self) -> Result<()> {
         let log = self.dir.join(LOG);
+        let new: Vec<&Path> = log.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists()).collect();
         std::fs::create_dir_all(&log).map_err(Error::io("create the table's directory", &log))?;
-        sync_directory(&self.dir)
+        // A new directory is durable when its name in the one above is.
+        new.iter().filter_map(|dir| dir.parent()).filter(|dir| !dir.as_os_str().is_empty()).try_for_each(sync_directory)
     }
 
     fn log_names(&self) -> Result<Vec<String>> {
@@ -62,7 +64,6 @@ impl Storage for Directory {
         }
     }
 
-
     fn create_log(&self, name: &str, bytes: &[u8]) -> Result<bool> {
         let dir = self.dir.join(LOG);
         // Written under another name first: an entry is there whole or not at all.
@@ -73,7 +74,10 @@ impl Storage for Directory {
         let removed = std::fs::remove_file(&hidden);
         match linked {
             Ok(()) => removed.map_err(Error::io("remove", &hidden))?,
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
+            // Where a request may be sent twice, as over NFS, the entry may be our own.
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                return Ok(self.read_log(name)?.is_some_and(|there| there == bytes));
+            }
             Err(error) => return Err(Error::io("write the log entry", dir.join(name))(error)),
         }
         sync_directory(&dir)?;
@@ -104,11 +108,19 @@ impl Storage for Directory {
         true
     }
 
-    fn remove_all(&self) -> Result<()> {
-        for dir in [self.dir.join(LOG), self.dir.clone()] {
-            std::fs::remove_dir_all(&dir).map_err(Error::io("remove", &dir))?;
+    fn remove_log(&self, name: &str) -> Result<()> {
+        remove_file(&self.dir.join(LOG).join(name))
+    }
+
+    fn remove_rows(&self) -> Result<()> {
+        for name in self.data_names()? {
+            self.remove(&name)?;
         }
-        Ok(())
+        let staging = self.dir.join(STAGING);
+        match std::fs::remove_dir_all(&staging) {
+            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", staging)(error)),
+            _ => Ok(()),
+        }
     }
 }
 

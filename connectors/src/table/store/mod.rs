@@ -52,8 +52,11 @@ pub(super) trait Storage: Debug + Send + Sync {
     /// Removes a file with rows, if it is there.
     fn remove(&self, path: &str) -> Result<()>;
 
-    /// Removes everything, the log first.
-    fn remove_all(&self) -> Result<()>;
+    /// Removes an entry of the log, if it is there.
+    fn remove_log(&self, name: &str) -> Result<()>;
+
+    /// Removes all but the log.
+    fn remove_rows(&self) -> Result<()>;
 
     /// A file with rows, where it can be opened.
     fn local(&self, path: &str) -> Result<LocalFile>;

@@ -94,9 +94,11 @@ impl Objects {
     fn answer<T: Send + 'static>(&self, request: impl Future<Output = T> + Send + 'static) -> Result<T> {
         // Never dropped: a runtime must not be dropped on a thread of another one.
         static RUNTIME: OnceLock<std::io::Result<tokio::runtime::Runtime>> = OnceLock::new();
-        let runtime = RUNTIME
-            .get_or_init(|| tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("tg-objects").enable_all().build());
-        let runtime = runtime.as_ref().map_err(|error| Error::user(format!("threads for object stores can't be started: {error}")))?;
+        let runtime = RUNTIME.get_or_init(|| {
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).thread_name("tg-objects").enable_all().build()
+        });
+        let runtime =
+            runtime.as_ref().map_err(|error| Error::user(format!("threads for object stores can't be started: {error}")))?;
         let (sender, receiver) = mpsc::sync_channel(1);
         runtime.spawn(async move {
             // The receiver waits below, unless the process is ending.
@@ -184,18 +186,12 @@ impl Storage for Objects {
         }
     }
 
-    fn remove_all(&self) -> Result<()> {
-        for folder in [self.key(LOG), self.prefix.clone()] {
-            let store = Arc::clone(&self.store);
-            self.wait("remove", "", async move {
-                let found: Vec<_> = store.list(Some(&folder)).try_collect().await?;
-                for object in found {
-                    store.delete(&object.location).await?;
-                }
-                Ok(())
-            })?;
-        }
-        Ok(())
+    fn remove_log(&self, name: &str) -> Result<()> {
+        self.remove(&format!("{LOG}/{name}"))
+    }
+
+    fn remove_rows(&self) -> Result<()> {
+        self.data_names()?.iter().try_for_each(|name| self.remove(name))
     }
 
     fn local(&self, path: &str) -> Result<LocalFile> {
