@@ -46,10 +46,13 @@ impl Closing {
     /// Adds keys that are new to the table, with the time in microseconds at which each is final; null: never.
     pub(crate) fn add(&mut self, times: &Int64Array, keys: &[ArrayRef]) -> Result<()> {
         let rows = self.converter.convert_columns(keys)?;
-        for (time, key) in times.iter().zip(rows.iter()) {
-            if let Some(time) = time {
-                self.keys.entry(time).or_default().push(key.as_ref());
-            }
+        let mut timed: Vec<(i64, u32)> = times.iter().zip(0..).filter_map(|(time, row)| Some((time?, row))).collect();
+        // One look-up for each time; keys of the same time stay in their order.
+        timed.sort_by_key(|(time, _)| *time);
+        for same in timed.chunk_by(|one, other| one.0 == other.0) {
+            let [(time, _), ..] = same else { continue };
+            let keys = self.keys.entry(*time).or_default();
+            same.iter().for_each(|(_, row)| keys.push(rows.row(*row as usize).data()));
         }
         Ok(())
     }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, Int64Array, UInt32Array};
-use arrow::compute::{cast, filter_record_batch, not, take_record_batch};
+use arrow::array::{AsArray, Int64Array};
+use arrow::compute::{cast, filter, filter_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::state::TableSpec;
@@ -12,7 +12,6 @@ use tidegate_runtime::{Error, Operator, OperatorContext, OperatorSupplier, Port,
 use crate::closing::Closing;
 use crate::event_time::{EventTimeKind, after, micros};
 use crate::expressions::batch_of;
-use crate::groups::Groups;
 use crate::output::{Gathered, gathered_like, single_input};
 
 /// The name of the state table.
@@ -131,8 +130,6 @@ impl OperatorSupplier for Deduplicate {
             forget: self.forget(),
             lag_micros: self.lag_micros,
             closing: None,
-            groups: None,
-            numbers: Vec::new(),
             output: None,
         }))
     }
@@ -159,9 +156,6 @@ struct DeduplicateTask {
     lag_micros: i64,
     /// The keys that will be forgotten.
     closing: Option<Closing>,
-    /// The keys of the batch at hand.
-    groups: Option<Groups>,
-    numbers: Vec<usize>,
     output: Option<Gathered>,
 }
 
@@ -193,31 +187,6 @@ impl DeduplicateTask {
             Forget::ByKey(_) | Forget::Never => times,
         }))
     }
-
-    /// The first row of each key of the batch.
-    fn firsts(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let groups = match &mut self.groups {
-            Some(groups) => groups,
-            none => none.insert(Groups::new(&batch.schema().project(&self.keys)?)?),
-        };
-        let keys: Vec<ArrayRef> = self.keys.iter().map(|&key| Arc::clone(batch.column(key))).collect();
-        groups.assign(&keys, batch.num_rows(), &mut self.numbers)?;
-        let distinct = groups.len();
-        groups.take()?;
-        if distinct == batch.num_rows() {
-            return Ok(batch.clone());
-        }
-        // Groups are numbered in the order in which they come: a new one has the number of those before it.
-        let mut known = 0;
-        let is_first = |group: usize| {
-            let first = group == known;
-            known += usize::from(first);
-            first
-        };
-        let firsts: Vec<bool> = self.numbers.iter().copied().map(is_first).collect();
-        let rows = (0_u32..).zip(firsts).filter(|(_, first)| *first).map(|(row, _)| row);
-        Ok(take_record_batch(batch, &UInt32Array::from_iter_values(rows))?)
-    }
 }
 
 impl Operator for DeduplicateTask {
@@ -246,29 +215,25 @@ impl Operator for DeduplicateTask {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        let firsts = self.firsts(&batch)?;
         let store = context.state(TABLE)?;
-        let (key_schema, value_schema) = (Arc::clone(store.spec().keys()), Arc::clone(store.spec().values()));
-        let keys_of = |rows: &RecordBatch| {
-            let keys = self.keys.iter().map(|&key| Arc::clone(rows.column(key))).collect();
-            batch_of("deduplicate", &key_schema, keys, rows.num_rows())
-        };
-        let found: BooleanArray = store.get(&keys_of(&firsts)?)?.found;
-        let new = if found.true_count() == 0 { firsts } else { filter_record_batch(&firsts, &not(&found)?)? };
-        if new.num_rows() == 0 {
-            return Ok(());
-        }
-        let keys = keys_of(&new)?;
-        let expiry = self.expiry(&new)?;
+        let keys = self.keys.iter().map(|&key| Arc::clone(batch.column(key))).collect();
+        let keys = batch_of("deduplicate", store.spec().keys(), keys, batch.num_rows())?;
+        let expiry = self.expiry(&batch)?;
         let values = match (&expiry, self.forget) {
             (Some(times), Forget::AfterFirst(_)) => vec![cast(times, &EXPIRES)?],
             _ => Vec::new(),
         };
-        store.put(&keys, &batch_of("deduplicate", &value_schema, values, new.num_rows())?)?;
-        if let (Some(closing), Some(times)) = (&mut self.closing, &expiry) {
-            closing.add(times, keys.columns())?;
+        let values = batch_of("deduplicate", store.spec().values(), values, batch.num_rows())?;
+        let new = store.insert(&keys, &values)?;
+        if new.true_count() == 0 {
+            return Ok(());
         }
-        gathered_like(&mut self.output, batch.schema_ref()).push(new, context)
+        if let (Some(closing), Some(times)) = (&mut self.closing, &expiry) {
+            let keys = filter_record_batch(&keys, &new)?;
+            closing.add(filter(times, &new)?.as_primitive(), keys.columns())?;
+        }
+        let rows = filter_record_batch(&batch, &new)?;
+        gathered_like(&mut self.output, batch.schema_ref()).push(rows, context)
     }
 
     fn end_epoch(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
@@ -286,7 +251,7 @@ impl Operator for DeduplicateTask {
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow::array::{AsArray, Float64Array};
+    use arrow::array::{ArrayRef, Float64Array};
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
 

@@ -241,16 +241,19 @@ impl Open {
         for start in (0..groups).step_by(TARGET_BATCH_ROWS) {
             let rows = TARGET_BATCH_ROWS.min(groups - start);
             let keys = keys.slice(start, rows);
-            let store = context.state(TABLE)?;
-            let stored = store.get(&keys)?;
             let new: Vec<ArrayRef> = states.iter().map(|state| state.slice(start, rows)).collect();
-            let merged = self.calls.merge(stored.values.columns(), &stored.found, &new)?;
-            let merged = batch_of(NAME, &self.values, merged, rows)?;
-            store.put(&keys, &merged)?;
+            let mut found = BooleanArray::from(Vec::<bool>::new());
+            let mut merged = RecordBatch::new_empty(Arc::clone(&self.values));
+            context.state(TABLE)?.update(&keys, &mut |stored| {
+                let states = self.calls.merge(stored.values.columns(), &stored.found, &new)?;
+                merged = batch_of(NAME, &self.values, states, rows)?;
+                found = stored.found.clone();
+                Ok(merged.clone())
+            })?;
             if let Some((event_time, closing)) = &mut self.closing
-                && stored.found.true_count() < rows
+                && found.true_count() < rows
             {
-                let added = not(&stored.found)?;
+                let added = not(&found)?;
                 let added = keys.columns().iter().map(|key| filter(key, &added)).collect::<Result<Vec<_>, _>>()?;
                 closing.add(&event_time.final_times(&added)?, &added)?;
             }

@@ -71,9 +71,11 @@ impl Open {
         for start in (0..rows).step_by(TARGET_BATCH_ROWS) {
             let range = start..rows.min(start + TARGET_BATCH_ROWS);
             let keys = keys.slice(start, range.len());
-            let store = context.state(TABLE)?;
-            let values = self.merged(range, &store.get(&keys)?.values)?;
-            store.put(&keys, &values)?;
+            let mut values = RecordBatch::new_empty(Arc::clone(self.spec.values()));
+            context.state(TABLE)?.update(&keys, &mut |stored| {
+                values = self.merged(range.clone(), &stored.values)?;
+                Ok(values.clone())
+            })?;
             emit(context, &keys, &values)?;
         }
         self.accumulators.clear();

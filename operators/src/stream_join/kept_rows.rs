@@ -1,7 +1,6 @@
 //! Which rows of a side are in the state: by key, and by when they can be removed. Their columns are in the state only.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::BTreeMap;
 
 use hashbrown::HashTable;
 
@@ -17,8 +16,9 @@ pub(super) struct KeptRows {
     free_keys: Vec<u32>,
     slots: Vec<Slot>,
     free_slots: Vec<u32>,
-    /// When the row of a slot can be removed. A slot may hold another row by then, which the row's number shows.
-    removals: BinaryHeap<Reverse<(i64, u32, i64)>>,
+    /// The slots and rows that can be removed at a time; many have the same one, as the end of a window. A slot may hold another row
+    /// by then, which the row's number shows.
+    removals: BTreeMap<i64, Vec<(u32, i64)>>,
     next_row: i64,
 }
 
@@ -75,7 +75,9 @@ impl KeptRows {
         if next != NONE {
             self.slots[next as usize].previous = slot;
         }
-        self.removals.extend(removal.map(|time| Reverse((time, slot, row))));
+        if let Some(time) = removal {
+            self.removals.entry(time).or_default().push((slot, row));
+        }
     }
 
     fn add_key(&mut self, hash: u64, bytes: &[u8]) -> u32 {
@@ -142,10 +144,13 @@ impl KeptRows {
     pub(super) fn take_due(&mut self, watermark: i64, at_most: usize) -> Vec<Removed> {
         let mut due = Vec::new();
         while due.len() < at_most
-            && let Some(&Reverse((time, slot, row))) = self.removals.peek()
-            && time <= watermark
+            && let Some(mut entry) = self.removals.first_entry()
+            && *entry.key() <= watermark
         {
-            self.removals.pop();
+            let Some((slot, row)) = entry.get_mut().pop() else {
+                entry.remove();
+                continue;
+            };
             if self.slots[slot as usize].row == row {
                 due.push(self.remove(slot));
             }

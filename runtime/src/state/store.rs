@@ -46,6 +46,19 @@ pub trait StateStore: Send {
     /// the operator's input is not exchanged by the table's key.
     fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()>;
 
+    /// Looks up the rows with these keys, and puts what `merge` makes of them, one row for each key: a `get` and a `put` that look
+    /// for each key once. A key may not occur twice.
+    ///
+    /// # Errors
+    /// Those of [`get`](StateStore::get), `merge` and [`put`](StateStore::put); then nothing has changed.
+    fn update(&mut self, keys: &RecordBatch, merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>) -> Result<()>;
+
+    /// Inserts the rows whose keys are not there; of a key that occurs twice, the first one. Says which rows these are.
+    ///
+    /// # Errors
+    /// Those of [`put`](StateStore::put).
+    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray>;
+
     /// Removes the rows with these keys; a key that is not there is ignored.
     ///
     /// # Errors

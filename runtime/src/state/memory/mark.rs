@@ -26,6 +26,11 @@ pub(super) enum SlotState {
 }
 
 impl Mark {
+    /// The slot has no row any more.
+    pub(super) fn free(&mut self) {
+        *self = Mark { listed: self.listed, ..Mark::default() };
+    }
+
     /// Whether the slot holds a row of the table.
     pub(super) fn is_live(self) -> bool {
         matches!(self.state, SlotState::Clean | SlotState::Changed)

@@ -73,6 +73,9 @@ pub struct MemoryTable {
     live: usize,
 }
 
+/// So many slots are given up together.
+const FORGET_AT_ONCE: usize = 256;
+
 /// Whether a change must be in the next snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Origin {
@@ -159,21 +162,48 @@ impl MemoryTable {
 
     /// The slots of the rows and tombstones with these keys.
     ///
-    /// A pass of its own: without writes in between, the processor waits for the memory of many rows at once.
+    /// Passes of their own, one by hash and one that compares keys: without writes in between, and with one place of memory to wait
+    /// for in each, the processor waits for many rows at once.
     fn find_all(&self, hashes: &[u64], keys: &Encoded) -> Vec<Option<u32>> {
-        hashes.iter().enumerate().map(|(row, &hash)| self.find(hash, keys.row(row))).collect()
+        let by_hash = |&hash: &u64| self.index.find(hash, |&slot| self.records.hash(slot) == hash).copied();
+        let mut found: Vec<Option<u32>> = hashes.iter().map(by_hash).collect();
+        for (row, slot) in found.iter_mut().enumerate() {
+            // Two keys may have the same hash.
+            if slot.is_some_and(|slot| self.records.key(slot) != keys.row(row)) {
+                *slot = self.find(hashes[row], keys.row(row));
+            }
+        }
+        found
+    }
+
+    /// The values of the rows in these slots; tombstones have none.
+    fn stored(&self, slots: &[Option<u32>]) -> Result<StateRows> {
+        let live = |slot: &Option<u32>| slot.filter(|&slot| self.marks[slot as usize].is_live());
+        let found: BooleanArray = slots.iter().map(|slot| Some(live(slot).is_some())).collect();
+        let bytes = slots.iter().map(|slot| live(slot).map_or(self.values.null(), |slot| self.records.value(slot)));
+        let values = batch(self.values.schema(), self.values.decode(bytes)?, slots.len())?;
+        Ok(StateRows { found, values })
     }
 
     /// Inserts rows, replaces their values, or revives their tombstones.
     fn put_rows(&mut self, rows: &RowsToPut<'_>, origin: Origin) {
         let found = self.find_all(rows.hashes, rows.keys);
+        self.put_found(rows, found, origin);
+    }
+
+    /// [`put_rows`](MemoryTable::put_rows) of rows whose slots are known.
+    fn put_found(&mut self, rows: &RowsToPut<'_>, found: Vec<Option<u32>>, origin: Origin) {
         for (row, slot) in found.into_iter().enumerate() {
             if rows.removed.is_some_and(|removed| removed.value(row)) {
                 continue;
             }
             match slot {
                 Some(slot) => self.replace(slot, rows.values.row(row), origin),
-                None => self.insert(rows, row, origin),
+                None => {
+                    if let Some(slot) = self.insert_row(rows, row, origin) {
+                        self.replace(slot, rows.values.row(row), origin);
+                    }
+                }
             }
         }
     }
@@ -188,21 +218,19 @@ impl MemoryTable {
         self.mark_put(slot, origin);
     }
 
-    /// Inserts a row, unless an earlier one of the batch has the same key.
-    fn insert(&mut self, rows: &RowsToPut<'_>, row: usize, origin: Origin) {
+    /// Inserts a row, unless an earlier one of the batch has the same key: gives the slot of that one.
+    fn insert_row(&mut self, rows: &RowsToPut<'_>, row: usize, origin: Origin) -> Option<u32> {
         let (hash, key, value) = (rows.hashes[row], rows.keys.row(row), rows.values.row(row));
         let MemoryTable { index, records, marks, .. } = self;
         match index.entry(hash, |&slot| records.has_key(slot, hash, key), |&slot| records.hash(slot)) {
-            Entry::Occupied(entry) => {
-                let slot = *entry.get();
-                self.replace(slot, value, origin);
-            }
+            Entry::Occupied(entry) => Some(*entry.get()),
             Entry::Vacant(entry) => {
                 let slot = records.insert(hash, key, value);
                 entry.insert(slot);
                 marks.resize(records.slot_count(), Mark::default());
                 marks[slot as usize].group = rows.groups[row];
                 self.mark_put(slot, origin);
+                None
             }
         }
     }
@@ -223,29 +251,46 @@ impl MemoryTable {
         }
     }
 
-    fn remove_row(&mut self, hash: u64, key: &[u8], origin: Origin) {
-        let Some(slot) = self.find(hash, key) else { return };
-        let mark = &mut self.marks[slot as usize];
-        self.live -= usize::from(mark.is_live());
-        if origin == Origin::Checkpoint || !mark.snapshotted {
-            return self.free(slot);
+    /// Removes the rows in these slots.
+    fn remove_found(&mut self, found: Vec<Option<u32>>, origin: Origin) {
+        let mut freed = Vec::new();
+        for slot in found.into_iter().flatten() {
+            let mark = &mut self.marks[slot as usize];
+            self.live -= usize::from(mark.is_live());
+            match mark.state {
+                // Its key came twice.
+                SlotState::Free => {}
+                _ if origin == Origin::Checkpoint || !mark.snapshotted => {
+                    mark.free();
+                    freed.push(slot);
+                }
+                _ => {
+                    mark.state = SlotState::Removed;
+                    if !mark.listed {
+                        mark.listed = true;
+                        self.listed.push(slot);
+                    }
+                }
+            }
         }
-        mark.state = SlotState::Removed;
-        if !mark.listed {
-            mark.listed = true;
-            self.listed.push(slot);
-        }
+        self.forget(&freed);
     }
 
-    /// Gives up a slot. It may still be on the list of changes, where it is passed over.
-    fn free(&mut self, slot: u32) {
-        let hash = self.records.hash(slot);
-        if let Ok(entry) = self.index.find_entry(hash, |&other| other == slot) {
-            entry.remove();
+    /// Gives up slots whose marks say that they are free. They may still be on the list of changes, where they are passed over.
+    fn forget(&mut self, freed: &[u32]) {
+        let MemoryTable { index, records, .. } = self;
+        let mut places = Vec::with_capacity(FORGET_AT_ONCE.min(freed.len()));
+        for slots in freed.chunks(FORGET_AT_ONCE) {
+            // All are found before the first is removed: see `find_all`.
+            let place = |&slot: &u32| index.find_bucket_index(records.hash(slot), |&other| other == slot);
+            places.extend(slots.iter().filter_map(place));
+            for place in places.drain(..) {
+                if let Ok(entry) = index.get_bucket_entry(place) {
+                    entry.remove();
+                }
+            }
+            slots.iter().for_each(|&slot| records.remove(slot));
         }
-        self.records.remove(slot);
-        let mark = &mut self.marks[slot as usize];
-        *mark = Mark { listed: mark.listed, ..Mark::default() };
     }
 
     /// The slots of all rows, in the order of their numbers, which is about that of their records.
@@ -270,15 +315,22 @@ impl MemoryTable {
         self.marks.iter().zip(0..).filter(|(mark, _)| mark.listed).map(|(_, slot)| slot).collect()
     }
 
-    /// Notes that a snapshot has the slot's row, and forgets a tombstone.
-    fn mark_snapshotted(&mut self, slot: u32) {
-        let mark = &mut self.marks[slot as usize];
-        mark.listed = false;
-        match mark.state {
-            SlotState::Free | SlotState::Clean => (),
-            SlotState::Changed => (mark.state, mark.snapshotted) = (SlotState::Clean, true),
-            SlotState::Removed => self.free(slot),
+    /// Notes that a snapshot has these slots' rows, and forgets tombstones.
+    fn mark_snapshotted(&mut self, slots: &[u32]) {
+        let mut freed = Vec::new();
+        for &slot in slots {
+            let mark = &mut self.marks[slot as usize];
+            mark.listed = false;
+            match mark.state {
+                SlotState::Free | SlotState::Clean => (),
+                SlotState::Changed => (mark.state, mark.snapshotted) = (SlotState::Clean, true),
+                SlotState::Removed => {
+                    mark.free();
+                    freed.push(slot);
+                }
+            }
         }
+        self.forget(&freed);
     }
 
     /// Gives memory back after many rows were removed.
@@ -301,9 +353,8 @@ impl MemoryTable {
         let groups = self.groups_of(&rows.keys, &hashes)?;
         rows.check_groups(self.spec.name(), &groups)?;
         // Each key is in a batch once, so that the order of the two does not matter.
-        for row in rows.removed.values().set_indices() {
-            self.remove_row(hashes[row], keys.row(row), Origin::Checkpoint);
-        }
+        let removed = rows.removed.values().set_indices().map(|row| self.find(hashes[row], keys.row(row))).collect();
+        self.remove_found(removed, Origin::Checkpoint);
         let removed = Some(&rows.removed).filter(|removed| removed.true_count() > 0);
         let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys, values: &values, removed };
         self.put_rows(&rows, Origin::Checkpoint);
@@ -333,13 +384,7 @@ impl StateStore for MemoryTable {
 
     fn get(&self, keys: &RecordBatch) -> Result<StateRows> {
         let (hashes, encoded) = self.locate(keys)?;
-        let find =
-            |(row, &hash): (usize, &u64)| self.find(hash, encoded.row(row)).filter(|&slot| self.marks[slot as usize].is_live());
-        let slots: Vec<Option<u32>> = hashes.iter().enumerate().map(find).collect();
-        let found: BooleanArray = slots.iter().map(|slot| Some(slot.is_some())).collect();
-        let bytes = slots.iter().map(|slot| slot.map_or(self.values.null(), |slot| self.records.value(slot)));
-        let values = batch(self.values.schema(), self.values.decode(bytes)?, slots.len())?;
-        Ok(StateRows { found, values })
+        self.stored(&self.find_all(&hashes, &encoded))
     }
 
     fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()> {
@@ -353,11 +398,42 @@ impl StateStore for MemoryTable {
         Ok(())
     }
 
+    fn update(&mut self, keys: &RecordBatch, merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>) -> Result<()> {
+        let (hashes, keys_encoded) = self.locate(keys)?;
+        let groups = self.groups_of(keys, &hashes)?;
+        self.check_groups(&groups)?;
+        let found = self.find_all(&hashes, &keys_encoded);
+        let values = merge(&self.stored(&found)?)?;
+        check_rows(self.spec.name(), &values, keys.num_rows())?;
+        let values = self.values.encode(values.columns())?;
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        self.put_found(&rows, found, Origin::Operator);
+        Ok(())
+    }
+
+    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray> {
+        check_rows(self.spec.name(), values, keys.num_rows())?;
+        let (hashes, keys_encoded) = self.locate(keys)?;
+        let values = self.values.encode(values.columns())?;
+        let groups = self.groups_of(keys, &hashes)?;
+        self.check_groups(&groups)?;
+        let found = self.find_all(&hashes, &keys_encoded);
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        let mut insert = |(row, slot): (usize, Option<u32>)| match slot {
+            None => self.insert_row(&rows, row, Origin::Operator).is_none(),
+            Some(slot) if self.marks[slot as usize].is_live() => false,
+            Some(tombstone) => {
+                self.replace(tombstone, rows.values.row(row), Origin::Operator);
+                true
+            }
+        };
+        Ok(found.into_iter().enumerate().map(|row| Some(insert(row))).collect())
+    }
+
     fn remove(&mut self, keys: &RecordBatch) -> Result<()> {
         let (hashes, encoded) = self.locate(keys)?;
-        for (row, &hash) in hashes.iter().enumerate() {
-            self.remove_row(hash, encoded.row(row), Origin::Operator);
-        }
+        let found = self.find_all(&hashes, &encoded);
+        self.remove_found(found, Origin::Operator);
         Ok(())
     }
 
@@ -370,15 +446,15 @@ impl StateStore for MemoryTable {
     fn snapshot(&mut self) -> Result<Snapshot> {
         let slots = self.take_listed();
         let mut rows = RowsToWrite::with_capacity(slots.len());
-        for slot in slots {
+        for &slot in &slots {
             let mark = self.marks[slot as usize];
             match mark.state {
                 SlotState::Free | SlotState::Clean => (),
                 SlotState::Changed => rows.push(mark.group, self.records.key(slot), Some(self.records.value(slot))),
                 SlotState::Removed => rows.push(mark.group, self.records.key(slot), None),
             }
-            self.mark_snapshotted(slot);
         }
+        self.mark_snapshotted(&slots);
         self.shrink();
         Ok(self.write(false, rows))
     }
@@ -388,7 +464,8 @@ impl StateStore for MemoryTable {
         for slot in self.live_slots() {
             rows.push(self.marks[slot as usize].group, self.records.key(slot), Some(self.records.value(slot)));
         }
-        self.take_listed().into_iter().for_each(|slot| self.mark_snapshotted(slot));
+        let listed = self.take_listed();
+        self.mark_snapshotted(&listed);
         self.shrink();
         Ok(self.write(true, rows))
     }

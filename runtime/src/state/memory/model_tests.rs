@@ -71,15 +71,24 @@ impl Kind {
 #[derive(Debug, Clone)]
 enum Step {
     Put(Vec<(Code, Code, Code)>),
+    /// Those that are new.
+    Insert(Vec<(Code, Code, Code)>),
+    /// Gives keys the value of the first one that is there, or null.
+    Update(Vec<(Code, Code)>),
     Remove(Vec<(Code, Code)>),
     Snapshot,
-    Restore { parallelism: usize, compact: bool },
+    Restore {
+        parallelism: usize,
+        compact: bool,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
     let code = || prop_oneof![1 => Just(None), 9 => (0..12_u8).prop_map(Some)];
     let step = prop_oneof![
         4 => prop::collection::vec((code(), code(), code()), 0..12).prop_map(Step::Put),
+        2 => prop::collection::vec((code(), code(), code()), 0..12).prop_map(Step::Insert),
+        2 => prop::collection::vec((code(), code()), 0..8).prop_map(Step::Update),
         3 => prop::collection::vec((code(), code()), 0..8).prop_map(Step::Remove),
         2 => Just(Step::Snapshot),
         1 => (1..5_usize, any::<bool>()).prop_map(|(parallelism, compact)| Step::Restore { parallelism, compact }),
@@ -149,6 +158,37 @@ impl Twin {
                 }
                 for (a, b, value) in rows {
                     self.model.insert(self.key((*a, *b)), *value);
+                }
+            }
+            Step::Insert(rows) => {
+                for task in 0..self.tables.len() {
+                    let own: Vec<_> = rows.iter().filter(|(a, b, _)| self.owner((*a, *b)) == task).collect();
+                    let keys = self.keys(&own.iter().map(|(a, b, _)| (*a, *b)).collect::<Vec<_>>());
+                    let values = self.values(&own.iter().map(|(_, _, value)| *value).collect::<Vec<_>>());
+                    let new = self.tables[task].insert(&keys, &values).unwrap();
+                    for ((a, b, value), new) in own.into_iter().zip(new.values()) {
+                        let key = self.key((*a, *b));
+                        assert_eq!(self.model.contains_key(&key), !new);
+                        self.model.entry(key).or_insert(*value);
+                    }
+                }
+            }
+            Step::Update(keys) => {
+                for task in 0..self.tables.len() {
+                    let mut seen = HashSet::new();
+                    let is_first = |key: &(Code, Code)| self.owner(*key) == task && seen.insert(self.key(*key));
+                    let own: Vec<_> = keys.iter().copied().filter(is_first).collect();
+                    let found: Vec<_> = own.iter().map(|key| self.model.get(&self.key(*key)).copied()).collect();
+                    let value = found.iter().flatten().next().copied().flatten();
+                    let (keys, values) = (self.keys(&own), self.values(&vec![value; own.len()]));
+                    let merge = |stored: &StateRows| {
+                        assert!(stored.found.values().iter().eq(found.iter().map(Option::is_some)));
+                        Ok(values.clone())
+                    };
+                    self.tables[task].update(&keys, &mut { merge }).unwrap();
+                    for key in own {
+                        self.model.insert(self.key(key), value);
+                    }
                 }
             }
             Step::Remove(keys) => {
