@@ -121,6 +121,15 @@ impl Reader {
         Ok(())
     }
 
+    /// Leaves the partition: the client does not go on by itself from an offset that is not there.
+    fn leave(&mut self, partition: &Partition) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&partition.topic, partition.number);
+        let left = self.consumer()?.incremental_unassign(&list);
+        self.open.remove(partition);
+        left.map_err(|error| self.failed(&format!("leave partition {partition}"), &error))
+    }
+
     /// Where the client's own position is, past the marks of transactions too.
     fn position(&self, partition: &Partition) -> Option<i64> {
         let positions = self.consumer.as_ref()?.position().ok()?;
@@ -247,6 +256,7 @@ impl Reader {
         let (low, _) = bounds.map_err(|error| self.failed(&format!("look up the offsets of partition {partition}"), &error))?;
         if low <= next || low >= *end {
             // All of it is gone, or the partition has begun again and has not come so far.
+            self.leave(partition)?;
             return Ok(false);
         }
         self.reopen(partition, low)?;
