@@ -24,8 +24,8 @@ use super::options::SourceOptions;
 use super::planner::{KafkaSplit, data_loss};
 use super::rows::{Column, Rows};
 
-/// How long one wait for a record is.
-const SLICE: Duration = Duration::from_millis(100);
+/// How long one wait for a record is. The client passes the mark of a transaction without a word: its position is looked at after each.
+const SLICE: Duration = Duration::from_millis(5);
 
 /// How long a partition may be silent at what may be its end until its end is made sure of.
 const SILENCE: Duration = Duration::from_millis(300);
@@ -50,6 +50,8 @@ struct OpenPartition {
     ahead: Option<OwnedMessage>,
     /// Opened while the current split was being read: what the client says of its end can't be old.
     is_fresh: bool,
+    /// The client's position before it was opened anew, which it may go on to give for a moment.
+    old_position: Option<i64>,
 }
 
 /// What came out of a partition.
@@ -102,6 +104,7 @@ impl Reader {
     fn reopen(&mut self, partition: &Partition, offset: i64) -> Result<()> {
         let consumer = self.consumer()?;
         let action = format!("read partition {partition}");
+        let old_position = self.position(partition);
         let list = |offset: Offset| -> KafkaResult<TopicPartitionList> {
             let mut list = TopicPartitionList::new();
             list.add_partition_offset(&partition.topic, partition.number, offset)?;
@@ -117,7 +120,7 @@ impl Reader {
         // The queue of the partition itself: records of other partitions stay in theirs until their split's turn.
         let queue = consumer.split_partition_queue(&partition.topic, partition.number);
         let queue = queue.ok_or_else(|| self.failed(&action, &KafkaError::Canceled))?;
-        self.open.insert(partition.clone(), OpenPartition { queue, next: offset, ahead: None, is_fresh: true });
+        self.open.insert(partition.clone(), OpenPartition { queue, next: offset, ahead: None, is_fresh: true, old_position });
         Ok(())
     }
 
@@ -209,6 +212,7 @@ impl Reader {
                     }
                     (heard, maybe_end) = (Instant::now(), false);
                 }
+                Event::Silence if self.is_past(split) => break,
                 Event::Silence => {
                     self.listen();
                     if maybe_end && heard.elapsed() > SILENCE {
@@ -239,7 +243,13 @@ impl Reader {
     /// the split was planned, and any end is late enough.
     fn at_partition_end(&self, split: &KafkaSplit) -> bool {
         let is_fresh = self.open.get(&split.partition).is_some_and(|open| open.is_fresh);
-        is_fresh || self.position(&split.partition).is_some_and(|position| position >= split.end)
+        is_fresh || self.is_past(split)
+    }
+
+    /// Whether the client has passed the split's end.
+    fn is_past(&self, split: &KafkaSplit) -> bool {
+        let old = self.open.get(&split.partition).and_then(|open| open.old_position);
+        self.position(&split.partition).is_some_and(|position| position >= split.end && Some(position) != old)
     }
 
     /// The offset is not there. Fails, or goes on at the oldest record; says whether there is anything of the split to go on with.
