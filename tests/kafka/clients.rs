@@ -6,9 +6,9 @@ use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicRe
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::OwnedMessage;
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
+use rdkafka::message::{DeliveryResult, OwnedMessage};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
+use rdkafka::{ClientConfig, ClientContext, Message, Offset, TopicPartitionList};
 
 use crate::broker::Broker;
 
@@ -76,9 +76,24 @@ fn options() -> AdminOptions {
     AdminOptions::new().operation_timeout(Some(TIMEOUT))
 }
 
+/// A record that is lost fails the test.
+struct AllArrive;
+
+impl ClientContext for AllArrive {}
+
+impl ProducerContext for AllArrive {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivery: &DeliveryResult<'_>, (): ()) {
+        if let Err((error, _)) = delivery {
+            panic!("a record was not delivered: {error}");
+        }
+    }
+}
+
 /// Writes records without a transaction, and waits for them.
 pub(crate) fn produce<'a>(broker: &Broker, topic: &str, partition: i32, values: impl IntoIterator<Item = &'a str>) {
-    let producer: BaseProducer = config(broker).create().unwrap();
+    let producer: BaseProducer<AllArrive> = config(broker).create_with_context(AllArrive).unwrap();
     send(&producer, topic, partition, values);
     producer.flush(TIMEOUT).unwrap();
 }
@@ -91,7 +106,12 @@ pub(crate) fn transaction(broker: &Broker, id: &str) -> BaseProducer {
     producer
 }
 
-pub(crate) fn send<'a>(producer: &BaseProducer, topic: &str, partition: i32, values: impl IntoIterator<Item = &'a str>) {
+pub(crate) fn send<'a, C: ProducerContext<DeliveryOpaque = ()>>(
+    producer: &BaseProducer<C>,
+    topic: &str,
+    partition: i32,
+    values: impl IntoIterator<Item = &'a str>,
+) {
     for value in values {
         let mut record = BaseRecord::<[u8], str>::to(topic).partition(partition).payload(value);
         while let Err((_, unsent)) = producer.send(record) {
