@@ -424,6 +424,14 @@ impl DataFrameReader {
         self
     }
 
+    /// Several options.
+    pub fn options(mut self, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        for (name, value) in options {
+            self.options.set(name.as_ref(), value);
+        }
+        self
+    }
+
     /// The files of a directory, or one file. Kafka has no path: what is given does not count.
     ///
     /// # Errors

@@ -1,8 +1,8 @@
 //! What can't be done, and what is said then.
 
-use arrow::array::{ArrayRef, StringArray};
 use std::sync::Arc;
-use tidegate::runtime::RecordBatch;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
 
 use crate::broker::Broker;
 use crate::clients::{Admin, produce, values};

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use tidegate::connectors::MemorySink;
-use tidegate::runtime::RecordBatch;
 use tidegate::{DataFrame, Session, StreamingQuery};
 
 use crate::broker::Broker;

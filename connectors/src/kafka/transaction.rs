@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!  tasks        write(n) write(n) … stage(n) │ write(n+1) waits in memory …
-//!  committer                                 │ commit(n): flush, offset n, commit ─► send what waits of n+1
+//!  committer                                 │ commit(n): offset n, commit ─► send what waits of n+1
 //! ```
 //!
 //! A producer has one open transaction, so records of a later epoch wait until the earlier one is committed. Opening the sink ends
@@ -38,8 +38,9 @@ const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an epoch may be open unless the user says otherwise: the cluster aborts a transaction that is open longer.
 const TRANSACTION_TIMEOUT_MS: u64 = 300_000;
 
-/// How long one wait for room in the producer's queue is.
-const ROOM: Duration = Duration::from_millis(100);
+/// How long one wait is, for room in the producer's queue or for records to arrive: the producer has its own thread for what it hears, and
+/// a call that serves it takes as long as it is told.
+const WAIT: Duration = Duration::from_millis(2);
 
 /// The producer, and which epoch is open in it.
 pub(crate) struct Transactions {
@@ -147,7 +148,7 @@ impl Transactions {
     pub(crate) fn commit(&self, epoch: Epoch) -> Result<()> {
         let mut state = self.state();
         if self.options.guarantee == Guarantee::AtLeastOnce {
-            return self.flush(None);
+            return self.flush();
         }
         if epoch < state.next {
             return Ok(());
@@ -158,7 +159,6 @@ impl Transactions {
         }
         // An epoch without records needs no number: it may come again and changes nothing.
         if let Some(open) = state.open.clone() {
-            self.flush(Some(&open))?;
             self.commit_open(epoch, &open)?;
             state.open = None;
         }
@@ -190,16 +190,24 @@ impl Transactions {
         offsets.add_partition_offset(&open.topic, 0, Offset::Offset(number)).map_err(|error| failed(&error))?;
         let group = self.group.group_metadata().ok_or_else(|| failed(&KafkaError::Canceled))?;
         let added = self.producer.send_offsets_to_transaction(&offsets, &group, REQUEST_TIMEOUT);
-        added.map_err(|error| failed(&error))?;
-        // An error leaves open whether the commit took place: the next start finds out.
-        self.producer.commit_transaction(REQUEST_TIMEOUT).map_err(|error| failed(&error))
+        added.map_err(|error| self.check_deliveries(Some(open)).err().unwrap_or_else(|| failed(&error)))?;
+        // Waits for the records to arrive first. An error leaves open whether the commit took place: the next start finds out.
+        let committed = self.producer.commit_transaction(REQUEST_TIMEOUT);
+        committed.map_err(|error| self.check_deliveries(Some(open)).err().unwrap_or_else(|| failed(&error)))
     }
 
     /// Waits until everything that was sent has arrived.
-    fn flush(&self, open: Option<&OpenTransaction>) -> Result<()> {
-        let flushed = self.producer.flush(REQUEST_TIMEOUT);
-        self.check_deliveries(open)?;
-        flushed.map_err(|error| self.failed("deliver records", &error, open))
+    fn flush(&self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let flushed = self.producer.flush(Duration::ZERO);
+            self.check_deliveries(None)?;
+            match flushed {
+                Ok(()) => return Ok(()),
+                Err(error) if started.elapsed() > REQUEST_TIMEOUT => return Err(self.failed("deliver records", &error, None)),
+                Err(_) => self.producer.poll(WAIT),
+            }
+        }
     }
 
     fn check_deliveries(&self, open: Option<&OpenTransaction>) -> Result<()> {
@@ -226,7 +234,7 @@ impl Transactions {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), unsent)) => {
                     self.check_deliveries(None)?;
-                    self.producer.poll(ROOM);
+                    self.producer.poll(WAIT);
                     sent = unsent;
                 }
                 Err((error, _)) => return Err(self.failed(&format!("send a record to topic {topic}"), &error, None)),
