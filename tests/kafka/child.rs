@@ -47,8 +47,7 @@ fn query() -> Result<(), Box<dyn std::error::Error>> {
     let session = Session::builder().parallelism(std::env::var(PARALLELISM)?.parse()?).build()?;
     let records = session.read_stream().format("kafka").option("kafka.bootstrap.servers", &servers).option("subscribe", from);
     let records = records.option("startingOffsets", "earliest").option("maxOffsetsPerTrigger", 100).load()?;
-    records.create_or_replace_temp_view("records")?;
-    let unique = session.sql("SELECT DISTINCT CAST(value AS STRING) AS value FROM records")?;
+    let unique = records.select_expr(["CAST(value AS STRING) AS value"]).drop_duplicates();
     let query = unique.write_stream().format("kafka").option("kafka.bootstrap.servers", &servers).option("topic", to);
     let query = query.checkpoint(PathBuf::from(std::env::var_os(CHECKPOINT).unwrap())).available_now().start()?;
     query.await_termination(None)?;

@@ -21,12 +21,17 @@ fn config(broker: &Broker) -> ClientConfig {
 }
 
 /// Calls of an administrator, one at a time.
-pub(crate) struct Admin(AdminClient<DefaultClientContext>, tokio::runtime::Runtime);
+pub(crate) struct Admin {
+    client: AdminClient<DefaultClientContext>,
+    /// Looks topics up: to ask for one that is not there makes it, unless a consumer asks.
+    consumer: BaseConsumer,
+    runtime: tokio::runtime::Runtime,
+}
 
 impl Admin {
     pub(crate) fn new(broker: &Broker) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        Admin(config(broker).create().unwrap(), runtime)
+        Admin { client: config(broker).create().unwrap(), consumer: config(broker).create().unwrap(), runtime }
     }
 
     pub(crate) fn create(&self, topic: &str, partitions: i32) {
@@ -36,18 +41,18 @@ impl Admin {
     pub(crate) fn create_with(&self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
         let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
         new.config.extend_from_slice(settings);
-        self.1.block_on(self.0.create_topics([&new], &options())).unwrap().remove(0).unwrap();
+        self.runtime.block_on(self.client.create_topics([&new], &options())).unwrap().remove(0).unwrap();
         self.await_partitions(topic, partitions as usize);
     }
 
     pub(crate) fn add_partitions(&self, topic: &str, partitions: usize) {
         let grown = NewPartitions::new(topic, partitions);
-        self.1.block_on(self.0.create_partitions([&grown], &options())).unwrap().remove(0).unwrap();
+        self.runtime.block_on(self.client.create_partitions([&grown], &options())).unwrap().remove(0).unwrap();
         self.await_partitions(topic, partitions);
     }
 
     pub(crate) fn delete(&self, topic: &str) {
-        self.1.block_on(self.0.delete_topics(&[topic], &options())).unwrap().remove(0).unwrap();
+        self.runtime.block_on(self.client.delete_topics(&[topic], &options())).unwrap().remove(0).unwrap();
         self.await_partitions(topic, 0);
     }
 
@@ -55,14 +60,14 @@ impl Admin {
     pub(crate) fn delete_before(&self, topic: &str, partition: i32, offset: i64) {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(offset)).unwrap();
-        self.1.block_on(self.0.delete_records(&list, &options())).unwrap();
+        self.runtime.block_on(self.client.delete_records(&list, &options())).unwrap();
     }
 
     /// The controller has answered before every broker knows.
     fn await_partitions(&self, topic: &str, partitions: usize) {
         let started = Instant::now();
         loop {
-            let metadata = self.0.inner().fetch_metadata(Some(topic), TIMEOUT).unwrap();
+            let metadata = self.consumer.fetch_metadata(Some(topic), TIMEOUT).unwrap();
             let ready = |p: &rdkafka::metadata::MetadataPartition| p.leader() >= 0;
             if metadata.topics().iter().all(|t| t.partitions().len() == partitions && t.partitions().iter().all(ready)) {
                 return;

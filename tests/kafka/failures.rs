@@ -73,6 +73,7 @@ pub(crate) fn a_deleted_topic_is_data_loss(broker: &Broker) {
     says(read(&strict, checkpoint.path()), "PARTITIONS_DELETED: partitions deleted-0 are gone");
     admin.create("deleted", 1);
     produce(broker, "deleted", 0, ["new"]);
+    assert_eq!(values(broker, "deleted"), ["new"]);
     says(read(&strict, checkpoint.path()), "PARTITION_OFFSET_CHANGED: partition deleted-0 ends at 1");
     produce(broker, "kept", 0, ["c"]);
     // As in Spark: the query goes on where the new topic ends.

@@ -71,7 +71,7 @@ pub(crate) fn kills_lose_nothing_and_double_nothing(broker: &Broker) {
     let mut random = Random(seed);
     let admin = Admin::new(broker);
     // Every number twice, far from itself and in any of the partitions.
-    let numbers: Vec<String> = (0..2_000).map(|n| format!("{n:05}")).collect();
+    let numbers: Vec<String> = (0..4_000).map(|n| format!("{n:05}")).collect();
     let (mut kills, mut round) = (0, 0);
     while kills < wanted {
         let (from, rehearsed, to) = (format!("kills-{round}"), format!("kills-rehearsal-{round}"), format!("kills-out-{round}"));
@@ -82,7 +82,7 @@ pub(crate) fn kills_lose_nothing_and_double_nothing(broker: &Broker) {
             produce(broker, &from, partition, numbers.iter().map(String::as_str).skip(partition as usize).step_by(3));
             produce(broker, &from, partition, numbers.iter().map(String::as_str).skip(2 - partition as usize).step_by(3));
         }
-        // An undisturbed run tells how long one takes here: kills fall everywhere in it, its first and last moments too.
+        // An undisturbed run tells how long one takes here: kills fall everywhere in what is left of it, its first and last moments too.
         let (rehearsal, checkpoint) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let started = Instant::now();
         assert_eq!(run(broker, (&from, &rehearsed), rehearsal.path(), 2, None), End::Done);
@@ -92,7 +92,7 @@ pub(crate) fn kills_lose_nothing_and_double_nothing(broker: &Broker) {
         let mut crashes = 0;
         loop {
             let parallelism = 1 + random.below(3) as usize;
-            let moment = Duration::from_micros(random.below(whole.as_micros() as u64)).max(whole * (crashes / 12) / 4);
+            let moment = Duration::from_micros(random.below(whole.as_micros() as u64 / 2)).max(whole * (crashes / 12) / 4);
             match run(broker, (&from, &to), checkpoint.path(), parallelism, Some(moment)) {
                 End::Crashed => crashes += 1,
                 End::Done => break,

@@ -11,7 +11,7 @@ use rdkafka::ClientContext;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::{ClientConfig, FromClientConfigAndContext, RDKafkaLogLevel};
 use rdkafka::consumer::ConsumerContext;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::ProducerContext;
 use tidegate_runtime::{Error, Result};
@@ -161,6 +161,12 @@ impl Context {
         self.failure.lock().ok()?.clone()
     }
 
+    fn keep(&self, reason: &str) {
+        if let Ok(mut failure) = self.failure.lock() {
+            *failure = Some(reason.to_owned());
+        }
+    }
+
     /// The first failed delivery since the last call.
     pub(crate) fn take_undelivered(&self) -> Option<KafkaError> {
         self.undelivered.lock().ok()?.take()
@@ -169,6 +175,9 @@ impl Context {
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        if facility == "FAIL" {
+            self.keep(message);
+        }
         // Warnings about options name their values: the facility says that it is one.
         if facility != "CONFWARN" {
             DefaultClientContext.log(level, facility, message);
@@ -177,11 +186,9 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "kafka client");
-        if let Ok(mut failure) = self.failure.lock() {
-            // That all brokers are down follows the reason why the last one is.
-            if failure.is_none() || error.rdkafka_error_code() != Some(rdkafka::error::RDKafkaErrorCode::AllBrokersDown) {
-                *failure = Some(reason.to_owned());
-            }
+        // That all brokers are down follows the reason why the last one is.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            self.keep(reason);
         }
     }
 }

@@ -110,10 +110,11 @@ impl Cluster {
     fn ask<T>(&self, action: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
         let mut tries = 0;
         loop {
-            let answer = question();
-            self.listen();
-            match answer {
-                Ok(answer) => return Ok(answer),
+            match question() {
+                Ok(answer) => {
+                    self.listen(1);
+                    return Ok(answer);
+                }
                 Err(error) if tries >= self.options.retries || !may_pass(&error) => return Err(self.failed(action, &error)),
                 Err(error) => tracing::debug!(action, %error, tries, "asking the cluster again"),
             }
@@ -125,16 +126,18 @@ impl Cluster {
         }
     }
 
-    /// Takes what the client has to say: nothing is subscribed to, so these are errors only, which its context logs and keeps.
-    fn listen(&self) {
-        for _ in 0..32 {
-            if self.consumer.poll(Duration::ZERO).is_none() {
-                return;
+    /// Takes what the client has to say: nothing is subscribed to, so these are log lines and errors, which its context keeps. That a
+    /// call gives nothing does not mean that there is nothing left.
+    fn listen(&self, times: usize) {
+        for _ in 0..times {
+            if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+                tracing::trace!(%error, "kafka client");
             }
         }
     }
 
     fn failed(&self, action: &str, error: &KafkaError) -> Error {
+        self.listen(100);
         self.options.client.failed(action, error, self.consumer.context())
     }
 }
