@@ -20,20 +20,16 @@ pub(crate) fn check(schema: &Schema, options: &SinkOptions) -> Result<()> {
     if type_of("value").is_none() {
         return refuse("Required attribute 'value' not found.".to_owned());
     }
-    let bytes = |kind: &DataType| matches!(kind, DataType::Binary | DataType::Utf8);
-    let fits: [(&str, &dyn Fn(&DataType) -> bool, &str); 5] = [
-        ("topic", &|kind| *kind == DataType::Utf8, "STRING"),
-        ("key", &bytes, "STRING or BINARY"),
-        ("value", &bytes, "STRING or BINARY"),
-        ("partition", &|kind| *kind == DataType::Int32, "INT"),
-        ("headers", &is_headers, "ARRAY<STRUCT<key: STRING, value: BINARY>>"),
-    ];
-    for (name, fits, expected) in fits {
-        if let Some(kind) = type_of(name).filter(|kind| !fits(kind)) {
-            return refuse(format!("{name} attribute type must be {expected}, it is {kind}"));
-        }
-    }
-    Ok(())
+    let is_bytes = |kind: &DataType| matches!(kind, DataType::Binary | DataType::Utf8);
+    let check = |name: &str, fits: &dyn Fn(&DataType) -> bool, expected: &str| match type_of(name).filter(|kind| !fits(kind)) {
+        Some(kind) => refuse(format!("{name} attribute type must be {expected}, it is {kind}")),
+        None => Ok(()),
+    };
+    check("topic", &|kind| *kind == DataType::Utf8, "STRING")?;
+    check("key", &is_bytes, "STRING or BINARY")?;
+    check("value", &is_bytes, "STRING or BINARY")?;
+    check("partition", &|kind| *kind == DataType::Int32, "INT")?;
+    check("headers", &is_headers, "ARRAY<STRUCT<key: STRING, value: BINARY>>")
 }
 
 fn is_headers(kind: &DataType) -> bool {
