@@ -83,7 +83,7 @@ fn counts(records: &DataFrame) -> DataFrame {
 fn make_events(session: &Session, arguments: &Arguments, events: u64) -> Result<(), Box<dyn std::error::Error>> {
     let rows =
         session.read_stream().format("rate-micro-batch").option("rowsPerBatch", 1_000).option("numPartitions", 1).load()?;
-    let rows = rows.filter(&format!("value < {events}"));
+    let rows = rows.filter(format!("value < {events}").as_str());
     let made = rows.select_expr(["to_json(named_struct('who', concat('u', value % 7), 'at', timestamp)) AS value"]);
     let writer = made.write_stream().format("kafka").option("kafka.bootstrap.servers", &arguments.servers);
     let query = writer.option("topic", &arguments.from).start()?;

@@ -89,7 +89,6 @@ pub(crate) fn what_can_not_be_reached_or_logged_in_to_is_said(broker: &Broker) {
         let reader = session().read().option("kafka.bootstrap.servers", servers).option("subscribe", "one");
         reader.option("fetchOffset.numRetries", 0).options(options.iter().copied()).kafka()
     };
-    says(load(&nobody, &[]), &nobody);
     says(load(&nobody, &[]), "Connection refused");
 
     let login = |password| {

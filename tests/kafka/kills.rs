@@ -98,7 +98,7 @@ pub(crate) fn kills_lose_nothing_and_double_nothing(broker: &Broker) {
                 End::Done => break,
                 End::Failed(error) => panic!("SEED={seed}: a run after a kill failed: {error}"),
             }
-            if crashes % 20 == 10 {
+            if (kills + u64::from(crashes)) % 15 == 10 {
                 broker.kill();
                 broker.restart();
             }

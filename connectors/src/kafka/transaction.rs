@@ -32,6 +32,9 @@ use super::records::{Record, Records};
 /// How long a commit, and other requests about transactions, may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long the sink waits for the cluster when it is opened.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
+
 /// How long the sink tries to abort a transaction when it goes away: readers wait for its end.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -94,7 +97,7 @@ impl Transactions {
         let state = State { next: committed.map_or(Epoch::FIRST, Epoch::next), open: None, waiting: BTreeMap::new() };
         let transactions = Transactions { producer, group, options: options.clone(), state: Mutex::new(state) };
         if options.guarantee == Guarantee::ExactlyOnce {
-            let opened = transactions.producer.init_transactions(REQUEST_TIMEOUT);
+            let opened = transactions.producer.init_transactions(OPEN_TIMEOUT);
             opened.map_err(|error| transactions.failed("open a transactional producer", &error, None))?;
         }
         Ok(transactions)
