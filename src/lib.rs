@@ -19,6 +19,7 @@ mod dataset;
 mod error;
 mod expr;
 pub mod functions;
+mod kafka;
 mod options;
 mod planner;
 mod reader;

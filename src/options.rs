@@ -6,10 +6,22 @@ use std::str::FromStr;
 use crate::error::{Error, Result};
 
 /// The options of one reader or writer.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Options(BTreeMap<String, String>);
 
+/// Only the names: a value may be a password.
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 impl Options {
+    /// All of them, names in lower case.
+    pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
     pub(crate) fn set(&mut self, name: &str, value: impl ToString) {
         self.0.insert(name.to_lowercase(), value.to_string());
     }

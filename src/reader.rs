@@ -14,6 +14,7 @@ use crate::batch;
 use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
+use crate::kafka;
 use crate::options::Options;
 use crate::planner::MappedSource;
 use crate::session::Session;
@@ -151,7 +152,7 @@ impl DataStreamReader {
         DataStreamReader { session, format: "parquet".to_owned(), schema: None, options: Options::default() }
     }
 
-    /// `rate`, `rate-micro-batch`, `socket`, `json`, `csv`, `parquet` or `text`.
+    /// `rate`, `rate-micro-batch`, `socket`, `json`, `csv`, `parquet`, `text`, or `kafka` with the feature of that name.
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_lowercase();
         self
@@ -190,9 +191,10 @@ impl DataStreamReader {
                 let path = self.options.required("path", &format!("the {} source", self.format))?.to_owned();
                 return self.files(&path);
             }
+            "kafka" => return Ok(self.session.frame(stream_relation(kafka::stream(&self.options)?)?)),
             other => {
                 let message = format!(
-                    "Failed to find the data source: {other}. Known are rate, rate-micro-batch, socket, json, csv, parquet and text."
+                    "Failed to find the data source: {other}. Known are rate, rate-micro-batch, socket, json, csv, parquet, text and kafka."
                 );
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
@@ -411,7 +413,7 @@ impl DataFrameReader {
         DataFrameReader { session, format: "parquet".to_owned(), schema: None, options: Options::default() }
     }
 
-    /// `json`, `csv`, `parquet` or `text`.
+    /// `json`, `csv`, `parquet`, `text`, or `kafka` with the feature of that name.
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_lowercase();
         self
@@ -429,7 +431,15 @@ impl DataFrameReader {
         self
     }
 
-    /// The files of a directory, or one file.
+    /// Several options.
+    pub fn options(mut self, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        for (name, value) in options {
+            self.options.set(name.as_ref(), value);
+        }
+        self
+    }
+
+    /// The files of a directory, or one file. Kafka has no path: what is given does not count.
     ///
     /// # Errors
     /// When they can't be read, or have no columns that are known.
@@ -437,8 +447,9 @@ impl DataFrameReader {
         match self.format.as_str() {
             "parquet" => self.parquet_files(path),
             "json" | "csv" | "text" => self.files(path),
+            "kafka" => self.kafka(),
             other => {
-                let message = format!("Failed to find the data source: {other}. Known are json, csv, parquet and text.");
+                let message = format!("Failed to find the data source: {other}. Known are json, csv, parquet, text and kafka.");
                 Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message))
             }
         }
@@ -474,6 +485,16 @@ impl DataFrameReader {
     /// As [`load`](Self::load).
     pub fn parquet(self, path: &str) -> Result<DataFrame> {
         self.format("parquet").load(path)
+    }
+
+    /// The records of Kafka topics between the options `startingOffsets` and `endingOffsets`, as they are now.
+    ///
+    /// # Errors
+    /// When an option is missing or can't be used, when the cluster does not answer, or when the feature `kafka` is not there.
+    pub fn kafka(self) -> Result<DataFrame> {
+        let source = kafka::batch_source(&self.options)?;
+        let rows = read_all(source.as_ref(), self.session.parallelism())?;
+        Ok(self.session.frame(rows_relation(source.schema()?, rows)?))
     }
 
     /// The table, view or stream of this name.

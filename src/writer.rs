@@ -15,6 +15,7 @@ use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology,
 use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
+use crate::kafka;
 use crate::options::Options;
 use crate::planner::{Lowering, OutputMode, late_schema, lower, rules};
 use crate::session::Session;
@@ -83,7 +84,7 @@ impl DataStreamWriter {
         }
     }
 
-    /// `console`, `memory`, `noop`, or files: `parquet`, `json`, `csv`, `text`.
+    /// `console`, `memory`, `noop`, files (`parquet`, `json`, `csv`, `text`), or `kafka` with the feature of that name.
     pub fn format(mut self, format: &str) -> Self {
         self.target = Target::Format(format.to_lowercase());
         self
@@ -395,6 +396,7 @@ impl DataStreamWriter {
                 (Arc::new(sink.clone()), Some((name, MemoryTable { schema: Arc::clone(schema), sink })))
             }
             "noop" => (Arc::new(NoopSink::new()), None),
+            "kafka" => (kafka::sink(&self.options)?, None),
             "parquet" | "json" | "csv" | "text" => {
                 if self.mode != OutputMode::Append {
                     let message = format!(
@@ -408,7 +410,7 @@ impl DataStreamWriter {
             }
             other => {
                 let message = format!(
-                    "Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv and text."
+                    "Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv, text and kafka."
                 );
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }

@@ -9,10 +9,12 @@
 //! | [`SocketSource`]: lines from a TCP server | lines may be lost: for trying things out |
 //! | [`RateSource`]: numbers by the clock | the same numbers again |
 //! | [`RateMicroBatchSource`]: so many numbers in each epoch | the same numbers again |
+//! | `KafkaSource`, with the feature `kafka`: records of topics | the same records again, or the query fails |
 //! | [`MemoryStream`]: rows that the program adds | the same rows again, within the process |
 //! | [`FileSink`]: Parquet, JSON, CSV or text files | every row is in a committed file exactly once |
 //! | [`TableSource`]: the rows of a table, commit by commit | the same rows again |
 //! | [`TableSink`]: a table that any number of queries write | every row is in a commit exactly once |
+//! | `KafkaSink`, with the feature `kafka`: records in topics | every row once, for readers of committed records |
 //! | [`ConsoleSink`]: a table per epoch on the terminal | an epoch may be shown twice |
 //! | [`MemorySink`]: rows that the program reads | exactly once, within the process |
 //! | [`ForeachSink`]: user code, as rows arrive | rows may come twice |
@@ -29,6 +31,8 @@ mod console;
 mod file;
 mod foreach;
 mod instants;
+#[cfg(feature = "kafka")]
+mod kafka;
 mod memory;
 mod noop;
 mod rate;
@@ -45,6 +49,8 @@ pub use object_store;
 pub use console::ConsoleSink;
 pub use file::{FileSink, FileSource, ParseMode};
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
+#[cfg(feature = "kafka")]
+pub use kafka::{KafkaSink, KafkaSource};
 pub use memory::{MemorySink, MemoryStream};
 pub use noop::NoopSink;
 pub use rate::RateSource;

@@ -157,6 +157,13 @@ pub enum Error {
         what: String,
     },
 
+    /// Another run of the query has taken over the sink: this one must not write to it any more.
+    #[error(
+        "[CONCURRENT_STREAM_LOG_UPDATE] {0}: another run of this query has been started since and writes to the sink; a query on a \
+         checkpoint runs once at a time"
+    )]
+    SinkFenced(String),
+
     /// A batch, barrier or acknowledgement came where the epoch protocol does not allow it: a defect of the runtime.
     #[error("epoch protocol violated: {0}")]
     Protocol(String),
@@ -213,6 +220,7 @@ impl Error {
             | Error::InvalidArgument(_)
             | Error::CheckpointMismatch { .. }
             | Error::SinkMismatch { .. }
+            | Error::SinkFenced(_)
             | Error::CheckpointLocked { .. }
             | Error::CheckpointDamaged { .. }
             | Error::CheckpointVersion { .. }
@@ -253,6 +261,7 @@ impl Error {
             | Error::CheckpointVersion { .. }
             | Error::CheckpointMismatch { .. }
             | Error::SinkMismatch { .. }
+            | Error::SinkFenced(_)
             | Error::Injected(_) => 4,
         }
     }

@@ -64,6 +64,10 @@ pub struct SourceProgress {
     pub start: Option<Offset>,
     /// Where it ended; `None`: the source has given nothing yet.
     pub end: Option<Offset>,
+    /// How far its input reached when progress was made; `None`: the source does not say.
+    pub latest: Option<Offset>,
     /// Rows read.
     pub rows: u64,
+    /// Figures of its own, by name: how far it is behind, and the like.
+    pub metrics: Vec<(String, String)>,
 }

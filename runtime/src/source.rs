@@ -257,6 +257,16 @@ pub trait Source: Send {
     fn wake(&self) -> Wake {
         Wake::Notified
     }
+
+    /// How far the input reached at the last look, for progress; limits do not count.
+    fn reported_latest(&self) -> Option<Offset> {
+        None
+    }
+
+    /// Figures of the source's own for the progress of an epoch that ends at `end`, by name.
+    fn metrics(&self, _end: &Offset) -> Vec<(String, String)> {
+        Vec::new()
+    }
 }
 
 /// The reading half of a source: one per task, on the task's own thread, where it may block.

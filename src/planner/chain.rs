@@ -94,6 +94,14 @@ impl Source for Mapped {
     fn wake(&self) -> Wake {
         self.inner.wake()
     }
+
+    fn reported_latest(&self) -> Option<tidegate_runtime::Offset> {
+        self.inner.reported_latest()
+    }
+
+    fn metrics(&self, end: &tidegate_runtime::Offset) -> Vec<(String, String)> {
+        self.inner.metrics(end)
+    }
 }
 
 struct MappedReader {

@@ -364,7 +364,17 @@ impl EpochDriver {
         output_rows: u64,
     ) -> EpochProgress {
         let rows = |node: &NodeId| input_rows.get(node).copied().unwrap_or_default();
-        let source = |o: SourceOffset| SourceProgress { rows: rows(&o.node), node: o.node, start: o.start, end: o.end };
+        let source = |o: SourceOffset| {
+            let source = self.parts.sources.iter().find(|source| source.node == o.node).map(|driven| &driven.source);
+            SourceProgress {
+                rows: rows(&o.node),
+                latest: source.and_then(|source| source.reported_latest()),
+                metrics: source.zip(o.end.as_ref()).map(|(source, end)| source.metrics(end)).unwrap_or_default(),
+                node: o.node,
+                start: o.start,
+                end: o.end,
+            }
+        };
         EpochProgress {
             query: self.query,
             run: self.parts.run,
