@@ -36,7 +36,9 @@ mod socket;
 mod testing;
 
 pub use console::ConsoleSink;
-pub use file::{FileSink, FileSource, ParseMode};
+pub use file::{
+    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TimeForms,
+};
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 pub use memory::{MemorySink, MemoryStream};
 pub use noop::NoopSink;

@@ -15,6 +15,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use tidegate_runtime::Result;
 
+use super::forms::{TextForm, TimeForms};
 use super::scalars;
 
 /// A column of one of the types that files can have.
@@ -92,6 +93,29 @@ impl Column {
         })
     }
 
+    /// The same column, which reads dates and times in other forms.
+    pub(crate) fn with_forms(mut self, forms: &TimeForms) -> Self {
+        match &mut self {
+            Column::Date(values) => values.form.clone_from(&forms.date),
+            Column::Timestamp(values) => values.form.clone_from(&forms.timestamp),
+            Column::TimestampNtz(values) => values.form.clone_from(&forms.timestamp_ntz),
+            Column::List(lists) => set_forms(&mut lists.items, forms),
+            Column::Map(maps) => set_forms(&mut maps.values, forms),
+            Column::Struct(structs) => structs.columns.iter_mut().for_each(|column| set_forms(column, forms)),
+            Column::Boolean(_)
+            | Column::Int8(_)
+            | Column::Int16(_)
+            | Column::Int32(_)
+            | Column::Int64(_)
+            | Column::Float32(_)
+            | Column::Float64(_)
+            | Column::Decimal(..)
+            | Column::Utf8(_)
+            | Column::Binary(_) => {}
+        }
+        self
+    }
+
     /// How many values, nulls included.
     pub(crate) fn len(&self) -> usize {
         each!(self, values => values.valid.len())
@@ -126,9 +150,9 @@ impl Column {
                 values.push(text);
                 Some(())
             }
-            Column::Date(values) => scalars::date(text).map(|value| values.push(value)),
-            Column::Timestamp(values) => scalars::instant(text).map(|value| values.push(value)),
-            Column::TimestampNtz(values) => scalars::wall_clock(text).map(|value| values.push(value)),
+            Column::Date(values) => values.push_form(text, scalars::date),
+            Column::Timestamp(values) => values.push_form(text, scalars::instant),
+            Column::TimestampNtz(values) => values.push_form(text, scalars::wall_clock),
             Column::List(_) | Column::Map(_) | Column::Struct(_) => None,
         };
         if known.is_none() {
@@ -141,6 +165,11 @@ impl Column {
     pub(crate) fn take(&mut self) -> Result<ArrayRef, ArrowError> {
         each!(self, values => values.take())
     }
+}
+
+fn set_forms(column: &mut Column, forms: &TimeForms) {
+    let own = std::mem::replace(column, Column::Boolean(Booleans::new()));
+    *column = own.with_forms(forms);
 }
 
 fn boolean(text: &[u8]) -> Option<bool> {
@@ -201,11 +230,13 @@ pub(crate) struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     valid: NullBufferBuilder,
     data_type: DataType,
+    /// How dates and times are written, if not as usual.
+    form: Option<TextForm>,
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {
     fn new(data_type: &DataType) -> Self {
-        Numbers { values: Vec::new(), valid: validity(), data_type: data_type.clone() }
+        Numbers { values: Vec::new(), valid: validity(), data_type: data_type.clone(), form: None }
     }
 
     pub(crate) fn push(&mut self, value: T::Native) {
@@ -219,6 +250,19 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         T::Native: TryFrom<i64>,
     {
         self.push(T::Native::try_from(value?).ok()?);
+        Some(())
+    }
+
+    /// Adds the date or time that `text` stands for, in the form of the column if it has one.
+    pub(crate) fn push_form(&mut self, text: &[u8], usual: impl FnOnce(&[u8]) -> Option<T::Native>) -> Option<()>
+    where
+        T::Native: TryFrom<i64>,
+    {
+        let value = match &self.form {
+            None => usual(text),
+            Some(form) => T::Native::try_from(form.parse(text)?).ok(),
+        };
+        self.push(value?);
         Some(())
     }
 

@@ -11,30 +11,57 @@
 //! directory, and the sink moves its own into place. Names that begin with `.` or `_` are hidden from every reader, as they are
 //! from Spark and Hadoop.
 
+#[cfg(feature = "avro")]
+mod avro_reader;
+#[cfg(feature = "avro")]
+mod avro_writer;
+mod cleaner;
 mod columns;
+mod compression;
+mod conform;
+mod constants;
+mod csv_options;
 mod csv_reader;
 mod durable;
 mod format;
 #[cfg(test)]
 mod format_tests;
+mod forms;
+mod glob;
 mod json_cursor;
+mod json_options;
 mod json_reader;
 mod json_rows;
 mod lines;
 mod listing;
 mod location;
 mod manifest;
+#[cfg(feature = "orc")]
+mod orc_reader;
+#[cfg(feature = "orc")]
+mod orc_writer;
 mod parquet_reader;
 mod part;
+mod partition_rows;
+mod partitions;
 mod plan;
+mod planner;
+mod readers;
 mod records;
 mod scalars;
+mod seen;
 mod sink;
 mod sink_writer;
+mod snappy;
 mod source;
 mod split_reader;
 mod text_reader;
 
+pub use cleaner::CleanSource;
+pub use compression::Compression;
+pub use csv_options::CsvOptions;
+pub use forms::{TextForm, TimeForms};
+pub use json_options::JsonOptions;
 pub use records::ParseMode;
 pub use sink::FileSink;
 pub use source::FileSource;

@@ -1,0 +1,37 @@
+//! How dates and times are written in text files, where it is not the usual form.
+
+use std::fmt;
+use std::sync::Arc;
+
+/// Reads a date, in days, or a time, in microseconds, both since 1970-01-01; `None` if the text stands for none.
+#[derive(Clone)]
+pub struct TextForm(Arc<dyn Fn(&str) -> Option<i64> + Send + Sync>);
+
+impl TextForm {
+    /// The form that this function reads.
+    pub fn new(parse: impl Fn(&str) -> Option<i64> + Send + Sync + 'static) -> Self {
+        TextForm(Arc::new(parse))
+    }
+
+    pub(crate) fn parse(&self, text: &[u8]) -> Option<i64> {
+        (self.0)(std::str::from_utf8(text).ok()?)
+    }
+}
+
+impl fmt::Debug for TextForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TextForm")
+    }
+}
+
+/// The forms of dates and times: Spark's options `dateFormat`, `timestampFormat` and `timestampNTZFormat`. `None`: ISO 8601, also
+/// in part.
+#[derive(Debug, Clone, Default)]
+pub struct TimeForms {
+    /// Dates, as days since 1970-01-01.
+    pub date: Option<TextForm>,
+    /// Instants, as microseconds since 1970-01-01 UTC.
+    pub timestamp: Option<TextForm>,
+    /// Times by the wall clock, as microseconds since 1970-01-01.
+    pub timestamp_ntz: Option<TextForm>,
+}
