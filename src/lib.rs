@@ -18,6 +18,7 @@ mod dataframe;
 mod dataset;
 mod error;
 mod expr;
+mod files;
 pub mod functions;
 mod options;
 mod planner;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_connectors::{
-    ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink,
+    ConsoleSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink,
 };
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
@@ -15,6 +15,7 @@ use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology,
 use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::options::Options;
 use crate::planner::{Lowering, OutputMode, lower, rules};
 use crate::session::Session;
@@ -49,6 +50,7 @@ pub struct DataStreamWriter {
     name: Option<String>,
     checkpoint: Option<PathBuf>,
     restart: RestartStrategy,
+    partition_by: Vec<String>,
     options: Options,
 }
 
@@ -74,11 +76,12 @@ impl DataStreamWriter {
             name: None,
             checkpoint: None,
             restart: RestartStrategy::None,
+            partition_by: Vec::new(),
             options: Options::default(),
         }
     }
 
-    /// `console`, `memory`, `noop`, or files: `parquet`, `json`, `csv`, `text`.
+    /// `console`, `memory`, `noop`, or files: `parquet`, `json`, `csv`, `avro`, `orc`, `text`.
     pub fn format(mut self, format: &str) -> Self {
         self.target = Target::Format(format.to_lowercase());
         self
@@ -205,6 +208,12 @@ impl DataStreamWriter {
         self
     }
 
+    /// Writes files of each value of these columns into directories of their own, `column=value`, without the columns.
+    pub fn partition_by(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partition_by = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// An option of the format, or `checkpointLocation`, or `path`. Case does not count.
     pub fn option(mut self, name: &str, value: impl ToString) -> Self {
         self.options.set(name, value);
@@ -298,7 +307,7 @@ impl DataStreamWriter {
                 (Arc::new(sink.clone()), Some((name, MemoryTable { schema: Arc::clone(schema), sink })))
             }
             "noop" => (Arc::new(NoopSink::new()), None),
-            "parquet" | "json" | "csv" | "text" => {
+            "parquet" | "json" | "csv" | "text" | "avro" | "orc" => {
                 if self.mode != OutputMode::Append {
                     let message = format!(
                         "Invalid streaming output mode: {}. This output mode is not supported in Data Source {format}: files take the append mode only.",
@@ -307,11 +316,11 @@ impl DataStreamWriter {
                     return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
                 }
                 let path = self.options.required("path", &format!("the {format} sink"))?;
-                (Arc::new(self.files(format, path)?), None)
+                (Arc::new(files::sink(format, path, &self.partition_by, &self.options)?), None)
             }
             other => {
                 let message = format!(
-                    "Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv and text."
+                    "Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv, avro, orc and text."
                 );
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
@@ -342,24 +351,6 @@ impl DataStreamWriter {
         }
         Ok(sink)
     }
-
-    fn files(&self, format: &str, path: &str) -> Result<FileSink> {
-        Ok(match format {
-            "parquet" => FileSink::parquet(path),
-            "json" => FileSink::json(path),
-            "text" => FileSink::text(path),
-            _ => {
-                let mut sink = FileSink::csv(path).header(self.options.parsed("header")?.unwrap_or(false));
-                if let Some(separator) = self.options.get("sep").and_then(|text| text.bytes().next()) {
-                    sink = sink.delimiter(separator);
-                }
-                if let Some(null) = self.options.get("nullValue") {
-                    sink = sink.null_value(null);
-                }
-                sink
-            }
-        })
-    }
 }
 
 impl std::fmt::Debug for DataStreamWriter {
@@ -386,18 +377,48 @@ fn watermark_policy(session: &Session) -> Result<WatermarkPolicy> {
 #[must_use]
 pub struct DataFrameWriter {
     frame: DataFrame,
+    format: String,
+    partition_by: Vec<String>,
     options: Options,
 }
 
 impl DataFrameWriter {
     pub(crate) fn new(frame: DataFrame) -> Self {
-        DataFrameWriter { frame, options: Options::default() }
+        DataFrameWriter { frame, format: "parquet".to_owned(), partition_by: Vec::new(), options: Options::default() }
+    }
+
+    /// `parquet`, `json`, `csv`, `avro`, `orc` or `text`, for [`save`](Self::save).
+    pub fn format(mut self, format: &str) -> Self {
+        self.format = format.to_lowercase();
+        self
+    }
+
+    /// Writes files of each value of these columns into directories of their own, `column=value`, without the columns.
+    pub fn partition_by(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partition_by = columns.into_iter().map(Into::into).collect();
+        self
     }
 
     /// An option of the format. Case does not count.
     pub fn option(mut self, name: &str, value: impl ToString) -> Self {
         self.options.set(name, value);
         self
+    }
+
+    /// Files of the format in a directory that must not exist or be empty.
+    ///
+    /// # Errors
+    /// As [`parquet`](Self::parquet), and when the format is unknown.
+    pub fn save(self, path: &str) -> Result<()> {
+        let format = self.format.clone();
+        match format.as_str() {
+            "parquet" | "json" | "csv" | "text" | "avro" | "orc" => self.write(&format, path),
+            other => {
+                let message =
+                    format!("Failed to find the data source: {other}. Known are parquet, json, csv, avro, orc and text.");
+                Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message))
+            }
+        }
     }
 
     /// Parquet files in a directory that must not exist or be empty.
@@ -443,8 +464,7 @@ impl DataFrameWriter {
         }
         let rows = self.frame.collect()?;
         let schema = self.frame.schema()?;
-        let writer = DataStreamWriter { options: self.options, ..DataStreamWriter::new(self.frame) };
-        let supplier = writer.files(format, path)?;
+        let supplier = files::sink(format, path, &self.partition_by, &self.options)?;
         supplier.check_input(&schema)?;
         let mut sink = supplier.supply()?;
         sink.open(tidegate_runtime::SinkContext {

@@ -37,7 +37,7 @@ mod testing;
 
 pub use console::ConsoleSink;
 pub use file::{
-    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TimeForms,
+    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TextInference, TimeForms,
 };
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 pub use memory::{MemorySink, MemoryStream};

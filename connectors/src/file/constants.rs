@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int64Array, StringArray, StructArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take;
-use arrow::datatypes::{DataType, Field, Fields, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::columns::Column;
+use super::inference::instants;
 use super::location::Partitioning;
 use super::split_reader::FileSplit;
 
@@ -18,14 +19,13 @@ pub(crate) const METADATA: &str = "_metadata";
 
 /// The fields of `_metadata`: Spark's, of which none is ever null.
 pub(crate) fn metadata_fields() -> Fields {
-    let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
     Fields::from(vec![
         Field::new("file_path", DataType::Utf8, true),
         Field::new("file_name", DataType::Utf8, true),
         Field::new("file_size", DataType::Int64, true),
         Field::new("file_block_start", DataType::Int64, true),
         Field::new("file_block_length", DataType::Int64, true),
-        Field::new("file_modification_time", instant, true),
+        Field::new("file_modification_time", instants(), true),
     ])
 }
 

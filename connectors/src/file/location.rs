@@ -6,6 +6,7 @@ use tidegate_runtime::{Error, Result};
 
 use super::glob::Pattern;
 use super::listing::{Descent, FileState, below, file_state, visible_names, walk};
+use super::manifest::{Content, MANIFEST};
 use super::partitions;
 
 /// Which of the files below a path are taken: Spark's general options of file sources.
@@ -98,7 +99,9 @@ impl Location {
     pub(crate) fn files(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileState>> {
         let passes = |path: &str| self.passes(path) && wanted(path);
         let mut files = Vec::new();
-        if self.levels.is_empty() {
+        if self.has_manifest() {
+            self.committed(&passes, &mut files)?;
+        } else if self.levels.is_empty() {
             walk(&self.base, "", self.descent, &passes, &mut files)?;
         }
         for path in self.matches()? {
@@ -114,13 +117,36 @@ impl Location {
         Ok(files)
     }
 
+    /// Whether the directory is the output of a file sink.
+    pub(crate) fn has_manifest(&self) -> bool {
+        self.levels.is_empty() && self.base.join(MANIFEST).is_file()
+    }
+
+    /// The files of a sink's committed epochs.
+    fn committed(&self, wanted: &dyn Fn(&str) -> bool, files: &mut Vec<FileState>) -> Result<()> {
+        let records = Content::read(&self.base)?.map(|content| content.records).unwrap_or_default();
+        for file in records.into_iter().flat_map(|record| record.files).filter(|file| wanted(&file.path)) {
+            let full = self.base.join(&file.path);
+            match file_state(&self.base, file.path)? {
+                Some(state) => files.push(state),
+                None => {
+                    return Err(Error::SourceDataLoss(format!(
+                        "the file {} was committed by a sink, as its manifest says, but is gone",
+                        full.display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a file's name passes the filter.
-    pub(crate) fn passes(&self, path: &str) -> bool {
+    fn passes(&self, path: &str) -> bool {
         self.filter.as_ref().is_none_or(|filter| filter.matches(path.rsplit('/').next().unwrap_or(path)))
     }
 
     /// Whether a file was modified when it should have been.
-    pub(crate) fn is_in_time(&self, file: &FileState) -> bool {
+    fn is_in_time(&self, file: &FileState) -> bool {
         let (after, before) = self.modified;
         after.is_none_or(|after| file.mtime > after) && before.is_none_or(|before| file.mtime < before)
     }

@@ -28,6 +28,7 @@ mod format;
 mod format_tests;
 mod forms;
 mod glob;
+mod inference;
 mod json_cursor;
 mod json_options;
 mod json_reader;
@@ -54,13 +55,19 @@ mod sink;
 mod sink_writer;
 mod snappy;
 mod source;
+#[cfg(test)]
+mod sources_tests;
+#[cfg(test)]
+mod round_trip_tests;
 mod split_reader;
 mod text_reader;
+mod watch;
 
 pub use cleaner::CleanSource;
 pub use compression::Compression;
 pub use csv_options::CsvOptions;
 pub use forms::{TextForm, TimeForms};
+pub use inference::TextInference;
 pub use json_options::JsonOptions;
 pub use records::ParseMode;
 pub use sink::FileSink;

@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidegate_runtime::Result;
 
+use super::inference::instants;
 use super::{json_rows, scalars};
 
 /// The directory of null, and of the empty string.
@@ -64,7 +65,8 @@ pub(crate) fn infer<'a>(values: impl IntoIterator<Item = Option<&'a str>>, infer
     types.reduce(wider).unwrap_or(DataType::Utf8)
 }
 
-fn type_of(value: &str) -> DataType {
+/// The type of one value.
+pub(crate) fn type_of(value: &str) -> DataType {
     let bytes = value.as_bytes();
     let whole = scalars::integer(bytes);
     if whole.is_some_and(|whole| i32::try_from(whole).is_ok()) {
@@ -72,21 +74,26 @@ fn type_of(value: &str) -> DataType {
     } else if whole.is_some() {
         DataType::Int64
     } else if value.len() <= 38 && !value.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
-        DataType::Decimal128(38, 0)
+        decimal(value.len())
     } else if scalars::float::<f64>(bytes).is_some() || matches!(value, "NaN" | "Infinity" | "-Infinity" | "+Infinity") {
         DataType::Float64
     } else if bytes.len() == 10 && scalars::date(bytes).is_some() {
         DataType::Date32
     } else if bytes.len() > 10 && scalars::instant(bytes).is_some() {
-        DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+        instants()
     } else {
         DataType::Utf8
     }
 }
 
+/// A decimal of so many digits.
+fn decimal(digits: usize) -> DataType {
+    DataType::Decimal128(u8::try_from(digits).unwrap_or(38).min(38), 0)
+}
+
 /// The type that holds values of both.
 #[expect(clippy::wildcard_enum_match_arm, reason = "pairs of other types have text in common only")]
-fn wider(one: DataType, other: DataType) -> DataType {
+pub(crate) fn wider(one: DataType, other: DataType) -> DataType {
     use DataType as T;
     let rank = |kind: &DataType| match kind {
         T::Int32 => Some(0),
@@ -97,6 +104,8 @@ fn wider(one: DataType, other: DataType) -> DataType {
     };
     match (&one, &other) {
         (one, other) if one == other => one.clone(),
+        (T::Decimal128(left, _), T::Decimal128(right, _)) => decimal((*left).max(*right).into()),
+        (T::Decimal128(digits, _), T::Int64) | (T::Int64, T::Decimal128(digits, _)) => decimal((*digits).max(20).into()),
         (T::Date32, T::Timestamp(..)) => other,
         (T::Timestamp(..), T::Date32) => one,
         _ => match (rank(&one), rank(&other)) {
@@ -158,7 +167,7 @@ mod tests {
         let cases: Vec<(&[Option<&str>], DataType)> = vec![
             (&[Some("1"), Some("007")], DataType::Int32),
             (&[Some("1"), None, Some("3000000000")], DataType::Int64),
-            (&[Some("1"), Some("99999999999999999999")], DataType::Decimal128(38, 0)),
+            (&[Some("1"), Some("99999999999999999999")], DataType::Decimal128(20, 0)),
             (&[Some("1"), Some("1.5")], DataType::Float64),
             (&[Some("2024-01-31")], DataType::Date32),
             (&[Some("2024-01-31"), Some("2024-01-31 10:00:00")], timestamp),

@@ -13,9 +13,12 @@ use super::location::Location;
 use super::plan::{LogOffset, Plan};
 use super::source::{FileSource, SourceFormat};
 use super::split_reader::FileSplit;
+use super::watch::Watch;
 
 /// How long an idle query waits until it lists again.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
+/// The same, where the file system tells of new files: it does not of those that another machine puts there.
+const WATCHED_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The planning half, shared by all formats.
 pub(crate) struct FilePlanner {
@@ -25,11 +28,12 @@ pub(crate) struct FilePlanner {
     /// Listed files that no epoch has taken yet. As long as there are some, a limited epoch needs no new listing.
     backlog: VecDeque<FileState>,
     frozen: bool,
+    watch: Option<Watch>,
 }
 
 impl FilePlanner {
     pub(crate) fn new(config: FileSource, location: Location) -> Self {
-        FilePlanner { config, location, plan: Plan::default(), backlog: VecDeque::new(), frozen: false }
+        FilePlanner { config, location, plan: Plan::default(), backlog: VecDeque::new(), frozen: false, watch: None }
     }
 
     fn list(&mut self) -> Result<()> {
@@ -73,6 +77,8 @@ impl Source for FilePlanner {
     fn open(&mut self, context: SourceContext) -> Result<()> {
         check_directory(self.location.base())?;
         self.plan = Plan::restore(&context.journal, context.offset.as_ref(), self.config.seen_rules())?;
+        self.config.check_clean_source(&self.location)?;
+        self.watch = Watch::start(self.location.base(), self.config.looks_below(), context.notifier);
         Ok(())
     }
 
@@ -141,7 +147,8 @@ impl Source for FilePlanner {
     }
 
     fn wake(&self) -> Wake {
-        Wake::Poll(self.config.poll_interval.unwrap_or(POLL_INTERVAL))
+        let usual = if self.watch.is_some() { WATCHED_POLL_INTERVAL } else { POLL_INTERVAL };
+        Wake::Poll(self.config.poll_interval.unwrap_or(usual))
     }
 }
 

@@ -15,7 +15,7 @@ use super::csv_options::CsvOptions;
 use super::forms::TimeForms;
 use super::json_options::JsonOptions;
 use super::lines::LineEnd;
-use super::location::{Choice, Location};
+use super::location::{Choice, Location, is_glob};
 use super::planner::FilePlanner;
 use super::records::{ParseMode, RecordColumns};
 use super::seen::SeenRules;
@@ -200,6 +200,13 @@ impl FileSource {
     /// Columns are found by name, as in [`parquet`](Self::parquet). Needs the feature `orc`.
     pub fn orc(path: impl Into<PathBuf>, schema: SchemaRef) -> Self {
         FileSource::new(path.into(), SourceFormat::Orc, schema, u64::MAX)
+    }
+
+    /// The same files with these columns: those of the files, and partitions.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &Schema) -> Self {
+        self.schema = all_nullable(schema);
+        self
     }
 
     /// Columns of the schema that are not in the files but in the names of the directories that they lie in, as `key=value`.
@@ -532,6 +539,19 @@ impl FileSource {
             SourceFormat::Avro | SourceFormat::Orc => true,
         };
         by_format || !self.line_end.is_one_byte()
+    }
+
+    /// Whether files may lie below the directories of the path.
+    pub(crate) fn looks_below(&self) -> bool {
+        self.choice.recursive || !self.partitions.is_empty() || is_glob(&self.path)
+    }
+
+    /// The files of a sink are its manifest's: none may disappear.
+    pub(crate) fn check_clean_source(&self, location: &Location) -> Result<()> {
+        if self.clean != CleanSource::Off && location.has_manifest() {
+            return Err(self.refused("the output of a file sink can't be cleaned up by the source that reads it: set cleanSource to off"));
+        }
+        Ok(())
     }
 
     pub(crate) fn seen_rules(&self) -> SeenRules {
