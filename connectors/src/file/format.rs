@@ -64,6 +64,15 @@ impl FormatKind {
         }
     }
 
+    /// What each file begins with, before any row.
+    pub(crate) fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let FormatKind::Csv(csv) = self {
+            csv.encode(&RecordBatch::new_empty(Arc::clone(schema)), true, &mut bytes)?;
+        }
+        Ok(bytes)
+    }
+
     /// With the compression that Spark's files have if none is chosen.
     pub(crate) fn with_usual_codec(self) -> Format {
         let codec = match self {

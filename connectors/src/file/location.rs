@@ -100,7 +100,8 @@ impl Location {
         let passes = |path: &str| self.passes(path) && wanted(path);
         let mut files = Vec::new();
         if self.has_manifest() {
-            self.committed(&passes, &mut files)?;
+            self.committed(wanted, &mut files)?;
+            files.retain(|file| self.passes(&file.path));
         } else if self.levels.is_empty() {
             walk(&self.base, "", self.descent, &passes, &mut files)?;
         }
@@ -124,15 +125,24 @@ impl Location {
 
     /// The files of a sink's committed epochs.
     fn committed(&self, wanted: &dyn Fn(&str) -> bool, files: &mut Vec<FileState>) -> Result<()> {
-        let records = Content::read(&self.base)?.map(|content| content.records).unwrap_or_default();
-        for file in records.into_iter().flat_map(|record| record.files).filter(|file| wanted(&file.path)) {
-            let full = self.base.join(&file.path);
-            match file_state(&self.base, file.path)? {
+        let Some(content) = Content::read(&self.base)? else { return Ok(()) };
+        let mut paths: Vec<&str> = Vec::new();
+        for file in content.files() {
+            match content.merged.iter().find(|merge| merge.file.path == file.path) {
+                // Some of what was merged was read before, in small files: the rest is read in these, too.
+                Some(merge) if merge.replaces.iter().any(|path| !wanted(path)) => {
+                    paths.extend(merge.replaces.iter().map(String::as_str));
+                }
+                _ => paths.push(&file.path),
+            }
+        }
+        for path in paths.into_iter().filter(|path| wanted(path)) {
+            match file_state(&self.base, path.to_owned())? {
                 Some(state) => files.push(state),
                 None => {
                     return Err(Error::SourceDataLoss(format!(
                         "the file {} was committed by a sink, as its manifest says, but is gone",
-                        full.display()
+                        self.base.join(path).display()
                     )));
                 }
             }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
-use tidegate_runtime::{Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceReader, Split, Wake};
+use tidegate_runtime::{Error, Notifier, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceReader, Split, Wake};
 
 use super::compression::Compression;
 use super::constants::WithConstants;
@@ -28,12 +28,14 @@ pub(crate) struct FilePlanner {
     /// Listed files that no epoch has taken yet. As long as there are some, a limited epoch needs no new listing.
     backlog: VecDeque<FileState>,
     frozen: bool,
+    /// To be called when there is news; taken when the watch begins, at the first wait.
+    notifier: Option<Notifier>,
     watch: Option<Watch>,
 }
 
 impl FilePlanner {
     pub(crate) fn new(config: FileSource, location: Location) -> Self {
-        FilePlanner { config, location, plan: Plan::default(), backlog: VecDeque::new(), frozen: false, watch: None }
+        FilePlanner { config, location, plan: Plan::default(), backlog: VecDeque::new(), frozen: false, notifier: None, watch: None }
     }
 
     fn list(&mut self) -> Result<()> {
@@ -68,6 +70,13 @@ impl FilePlanner {
         Ok(taken)
     }
 
+    /// Watches for news from now on, if it is to be waited for and is not watched yet.
+    fn begin_watch(&mut self) -> bool {
+        let Some(notifier) = self.notifier.take_if(|_| !self.frozen) else { return false };
+        self.watch = Watch::start(self.location.base(), self.config.looks_below(), notifier);
+        self.watch.is_some()
+    }
+
     fn is_limited(&self, limit: ReadLimit) -> bool {
         limit == ReadLimit::Configured && (self.config.max_files.is_some() || self.config.max_bytes.is_some())
     }
@@ -78,7 +87,7 @@ impl Source for FilePlanner {
         check_directory(self.location.base())?;
         self.plan = Plan::restore(&context.journal, context.offset.as_ref(), self.config.seen_rules())?;
         self.config.check_clean_source(&self.location)?;
-        self.watch = Watch::start(self.location.base(), self.config.looks_below(), context.notifier);
+        self.notifier = Some(context.notifier);
         Ok(())
     }
 
@@ -92,7 +101,12 @@ impl Source for FilePlanner {
         if !self.frozen && (self.backlog.is_empty() || self.config.latest_first || !self.is_limited(limit)) {
             self.list()?;
         }
-        let files = self.take_files(limit)?;
+        let mut files = self.take_files(limit)?;
+        if files.is_empty() && self.begin_watch() {
+            // What came before the watch began.
+            self.list()?;
+            files = self.take_files(limit)?;
+        }
         if files.is_empty() {
             return Ok(None);
         }

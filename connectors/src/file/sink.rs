@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use arrow::datatypes::SchemaRef;
 use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint};
 
+use super::compaction::PENDING;
 use super::compression::Compression;
 use super::durable::{create_directory, sync_directory};
 use super::format::{CsvFormat, Format, FormatKind};
@@ -13,6 +14,7 @@ use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record}
 use super::listing::below;
 use super::part::{part_files, part_name};
 use super::partition_rows::PartitionRows;
+use super::pending::Pending;
 use super::sink_writer::{FileLimits, FileWriter, STAGING, StagedFile};
 
 /// Writes rows into files of a directory: every row is in a committed file exactly once, also after crashes.
@@ -39,12 +41,13 @@ pub struct FileSink {
     format: Format,
     partition_by: Vec<String>,
     limits: FileLimits,
+    compact_every: Option<u64>,
 }
 
 impl FileSink {
     fn new(dir: PathBuf, kind: FormatKind) -> Self {
         let limits = FileLimits { rows: u64::MAX, bytes: u64::MAX };
-        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits }
+        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None }
     }
 
     /// CSV files (RFC 4180, quotes doubled) with a header, in `dir`, which is created if it is not there.
@@ -119,6 +122,16 @@ impl FileSink {
         self
     }
 
+    /// Merges the small files of epochs: they appear in the directory as one file, when they have the size of
+    /// [`max_file_bytes`](Self::max_file_bytes) (128 MiB if that is not set) or are of this many epochs. Until then they are hidden, but
+    /// Tidegate's own readers see their rows at each commit, by the manifest. So no reader ever sees a row twice, or loses sight
+    /// of one.
+    #[must_use]
+    pub fn compact_every(mut self, epochs: u64) -> Self {
+        self.compact_every = Some(epochs.max(1));
+        self
+    }
+
     /// Begins another file when one has grown to about this size. Zero: never.
     #[must_use]
     pub fn max_file_bytes(mut self, bytes: u64) -> Self {
@@ -151,6 +164,11 @@ impl FileSink {
         self
     }
 
+    /// Where the files are.
+    pub fn directory(&self) -> &Path {
+        &self.dir
+    }
+
     /// The files of all committed epochs of the output in `dir`, in order; none if no query has written there. May be called while
     /// a query writes.
     ///
@@ -168,8 +186,8 @@ impl FileSink {
     pub fn committed_files(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
         let dir = dir.as_ref();
         std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
-        let records = Content::read(dir)?.map(|content| content.records).unwrap_or_default();
-        Ok(records.into_iter().flat_map(|record| record.files).map(|file| dir.join(file.path)).collect())
+        let content = Content::read(dir)?;
+        Ok(content.iter().flat_map(Content::files).map(|file| dir.join(&file.path)).collect())
     }
 }
 
@@ -181,7 +199,7 @@ impl SinkSupplier for FileSink {
 
     fn supply(&self) -> Result<Box<dyn Sink>> {
         self.format.check_options()?;
-        Ok(Box::new(FileCommitter { config: self.clone(), partitions: PartitionRows::default(), manifest: None }))
+        Ok(Box::new(FileCommitter { config: self.clone(), partitions: PartitionRows::default(), manifest: None, pending: None }))
     }
 
     fn describe(&self) -> String {
@@ -194,6 +212,8 @@ impl SinkSupplier for FileSink {
 struct FileCommitter {
     config: FileSink,
     partitions: PartitionRows,
+    /// The small files that are not merged yet.
+    pending: Option<Pending>,
     /// `None` before the sink is opened, and after a failed commit: what is on disk is unknown then until it is opened again.
     manifest: Option<Manifest>,
 }
@@ -213,11 +233,15 @@ impl FileCommitter {
                 if !files.is_empty() {
                     failpoint::hit("sink.rename")?;
                 }
-                if directories.insert(file.directory.clone()) {
-                    create_directory(dir, &file.directory)?;
+                let target = match self.config.compact_every {
+                    Some(_) => below(PENDING, &file.directory).trim_end_matches('/').to_owned(),
+                    None => file.directory.clone(),
+                };
+                if directories.insert(target.clone()) {
+                    create_directory(dir, &target)?;
                 }
                 let n = numbers.entry(file.directory.clone()).or_default();
-                let path = below(&file.directory, &part_name(epoch, subtask, *n, &extension));
+                let path = below(&target, &part_name(epoch, subtask, *n, &extension));
                 *n += 1;
                 let from = self.staging().join(&file.file);
                 std::fs::rename(&from, dir.join(&path)).map_err(Error::io("move into place", &from))?;
@@ -245,11 +269,13 @@ impl Sink for FileCommitter {
         let dir = &self.config.dir;
         std::fs::create_dir_all(dir).map_err(Error::io("create the output directory", dir))?;
         check_foreign_parts(dir)?;
-        let manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
+        let mut manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
+        self.partitions = PartitionRows::new(&context.schema, &self.config.partition_by)?;
+        let schema = self.partitions.file_schema(&context.schema)?;
+        self.pending = Some(Pending::open(dir, schema, self.config.format.clone(), &mut manifest)?);
         sweep_staging(&self.staging())?;
         remove_uncommitted(dir, manifest.last())?;
         self.manifest = Some(manifest);
-        self.partitions = PartitionRows::new(&context.schema, &self.config.partition_by)?;
         Ok(())
     }
 
@@ -272,7 +298,12 @@ impl Sink for FileCommitter {
             failpoint::hit("sink.prepared")?;
             let files = self.publish(epoch, &staged)?;
             failpoint::hit("sink.manifest")?;
-            manifest.append(&Record { epoch, files })?;
+            let record = Record { epoch, files };
+            manifest.append(&record)?;
+            if let (Some(pending), Some(every)) = (&mut self.pending, self.config.compact_every) {
+                pending.add(&record);
+                pending.merge_due(epoch, every, self.config.limits.bytes, &mut manifest)?;
+            }
             failpoint::hit("sink.after")?;
         }
         self.manifest = Some(manifest);

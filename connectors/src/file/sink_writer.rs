@@ -78,6 +78,17 @@ pub(crate) struct StagedBytes {
 }
 
 impl StagedBytes {
+    pub(crate) fn new(file: File, path: PathBuf) -> Self {
+        StagedBytes { file, path, bytes: 0, crc32c: 0 }
+    }
+
+    /// Makes the file durable, as one that was modified at `time`; gives its length and checksum.
+    pub(crate) fn seal(self, time: std::time::SystemTime) -> std::io::Result<(u64, u32)> {
+        self.file.set_modified(time)?;
+        self.file.sync_all()?;
+        Ok((self.bytes, self.crc32c))
+    }
+
     pub(crate) fn path(&self) -> &PathBuf {
         &self.path
     }
@@ -113,7 +124,7 @@ impl FileWriter {
         let directory = directory.to_owned();
         let mut open =
             OpenFile { name, path: path.clone(), directory, rows: 0, encoder: None, complete: None, is_staged: false };
-        open.encoder = Some(self.format.encoder(schema, StagedBytes { file, path, bytes: 0, crc32c: 0 })?);
+        open.encoder = Some(self.format.encoder(schema, StagedBytes::new(file, path))?);
         Ok(open)
     }
 

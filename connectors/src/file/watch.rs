@@ -60,7 +60,7 @@ mod with_notify {
             std::fs::create_dir(dir.path().join("in")).unwrap();
             std::fs::write(dir.path().join("a"), "x").unwrap();
             let (sender, woken) = channel();
-            let notifier = Notifier::new(move || drop(sender.send(())));
+            let notifier = Notifier::new(move || sender.send(()).unwrap_or_default());
             let Some(_watch) = Watch::start(&dir.path().join("in"), false, notifier) else { return };
             std::fs::rename(dir.path().join("a"), dir.path().join("in/a")).unwrap();
             woken.recv_timeout(Duration::from_secs(60)).unwrap();
