@@ -180,14 +180,8 @@ impl DataStreamReader {
 
     fn files(self, path: &str) -> Result<DataFrame> {
         let schema = self.schema.map(|schema| schema.0).transpose()?;
-        let request = FileRequest {
-            session: &self.session,
-            format: &self.format,
-            path,
-            schema,
-            options: &self.options,
-            is_stream: true,
-        };
+        let request =
+            FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: true };
         let Files { source, schema, .. } = request.files()?;
         let name = self.options.get("name").map(str::to_owned);
         let relation = stream_relation(Arc::new(FileStream { source, schema, name }))?;
@@ -421,14 +415,8 @@ impl DataFrameReader {
     fn files(self, path: &str) -> Result<DataFrame> {
         let schema = self.schema.clone().map(DeclaredSchema::resolved).transpose()?;
         let is_given = schema.is_some();
-        let request = FileRequest {
-            session: &self.session,
-            format: &self.format,
-            path,
-            schema,
-            options: &self.options,
-            is_stream: false,
-        };
+        let request =
+            FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: false };
         let Files { source, schema, partitions } = request.files()?;
         if self.format == "parquet" && partitions == 0 && !is_given {
             return self.parquet_files(&source);
@@ -437,7 +425,7 @@ impl DataFrameReader {
     }
 
     fn parquet_files(&self, source: &FileSource) -> Result<DataFrame> {
-        let files = source.files().map_err(Arc::new)?;
+        let files = source.files()?;
         let paths: Vec<String> = files.iter().map(|path| path.to_string_lossy().into_owned()).collect();
         let context = self.session.batch().clone();
         let provider = batch::block_on(async move {

@@ -5,9 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidegate_connectors::{
-    ConsoleSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink,
-};
+use tidegate_connectors::{ConsoleSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink};
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
 use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology, Trigger, WatermarkPolicy};

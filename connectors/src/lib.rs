@@ -5,12 +5,12 @@
 //!
 //! | connector | after a failure |
 //! | --- | --- |
-//! | [`FileSource`]: text, JSON, CSV and Parquet files | the same files are read again, or the query fails |
+//! | [`FileSource`]: text, JSON, CSV, Parquet, Avro and ORC files | the same files are read again, or the query fails |
 //! | [`SocketSource`]: lines from a TCP server | lines may be lost: for trying things out |
 //! | [`RateSource`]: numbers by the clock | the same numbers again |
 //! | [`RateMicroBatchSource`]: so many numbers in each epoch | the same numbers again |
 //! | [`MemoryStream`]: rows that the program adds | the same rows again, within the process |
-//! | [`FileSink`]: Parquet, JSON, CSV or text files | every row is in a committed file exactly once |
+//! | [`FileSink`]: Parquet, Avro, ORC, JSON, CSV or text files | every row is in a committed file exactly once |
 //! | [`ConsoleSink`]: a table per epoch on the terminal | an epoch may be shown twice |
 //! | [`MemorySink`]: rows that the program reads | exactly once, within the process |
 //! | [`ForeachSink`]: user code, as rows arrive | rows may come twice |

@@ -53,7 +53,8 @@ fn run(sink: &mut dyn Sink, epoch: u64, tasks: usize) -> Result<()> {
 
 /// With compaction, readers of the directory see rows later, but at no moment one twice, or one that they have seen no more.
 fn every_row_once_with_compaction() {
-    let points = ["sink.stage", "sink.rename", "sink.manifest", "sink.torn", "sink.merge", "sink.merging", "sink.merged", "sink.after"];
+    let points =
+        ["sink.stage", "sink.rename", "sink.manifest", "sink.torn", "sink.merge", "sink.merging", "sink.merged", "sink.after"];
     for (point, failing) in points.into_iter().flat_map(|point| [0, 1, 2].map(|failing| (point, failing))) {
         let dir = tempfile::tempdir().unwrap();
         let (query, config) = (QueryId::random(), FileSink::text(dir.path()).compact_every(2));
@@ -67,7 +68,10 @@ fn every_row_once_with_compaction() {
             assert!(seen.iter().all(|row| now.contains(row)), "{point} in epoch {failing}: rows are gone");
             seen = now;
             let all = lines(&FileSink::committed_files(dir.path()).unwrap());
-            assert!(all == expected(committed.clone()) || all == expected(0..committed.end + 1), "{point} in epoch {failing}: {all:?}");
+            assert!(
+                all == expected(committed.clone()) || all == expected(0..committed.end + 1),
+                "{point} in epoch {failing}: {all:?}"
+            );
         };
         while epoch < 5 {
             if epoch == failing {

@@ -25,7 +25,8 @@ impl Analyzer<'_> {
         let column = |name: &str| DfExpr::Column(datafusion::common::Column::new_unqualified(name));
         let attribute = |name: &str, data_type: &DataType| Attribute::new(name, data_type.clone());
         let fields = aggregate.schema.fields();
-        let keys: Vec<Attribute> = fields.iter().take(aggregate.group_expr.len()).map(|field| attribute("key", field.data_type())).collect();
+        let keys: Vec<Attribute> =
+            fields.iter().take(aggregate.group_expr.len()).map(|field| attribute("key", field.data_type())).collect();
 
         // The keys, and the session's two ends, beside the columns.
         let mut exprs: Vec<DfExpr> = input.schema().fields().iter().map(|field| column(field.name())).collect();
@@ -39,7 +40,8 @@ impl Analyzer<'_> {
         let plan = with(plan, start.expr.alias(&starts.id))?;
         let plan = with(plan, end.expr.alias(&ends.id))?;
 
-        let others: Vec<DfExpr> = keys.iter().enumerate().filter(|(number, _)| *number != session).map(|(_, key)| key.expr()).collect();
+        let others: Vec<DfExpr> =
+            keys.iter().enumerate().filter(|(number, _)| *number != session).map(|(_, key)| key.expr()).collect();
         let over = |function: Arc<AggregateUDF>, arg: DfExpr, units: WindowFrameUnits, last: WindowFrameBound| {
             let params = WindowFunctionParams {
                 args: vec![arg],

@@ -20,7 +20,7 @@ impl FileRequest<'_> {
             "csv" => self.csv_columns()?,
             _ => {
                 let merge = self.options.parsed("mergeSchema")?.unwrap_or(false);
-                source.columns_of_files(merge).map_err(Arc::new)?.unwrap_or_else(Schema::empty)
+                source.columns_of_files(merge)?.unwrap_or_else(Schema::empty)
             }
         };
         if schema.fields().is_empty() {

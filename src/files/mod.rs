@@ -41,7 +41,7 @@ impl FileRequest<'_> {
     pub(crate) fn files(&self) -> Result<Files> {
         self.check_path()?;
         let empty = self.source(&Arc::new(Schema::empty()))?;
-        let partitions = empty.discover_partitions(self.infers_partitions()).map_err(Arc::new)?;
+        let partitions = empty.discover_partitions(self.infers_partitions())?;
         let given = match (self.format, &self.schema) {
             ("text", None) => Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)])),
             (_, Some(schema)) => Arc::clone(schema),
@@ -50,7 +50,8 @@ impl FileRequest<'_> {
         };
         let same = |one: &Field, other: &Field| one.name().eq_ignore_ascii_case(other.name());
         // The type that the user gives counts more than the one that the directories suggest.
-        let partition = |found: Field| given.fields().iter().find(|field| same(field, &found)).map_or(found, |f| f.as_ref().clone());
+        let partition =
+            |found: Field| given.fields().iter().find(|field| same(field, &found)).map_or(found, |f| f.as_ref().clone());
         let partitions: Vec<Field> = partitions.into_iter().map(partition).collect();
         let in_files = given.fields().iter().filter(|field| !partitions.iter().any(|partition| same(partition, field)));
         let in_files: Vec<Field> = in_files.map(|field| field.as_ref().clone()).collect();

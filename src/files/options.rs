@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use tidegate_connectors::{CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TimeForms};
+use tidegate_connectors::{
+    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TimeForms,
+};
 use tidegate_functions::datetime::TimeReader;
 
 use super::FileRequest;
@@ -145,7 +147,10 @@ fn records(mut source: FileSource, request: &FileRequest<'_>) -> Result<FileSour
         && !matches!(encoding.to_uppercase().as_str(), "UTF-8" | "UTF8" | "US-ASCII")
     {
         let expected = "files are read as UTF-8 only; convert them first, for instance with iconv";
-        return Err(Error::analysis("INVALID_PARAMETER_VALUE.CHARSET", format!("The charset {encoding} is not known: {expected}")));
+        return Err(Error::analysis(
+            "INVALID_PARAMETER_VALUE.CHARSET",
+            format!("The charset {encoding} is not known: {expected}"),
+        ));
     }
     if let Some(separator) = options.get("lineSep") {
         if separator.is_empty() {
@@ -245,6 +250,9 @@ pub(crate) fn sink(format: &str, path: &str, partition_by: &[String], options: &
     if let Some(rows) = options.parsed::<i64>("maxRecordsPerFile")? {
         sink = sink.max_records_per_file(u64::try_from(rows).unwrap_or(0));
     }
+    if let Some(epochs) = options.positive("compactEveryEpochs")? {
+        sink = sink.compact_every(epochs as u64);
+    }
     if let Some(bytes) = options.positive("targetFileSize")? {
         sink = sink.max_file_bytes(bytes as u64);
     }
@@ -271,7 +279,8 @@ fn compression(codec: &str) -> Result<Option<Compression>> {
         "zstd" | "zstandard" => Some(Compression::Zstd),
         "snappy" => Some(Compression::Snappy),
         _ => {
-            let message = format!("The codec {codec} is not available. Available codecs are none, gzip, deflate, bzip2, zstd, snappy.");
+            let message =
+                format!("The codec {codec} is not available. Available codecs are none, gzip, deflate, bzip2, zstd, snappy.");
             return Err(Error::analysis("CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION", message));
         }
     })

@@ -4,5 +4,6 @@
 mod batch_equals_stream;
 mod event_time;
 mod failures;
+mod files;
 mod sessions;
 mod support;

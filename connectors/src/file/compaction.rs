@@ -68,7 +68,13 @@ pub(crate) fn merge(
 }
 
 /// One file after the other; of their headers only the first.
-fn join_lines(dir: &Path, files: &[CommittedFile], format: &Format, schema: &SchemaRef, staged: StagedBytes) -> Result<StagedBytes> {
+fn join_lines(
+    dir: &Path,
+    files: &[CommittedFile],
+    format: &Format,
+    schema: &SchemaRef,
+    staged: StagedBytes,
+) -> Result<StagedBytes> {
     let target = staged.path().clone();
     let header = format.kind.header(schema)?.len();
     let mut out = Compressor::new(format.codec, staged).map_err(Error::io("write", &target))?;

@@ -392,9 +392,11 @@ mod tests {
             Arc::new(Schema::new(fields.collect::<Vec<_>>()))
         };
         let list = DataType::new_list(DataType::Int64, true);
-        let error = FormatKind::Csv(csv()).with_usual_codec().check(&schema(vec![DataType::Int64, list])).unwrap_err().to_string();
+        let error =
+            FormatKind::Csv(csv()).with_usual_codec().check(&schema(vec![DataType::Int64, list])).unwrap_err().to_string();
         assert!(error.contains("the column c1 of type List"), "{error}");
-        let error = FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Utf8, DataType::Utf8])).unwrap_err().to_string();
+        let error =
+            FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Utf8, DataType::Utf8])).unwrap_err().to_string();
         assert!(error.ends_with("2 columns: c0, c1"), "{error}");
         let error = FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Int64])).unwrap_err().to_string();
         assert!(error.contains("the column c0 of type Int64"), "{error}");

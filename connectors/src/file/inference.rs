@@ -42,7 +42,8 @@ impl FileSource {
                 columns = Some(values.into_iter().map(|(key, value)| (key, vec![value])).collect());
                 continue;
             };
-            let are_same = columns.len() == values.len() && columns.iter().zip(&values).all(|((known, _), (key, _))| known == key);
+            let are_same =
+                columns.len() == values.len() && columns.iter().zip(&values).all(|((known, _), (key, _))| known == key);
             if !are_same {
                 return Err(Error::InvalidArgument(format!(
                     "[CONFLICTING_PARTITION_COLUMN_NAMES] conflicting directory structures: the file {} does not lie in directories of \

@@ -156,7 +156,9 @@ impl<'a> Cursor<'a> {
             return self.string();
         }
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let is_part = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'@' | b'#' | b'*' | b'-' | b'+') || !byte.is_ascii();
+        let is_part = |byte: &u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'@' | b'#' | b'*' | b'-' | b'+') || !byte.is_ascii()
+        };
         let len = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
         self.at += len;
         if len == 0 { Err(Malformed) } else { Ok(rest.get(..len).unwrap_or_default()) }

@@ -1,10 +1,13 @@
 //! Files in a directory, as source and as sink.
 //!
 //! ```text
-//! FileSource   location, listing (what is new?) ─► plan (which files does an epoch get?) ─► a reader for each format
-//!              split_reader, lines (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► columns ─► batches)
-//!              parquet_reader (split ─► row groups ─► batches)
-//! FileSink     sink_writer (rows ─► format ─► hidden file) ─► sink (rename, then one line in the manifest)
+//! FileSource   location, glob, listing, partitions (what is there?) ─► seen, plan, planner (what is new, and which epoch gets it?)
+//!              readers: a reader for each format
+//!              split_reader, lines, compression (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► batches)
+//!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours)
+//!              constants (columns that come from the path)
+//! FileSink     partition_rows (rows ─► partitions) ─► sink_writer (rows ─► format ─► hidden file)
+//!              ─► sink (rename, then one line in the manifest) ─► pending, compaction (small files ─► large ones)
 //! ```
 //!
 //! Both sides keep to one rule: a file is visible whole or not at all. The source expects its files to be *moved* into the
@@ -51,6 +54,8 @@ mod plan;
 mod planner;
 mod readers;
 mod records;
+#[cfg(test)]
+mod round_trip_tests;
 mod scalars;
 mod seen;
 mod sink;
@@ -59,8 +64,6 @@ mod snappy;
 mod source;
 #[cfg(test)]
 mod sources_tests;
-#[cfg(test)]
-mod round_trip_tests;
 mod split_reader;
 mod text_reader;
 mod watch;

@@ -88,7 +88,9 @@ impl OrcFile {
         let builder = match self.codec {
             Some(Compression::Zstd) => builder.with_compression(CompressionType::Zstd),
             Some(Compression::Snappy) => builder.with_compression(CompressionType::Snappy),
-            Some(Compression::Deflate | Compression::Gzip | Compression::Bzip2) => builder.with_compression(CompressionType::Zlib),
+            Some(Compression::Deflate | Compression::Gzip | Compression::Bzip2) => {
+                builder.with_compression(CompressionType::Zlib)
+            }
             None => builder,
         };
         let mut writer = builder.try_build().map_err(Error::user)?;

@@ -53,9 +53,15 @@ mod tests {
             assert_eq!(part_name(Epoch::new(epoch), 3, n, "csv"), name);
             assert_eq!(epoch_of(name), Some(Epoch::new(epoch)));
         }
-        for foreign in
-            ["part-00000-0a1b.csv", "part-0-0.csv", "part-00000.csv", "part-00000-00001", "part-00000-00001-00000.csv", "data.csv", "part-+0001-00001.csv"]
-        {
+        for foreign in [
+            "part-00000-0a1b.csv",
+            "part-0-0.csv",
+            "part-00000.csv",
+            "part-00000-00001",
+            "part-00000-00001-00000.csv",
+            "data.csv",
+            "part-+0001-00001.csv",
+        ] {
             assert_eq!(epoch_of(foreign), None, "{foreign}");
         }
     }

@@ -110,8 +110,7 @@ mod tests {
             assert_eq!(part.num_columns(), 1);
             (dir.as_str(), part.column(0).as_primitive::<Int64Type>().values().to_vec())
         });
-        let expected =
-            [("day=__HIVE_DEFAULT_PARTITION__/hour=2", vec![20, 40]), ("day=a%2Fb/hour=1", vec![10, 30])];
+        let expected = [("day=__HIVE_DEFAULT_PARTITION__/hour=2", vec![20, 40]), ("day=a%2Fb/hour=1", vec![10, 30])];
         assert_eq!(shown.collect::<Vec<_>>(), expected);
     }
 

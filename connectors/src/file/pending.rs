@@ -50,8 +50,7 @@ impl Pending {
     pub(crate) fn add(&mut self, record: &Record) {
         for file in &record.files {
             if let Some(path) = visible_path(&file.path) {
-                let (_, files) =
-                    self.files.entry(directory_of(path).to_owned()).or_insert_with(|| (record.epoch, Vec::new()));
+                let (_, files) = self.files.entry(directory_of(path).to_owned()).or_insert_with(|| (record.epoch, Vec::new()));
                 files.push(file.clone());
             }
         }

@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
-use tidegate_runtime::{Error, Notifier, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceReader, Split, Wake};
+use tidegate_runtime::{
+    Error, Notifier, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceReader, Split, Wake,
+};
 
 use super::compression::Compression;
 use super::constants::WithConstants;
@@ -35,7 +37,15 @@ pub(crate) struct FilePlanner {
 
 impl FilePlanner {
     pub(crate) fn new(config: FileSource, location: Location) -> Self {
-        FilePlanner { config, location, plan: Plan::default(), backlog: VecDeque::new(), frozen: false, notifier: None, watch: None }
+        FilePlanner {
+            config,
+            location,
+            plan: Plan::default(),
+            backlog: VecDeque::new(),
+            frozen: false,
+            notifier: None,
+            watch: None,
+        }
     }
 
     fn list(&mut self) -> Result<()> {

@@ -5,8 +5,8 @@ use std::process::Command;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array, Int64Builder,
-    ListBuilder, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, AsArray, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int32Array, Int64Array,
+    Int64Builder, ListBuilder, RecordBatch, StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int64Type};
@@ -199,7 +199,9 @@ fn a_source_reads_merged_files_once() {
         let values: ArrayRef = Arc::new(Int64Array::from(vec![n]));
         RecordBatch::try_from_iter_with_nullable([("v", values, true)]).unwrap()
     };
-    for config in [FileSink::parquet(dir.path().join("p")), FileSink::csv(dir.path().join("c")), FileSink::json(dir.path().join("j"))] {
+    for config in
+        [FileSink::parquet(dir.path().join("p")), FileSink::csv(dir.path().join("c")), FileSink::json(dir.path().join("j"))]
+    {
         let (query, schema) = (QueryId::random(), rows(0).schema());
         let config = config.compact_every(3);
         let mut sink = config.supply().unwrap();

@@ -122,8 +122,7 @@ impl FileWriter {
         let path = self.staging.join(&name);
         let file = File::create_new(&path).map_err(Error::io("create", &path))?;
         let directory = directory.to_owned();
-        let mut open =
-            OpenFile { name, path: path.clone(), directory, rows: 0, encoder: None, complete: None, is_staged: false };
+        let mut open = OpenFile { name, path: path.clone(), directory, rows: 0, encoder: None, complete: None, is_staged: false };
         open.encoder = Some(self.format.encoder(schema, StagedBytes::new(file, path))?);
         Ok(open)
     }

@@ -549,7 +549,9 @@ impl FileSource {
     /// The files of a sink are its manifest's: none may disappear.
     pub(crate) fn check_clean_source(&self, location: &Location) -> Result<()> {
         if self.clean != CleanSource::Off && location.has_manifest() {
-            return Err(self.refused("the output of a file sink can't be cleaned up by the source that reads it: set cleanSource to off"));
+            return Err(
+                self.refused("the output of a file sink can't be cleaned up by the source that reads it: set cleanSource to off")
+            );
         }
         Ok(())
     }

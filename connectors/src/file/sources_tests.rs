@@ -42,7 +42,9 @@ fn shown(batches: &[RecordBatch]) -> Vec<String> {
         let batch = crate::instants::in_utc(batch).unwrap();
         let options = FormatOptions::new().with_null("-");
         let columns: Vec<_> = batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).unwrap()).collect();
-        rows.extend((0..batch.num_rows()).map(|row| columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join("|")));
+        rows.extend(
+            (0..batch.num_rows()).map(|row| columns.iter().map(|c| c.value(row).to_string()).collect::<Vec<_>>().join("|")),
+        );
     }
     rows.sort();
     rows
@@ -67,8 +69,7 @@ fn partitions_are_columns() {
     let empty = FileSource::csv(dir.path(), schema(&[]));
     let found = empty.discover_partitions(true).unwrap();
     assert_eq!(found, [Field::new("day", DataType::Date32, true), Field::new("h", DataType::Int32, true)]);
-    let columns =
-        [("s", DataType::Utf8), ("n", DataType::Int64), ("day", DataType::Date32), ("h", DataType::Int32)];
+    let columns = [("s", DataType::Utf8), ("n", DataType::Int64), ("day", DataType::Date32), ("h", DataType::Int32)];
     let config = FileSource::csv(dir.path(), schema(&columns)).partition_columns(["day", "h"]);
     assert_eq!(shown(&batches(&config).unwrap()), ["x|1|2024-01-01|1", "y|2|2024-01-02|-"]);
     let some = config.clone().projection(["h", "n"]);

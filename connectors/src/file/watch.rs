@@ -32,7 +32,9 @@ mod with_notify {
                 Ok(Watch { _watcher: watcher })
             });
             watching
-                .inspect_err(|error| tracing::debug!(directory = %directory.display(), %error, "a source's directory is not watched"))
+                .inspect_err(
+                    |error| tracing::debug!(directory = %directory.display(), %error, "a source's directory is not watched"),
+                )
                 .ok()
         }
     }
