@@ -15,7 +15,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use tidegate_runtime::Result;
 
-use super::forms::{TextForm, TimeForms};
+use super::forms::TextForm;
 use super::scalars;
 
 /// A column of one of the types that files can have.
@@ -93,29 +93,6 @@ impl Column {
         })
     }
 
-    /// The same column, which reads dates and times in other forms.
-    pub(crate) fn with_forms(mut self, forms: &TimeForms) -> Self {
-        match &mut self {
-            Column::Date(values) => values.form.clone_from(&forms.date),
-            Column::Timestamp(values) => values.form.clone_from(&forms.timestamp),
-            Column::TimestampNtz(values) => values.form.clone_from(&forms.timestamp_ntz),
-            Column::List(lists) => set_forms(&mut lists.items, forms),
-            Column::Map(maps) => set_forms(&mut maps.values, forms),
-            Column::Struct(structs) => structs.columns.iter_mut().for_each(|column| set_forms(column, forms)),
-            Column::Boolean(_)
-            | Column::Int8(_)
-            | Column::Int16(_)
-            | Column::Int32(_)
-            | Column::Int64(_)
-            | Column::Float32(_)
-            | Column::Float64(_)
-            | Column::Decimal(..)
-            | Column::Utf8(_)
-            | Column::Binary(_) => {}
-        }
-        self
-    }
-
     /// How many values, nulls included.
     pub(crate) fn len(&self) -> usize {
         each!(self, values => values.valid.len())
@@ -165,11 +142,6 @@ impl Column {
     pub(crate) fn take(&mut self) -> Result<ArrayRef, ArrowError> {
         each!(self, values => values.take())
     }
-}
-
-fn set_forms(column: &mut Column, forms: &TimeForms) {
-    let own = std::mem::replace(column, Column::Boolean(Booleans::new()));
-    *column = own.with_forms(forms);
 }
 
 fn boolean(text: &[u8]) -> Option<bool> {
@@ -231,7 +203,7 @@ pub(crate) struct Numbers<T: ArrowPrimitiveType> {
     valid: NullBufferBuilder,
     data_type: DataType,
     /// How dates and times are written, if not as usual.
-    form: Option<TextForm>,
+    pub(super) form: Option<TextForm>,
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {

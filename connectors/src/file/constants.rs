@@ -55,6 +55,9 @@ pub(crate) struct WithConstants {
 impl SourceReader for WithConstants {
     fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> Result<()> {
         let constants = self.constants(&split.decode()?)?;
+        if constants.iter().all(Option::is_none) {
+            return self.inner.read(split, out);
+        }
         let (epoch, schema, origins) = (out.epoch(), &self.schema, &self.origins);
         let mut emit = |batch: RecordBatch| out.emit(with_constants(&batch, schema, origins, &constants)?);
         self.inner.read(split, &mut SourceOutput::new(epoch, &mut emit))

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::columns::Column;
+
 /// Reads a date, in days, or a time, in microseconds, both since 1970-01-01; `None` if the text stands for none.
 #[derive(Clone)]
 pub struct TextForm(Arc<dyn Fn(&str) -> Option<i64> + Send + Sync>);
@@ -34,4 +36,28 @@ pub struct TimeForms {
     pub timestamp: Option<TextForm>,
     /// Times by the wall clock, as microseconds since 1970-01-01.
     pub timestamp_ntz: Option<TextForm>,
+}
+
+impl Column {
+    /// Reads dates and times in other forms from now on.
+    pub(crate) fn set_forms(&mut self, forms: &TimeForms) {
+        match self {
+            Column::Date(values) => values.form.clone_from(&forms.date),
+            Column::Timestamp(values) => values.form.clone_from(&forms.timestamp),
+            Column::TimestampNtz(values) => values.form.clone_from(&forms.timestamp_ntz),
+            Column::List(lists) => lists.items.set_forms(forms),
+            Column::Map(maps) => maps.values.set_forms(forms),
+            Column::Struct(structs) => structs.columns.iter_mut().for_each(|column| column.set_forms(forms)),
+            Column::Boolean(_)
+            | Column::Int8(_)
+            | Column::Int16(_)
+            | Column::Int32(_)
+            | Column::Int64(_)
+            | Column::Float32(_)
+            | Column::Float64(_)
+            | Column::Decimal(..)
+            | Column::Utf8(_)
+            | Column::Binary(_) => {}
+        }
+    }
 }

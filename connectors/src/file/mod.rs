@@ -62,6 +62,7 @@ mod sink;
 mod sink_writer;
 mod snappy;
 mod source;
+mod source_columns;
 #[cfg(test)]
 mod sources_tests;
 mod split_reader;

@@ -76,7 +76,7 @@ impl Records {
         let place = columns.read.iter().position(|index| Some(*index) == columns.corrupt);
         let corrupt = place.map(|place| (place, Texts::new(true)));
         let mut rows = Structs::new(&fields).ok_or_else(unknown)?;
-        rows.columns = rows.columns.into_iter().map(|column| column.with_forms(forms)).collect();
+        rows.columns.iter_mut().for_each(|column| column.set_forms(forms));
         Ok(Records { rows, output: columns.output()?, corrupt, mode })
     }
 

@@ -1,6 +1,5 @@
 //! The files that appear below a path, as a source.
 
-use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,21 +8,16 @@ use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use tidegate_runtime::{Error, Result, Source, SourceSupplier};
 
 use super::cleaner::CleanSource;
-use super::columns::Column;
-use super::constants::{METADATA, Origin, metadata_fields};
 use super::csv_options::CsvOptions;
 use super::forms::TimeForms;
 use super::json_options::JsonOptions;
 use super::lines::LineEnd;
 use super::location::{Choice, Location, is_glob};
 use super::planner::FilePlanner;
-use super::records::{ParseMode, RecordColumns};
+use super::records::ParseMode;
 use super::seen::SeenRules;
 use super::split_reader::LineOptions;
 use crate::clock::nanos_since_epoch;
-
-/// The longest line that can be allowed: a batch of text has 32-bit offsets.
-const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
 
 /// Reads each file that appears once, whole: Spark's file sources.
 ///
@@ -66,11 +60,11 @@ const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
 pub struct FileSource {
     pub(crate) path: PathBuf,
     pub(crate) format: SourceFormat,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
     /// The columns that are read, in this order; `None` for all.
-    projection: Option<Vec<String>>,
+    pub(super) projection: Option<Vec<String>>,
     /// The columns of the schema that are in the names of directories.
-    partitions: Vec<String>,
+    pub(super) partitions: Vec<String>,
     pub(crate) choice: Choice,
     pub(crate) max_files: Option<usize>,
     pub(crate) max_bytes: Option<u64>,
@@ -80,12 +74,12 @@ pub struct FileSource {
     pub(crate) clean: CleanSource,
     pub(crate) split_bytes: u64,
     pub(crate) poll_interval: Option<Duration>,
-    max_line_bytes: usize,
+    pub(super) max_line_bytes: usize,
     line_end: LineEnd,
     pub(crate) batch_rows: usize,
     pub(crate) mode: ParseMode,
     pub(crate) forms: TimeForms,
-    corrupt_column: String,
+    pub(super) corrupt_column: String,
 }
 
 #[derive(Debug, Clone)]
@@ -429,102 +423,6 @@ impl FileSource {
         }
     }
 
-    fn check(&self) -> Result<()> {
-        let problem = match self {
-            _ if self.max_files.is_some() && self.max_bytes.is_some() => {
-                "max_files_per_trigger and max_bytes_per_trigger can't be both set"
-            }
-            _ if self.max_files == Some(0) => "max_files_per_trigger must be at least 1",
-            _ if self.max_bytes == Some(0) => "max_bytes_per_trigger must be at least 1",
-            _ if self.split_bytes == 0 => "split_bytes must be at least 1",
-            _ if !(1..=LARGEST_MAX_LINE_BYTES).contains(&self.max_line_bytes) => "max_line_bytes must be between 1 and 1 GiB",
-            _ if self.batch_rows == 0 => "batch_rows must be at least 1",
-            FileSource { format: SourceFormat::Csv(csv), .. } if !csv.is_usable() => {
-                "separator, quote, escape and comment must be ASCII characters other than line ends, and the separator differ from all"
-            }
-            FileSource { format: SourceFormat::Avro, .. } if cfg!(not(feature = "avro")) => {
-                "Avro files are read by builds with the feature avro only: add it to the dependency on Tidegate"
-            }
-            FileSource { format: SourceFormat::Orc, .. } if cfg!(not(feature = "orc")) => {
-                "ORC files are read by builds with the feature orc only: add it to the dependency on Tidegate"
-            }
-            _ => return self.check_schema(),
-        };
-        Err(self.refused(problem))
-    }
-
-    fn check_schema(&self) -> Result<()> {
-        let mut names = HashSet::new();
-        for field in self.schema.fields() {
-            if !names.insert(field.name()) {
-                return Err(self.refused(&format!("[COLUMN_ALREADY_EXISTS] the column {} is there twice", field.name())));
-            }
-            let kind = field.data_type();
-            let fits = Column::can_hold(kind) && !(matches!(self.format, SourceFormat::Csv(_)) && kind.is_nested());
-            if !fits {
-                return Err(self.refused(&format!(
-                    "[UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] the column {} can't be read as {kind}",
-                    field.name()
-                )));
-            }
-        }
-        self.output()?;
-        self.record_columns().map(drop)
-    }
-
-    fn is_partition(&self, name: &str) -> bool {
-        self.partitions.iter().any(|partition| partition.eq_ignore_ascii_case(name))
-    }
-
-    /// The columns that are in the files.
-    fn file_schema(&self) -> SchemaRef {
-        let fields = self.schema.fields().iter().filter(|field| !self.is_partition(field.name()));
-        Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
-    }
-
-    /// The columns of the rows, and where each comes from: a [`Origin::File`] by its place in [`record_columns`](Self::record_columns).
-    pub(crate) fn output(&self) -> Result<(SchemaRef, Vec<Origin>)> {
-        let (mut fields, mut origins, mut in_file) = (Vec::new(), Vec::new(), 0);
-        for name in self.projected() {
-            let origin = match self.schema.field_with_name(name) {
-                Ok(field) => {
-                    fields.push(field.clone());
-                    if self.is_partition(name) { Origin::Partition } else { Origin::File(in_file) }
-                }
-                Err(_) if name == METADATA => {
-                    fields.push(Field::new(METADATA, DataType::Struct(metadata_fields()), true));
-                    Origin::Metadata
-                }
-                Err(_) => return Err(self.refused(&format!("[FIELD_NOT_FOUND] there is no column {name} to read"))),
-            };
-            in_file += usize::from(matches!(origin, Origin::File(_)));
-            origins.push(origin);
-        }
-        Ok((Arc::new(Schema::new(fields)), origins))
-    }
-
-    fn projected(&self) -> Vec<&str> {
-        match &self.projection {
-            Some(columns) => columns.iter().map(String::as_str).collect(),
-            None => self.schema.fields().iter().map(|field| field.name().as_str()).collect(),
-        }
-    }
-
-    /// The columns of the files, those that are read, and the one for records that don't fit.
-    pub(crate) fn record_columns(&self) -> Result<RecordColumns> {
-        let schema = self.file_schema();
-        let corrupt = schema.index_of(&self.corrupt_column).ok();
-        let corrupt = corrupt.filter(|_| matches!(self.format, SourceFormat::Json(_) | SourceFormat::Csv(_)));
-        if corrupt.is_some_and(|column| *schema.field(column).data_type() != DataType::Utf8) {
-            let name = &self.corrupt_column;
-            return Err(
-                self.refused(&format!("[INVALID_CORRUPT_RECORD_TYPE] the column {name} for corrupt records must be of text"))
-            );
-        }
-        let read = self.projected().into_iter().filter_map(|name| schema.index_of(name).ok()).collect();
-        Ok(RecordColumns { schema, read, corrupt })
-    }
-
     pub(crate) fn lines(&self) -> LineOptions {
         LineOptions { max_bytes: self.max_line_bytes, end: self.line_end.clone() }
     }
@@ -568,7 +466,7 @@ impl FileSource {
         Err(self.refused("this build can't read the format"))
     }
 
-    fn refused(&self, problem: &str) -> Error {
+    pub(super) fn refused(&self, problem: &str) -> Error {
         Error::InvalidArgument(format!("{}: {problem}", self.describe()))
     }
 }
