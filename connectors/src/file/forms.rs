@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use super::columns::Column;
 
+/// What reads a text.
+type Parse = dyn Fn(&str) -> Option<i64> + Send + Sync;
+
 /// Reads a date, in days, or a time, in microseconds, both since 1970-01-01; `None` if the text stands for none.
 #[derive(Clone)]
-pub struct TextForm(Arc<dyn Fn(&str) -> Option<i64> + Send + Sync>);
+pub struct TextForm(Arc<Parse>);
 
 impl TextForm {
     /// The form that this function reads.

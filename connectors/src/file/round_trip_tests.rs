@@ -247,7 +247,7 @@ fn files_end_at_their_limits() {
     let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..10));
     let rows = RecordBatch::try_from_iter_with_nullable([("v", values, true)]).unwrap();
     let dir = tempfile::tempdir().unwrap();
-    write(&FileSink::json(dir.path()).max_records_per_file(4), &[rows.clone()]);
+    write(&FileSink::json(dir.path()).max_records_per_file(4), std::slice::from_ref(&rows));
     let mut names = names_below(dir.path());
     names.sort();
     assert_eq!(names, ["part-00000-00000-00001.json", "part-00000-00000-00002.json", "part-00000-00000.json"]);

@@ -224,7 +224,8 @@ fn text_as_whole_files_and_by_other_separators() {
 /// The files of a format that are no files of it, or were cut off.
 #[test]
 fn damaged_files_are_named() {
-    let kinds: Vec<(&str, fn(PathBuf, SchemaRef) -> FileSource)> = vec![
+    type Source = fn(PathBuf, SchemaRef) -> FileSource;
+    let kinds: Vec<(&str, Source)> = vec![
         ("parquet", |path, schema| FileSource::parquet(path, schema)),
         #[cfg(feature = "avro")]
         ("avro", |path, schema| FileSource::avro(path, schema)),
