@@ -39,13 +39,15 @@ pub(crate) struct Files {
 impl FileRequest<'_> {
     /// The source of the files, with the columns that the user gave or that are inferred.
     pub(crate) fn files(&self) -> Result<Files> {
-        self.check_path()?;
         let empty = self.source(&Arc::new(Schema::empty()))?;
+        if self.is_stream && self.schema.is_none() && self.format != "text" && !self.may_infer() {
+            return Err(self.schema_missing());
+        }
+        self.check_path()?;
         let partitions = empty.discover_partitions(self.infers_partitions())?;
         let given = match (self.format, &self.schema) {
             ("text", None) => Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)])),
             (_, Some(schema)) => Arc::clone(schema),
-            (_, None) if self.is_stream && !self.may_infer() => return Err(self.schema_missing()),
             (_, None) => self.infer(&empty)?,
         };
         let same = |one: &Field, other: &Field| one.name().eq_ignore_ascii_case(other.name());

@@ -174,7 +174,7 @@ impl Format {
         match &self.kind {
             FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json => {
                 let path = file.path().clone();
-                let file = Compressor::new(self.codec, file).map_err(Error::io("write", path))?;
+                let file = Box::new(Compressor::new(self.codec, file).map_err(Error::io("write", path))?);
                 Ok(Encoder::Lines { format: self.kind.clone(), file, is_first: true, buffer: Vec::new() })
             }
             FormatKind::Parquet => {
@@ -210,7 +210,7 @@ fn without_feature(format: &str, feature: &str) -> Error {
 pub(crate) enum Encoder {
     Lines {
         format: FormatKind,
-        file: Compressor<StagedBytes>,
+        file: Box<Compressor<StagedBytes>>,
         is_first: bool,
         /// Encoded rows, kept for its allocation.
         buffer: Vec<u8>,
