@@ -3,27 +3,34 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::prelude::ParquetReadOptions;
-use tidegate_connectors::{FileSource, MemoryStream, ParseMode, RateMicroBatchSource, RateSource, SocketSource};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use tidegate_connectors::{FileSource, MemoryStream, RateMicroBatchSource, RateSource, SocketSource};
 use tidegate_functions::types;
 use tidegate_runtime::{EpochInfo, SourceSupplier};
 
 use crate::analysis::stream::StreamFactory;
-use crate::batch;
 use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
+use crate::files::{FileRequest, Files};
 use crate::kafka;
 use crate::options::Options;
 use crate::planner::MappedSource;
 use crate::session::Session;
+use crate::parquet_table::ParquetTable;
 use crate::source_table::{SourceTable, fingerprint};
 use crate::tables::ManagedTable;
 
 /// The columns that a user declares: as SQL writes them, or as Arrow has them.
 #[derive(Debug, Clone)]
 pub struct DeclaredSchema(Result<SchemaRef>);
+
+impl DeclaredSchema {
+    /// The schema, if it can be used.
+    pub(crate) fn resolved(self) -> Result<SchemaRef> {
+        self.0
+    }
+}
 
 impl From<&str> for DeclaredSchema {
     fn from(ddl: &str) -> Self {
@@ -48,83 +55,6 @@ impl From<Schema> for DeclaredSchema {
     fn from(schema: Schema) -> Self {
         DeclaredSchema::from(Arc::new(schema))
     }
-}
-
-/// A file source with the options that are Spark's.
-fn file_source(format: &str, path: &str, schema: Option<SchemaRef>, options: &Options) -> Result<(FileSource, SchemaRef)> {
-    let text = || Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
-    let schema = match (format, schema) {
-        ("text", None) => text(),
-        ("text", Some(schema)) if schema.fields().len() == 1 && *schema.field(0).data_type() == DataType::Utf8 => schema,
-        ("text", Some(_)) => return Err(Error::analysis("INVALID_SCHEMA", "Text files have one column of strings")),
-        (_, Some(schema)) => schema,
-        (_, None) => {
-            let message = format!(
-                "Schema must be specified when creating a streaming source DataFrame of {format} files: call .schema(\"name STRING, …\")"
-            );
-            return Err(Error::Streaming(message));
-        }
-    };
-    let source = match format {
-        "text" => FileSource::text(path),
-        "json" => FileSource::json(path, Arc::clone(&schema)),
-        "csv" => FileSource::csv(path, Arc::clone(&schema)).header(options.parsed("header")?.unwrap_or(false)),
-        _ => FileSource::parquet(path, Arc::clone(&schema)),
-    };
-    Ok((with_file_options(source, format, options)?, schema))
-}
-
-fn with_file_options(mut source: FileSource, format: &str, options: &Options) -> Result<FileSource> {
-    if let Some(files) = options.positive("maxFilesPerTrigger")? {
-        source = source.max_files_per_trigger(files);
-    }
-    if let Some(bytes) = options.positive("maxBytesPerTrigger")? {
-        source = source.max_bytes_per_trigger(bytes as u64);
-    }
-    if let Some(latest_first) = options.parsed("latestFirst")? {
-        source = source.latest_first(latest_first);
-    }
-    if let Some(glob) = options.get("pathGlobFilter") {
-        source = source.path_glob_filter(glob);
-    }
-    if let Some(mode) = options.get("mode") {
-        source = source.mode(match mode.to_uppercase().as_str() {
-            "PERMISSIVE" => ParseMode::Permissive,
-            "DROPMALFORMED" => ParseMode::DropMalformed,
-            "FAILFAST" => ParseMode::FailFast,
-            _ => {
-                return Err(Error::analysis(
-                    "INVALID_OPTION",
-                    format!("Invalid value '{mode}' for option 'mode': PERMISSIVE, DROPMALFORMED or FAILFAST"),
-                ));
-            }
-        });
-    }
-    if let Some(column) = options.get("columnNameOfCorruptRecord") {
-        source = source.column_name_of_corrupt_record(column);
-    }
-    if format == "csv" {
-        let byte = |name: &str, other: &str| match options.get(name).or_else(|| options.get(other)) {
-            None => Ok(None),
-            Some(text) => match text.as_bytes() {
-                [byte] => Ok(Some(*byte)),
-                _ => Err(Error::analysis("INVALID_OPTION", format!("Invalid value '{text}' for option '{name}': one character"))),
-            },
-        };
-        if let Some(separator) = byte("sep", "delimiter")? {
-            source = source.separator(separator);
-        }
-        if let Some(quote) = byte("quote", "quote")? {
-            source = source.quote(quote);
-        }
-        if let Some(escape) = byte("escape", "escape")? {
-            source = source.escape(escape);
-        }
-        if let Some(null) = options.get("nullValue") {
-            source = source.null_value(null);
-        }
-    }
-    Ok(source)
 }
 
 /// Reads data as it comes. Names of formats and options are Spark's.
@@ -152,7 +82,7 @@ impl DataStreamReader {
         DataStreamReader { session, format: "parquet".to_owned(), schema: None, options: Options::default() }
     }
 
-    /// `rate`, `rate-micro-batch`, `socket`, `json`, `csv`, `parquet`, `text`, or `kafka` with the feature of that name.
+    /// `rate`, `rate-micro-batch`, `socket`, `json`, `csv`, `parquet`, `avro`, `orc`, `text`, or `kafka` with the feature of that name.
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_lowercase();
         self
@@ -187,14 +117,14 @@ impl DataStreamReader {
             "rate" => Arc::new(self.rate()?),
             "rate-micro-batch" => Arc::new(self.rate_micro_batch()?),
             "socket" => Arc::new(self.socket()?),
-            "text" | "json" | "csv" | "parquet" => {
+            "text" | "json" | "csv" | "parquet" | "avro" | "orc" => {
                 let path = self.options.required("path", &format!("the {} source", self.format))?.to_owned();
                 return self.files(&path);
             }
             "kafka" => return Ok(self.session.frame(stream_relation(kafka::stream(&self.options)?)?)),
             other => {
                 let message = format!(
-                    "Failed to find the data source: {other}. Known are rate, rate-micro-batch, socket, json, csv, parquet, text and kafka."
+                    "Failed to find the data source: {other}. Known are rate, rate-micro-batch, socket, json, csv, parquet, avro, orc, text and kafka."
                 );
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
@@ -258,7 +188,9 @@ impl DataStreamReader {
 
     fn files(self, path: &str) -> Result<DataFrame> {
         let schema = self.schema.map(|schema| schema.0).transpose()?;
-        let (source, schema) = file_source(&self.format, path, schema, &self.options)?;
+        let request =
+            FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: true };
+        let Files { source, schema, .. } = request.files()?;
         let name = self.options.get("name").map(str::to_owned);
         let relation = stream_relation(Arc::new(FileStream { source, schema, name }))?;
         Ok(self.session.frame(relation))
@@ -413,7 +345,7 @@ impl DataFrameReader {
         DataFrameReader { session, format: "parquet".to_owned(), schema: None, options: Options::default() }
     }
 
-    /// `json`, `csv`, `parquet`, `text`, or `kafka` with the feature of that name.
+    /// `json`, `csv`, `parquet`, `avro`, `orc`, `text`, or `kafka` with the feature of that name.
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_lowercase();
         self
@@ -445,11 +377,11 @@ impl DataFrameReader {
     /// When they can't be read, or have no columns that are known.
     pub fn load(self, path: &str) -> Result<DataFrame> {
         match self.format.as_str() {
-            "parquet" => self.parquet_files(path),
-            "json" | "csv" | "text" => self.files(path),
+            "parquet" | "json" | "csv" | "text" | "avro" | "orc" => self.files(path),
             "kafka" => self.kafka(),
             other => {
-                let message = format!("Failed to find the data source: {other}. Known are json, csv, parquet, text and kafka.");
+                let message =
+                    format!("Failed to find the data source: {other}. Known are json, csv, parquet, avro, orc, text and kafka.");
                 Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message))
             }
         }
@@ -492,9 +424,12 @@ impl DataFrameReader {
     /// # Errors
     /// When an option is missing or can't be used, when the cluster does not answer, or when the feature `kafka` is not there.
     pub fn kafka(self) -> Result<DataFrame> {
-        let source = kafka::batch_source(&self.options)?;
-        let rows = read_all(source.as_ref(), self.session.parallelism())?;
-        Ok(self.session.frame(rows_relation(source.schema()?, rows)?))
+        let supplier = kafka::batch_source(&self.options)?;
+        let schema = supplier.schema()?;
+        let records = SupplierStream { supplier, schema, name: None };
+        // Which records are read is decided when they are: the ends of a topic move.
+        let table = SourceTable::new(Arc::new(records), || Ok(0));
+        Ok(self.session.frame(relation_of("kafka", Arc::new(table))?))
     }
 
     /// The table, view or stream of this name.
@@ -505,64 +440,21 @@ impl DataFrameReader {
         self.session.table(name)
     }
 
-    fn parquet_files(self, path: &str) -> Result<DataFrame> {
-        if !std::path::Path::new(path).exists() {
-            return Err(path_not_found(path));
-        }
-        let (context, path) = (self.session.batch().clone(), path.to_owned());
-        let provider = batch::block_on(async move {
-            let frame = context.read_parquet(path, ParquetReadOptions::default()).await?;
-            Ok(frame.into_view())
-        })?;
-        let frame = self.session.frame(relation_of("parquet", provider)?);
-        match self.schema.map(|schema| schema.0).transpose()? {
-            None => Ok(frame),
-            Some(schema) => Ok(frame.select(
-                schema.fields().iter().map(|field| crate::functions::col(field.name()).cast(&types::name(field.data_type()))),
-            )),
-        }
-    }
-
-    /// Reads with the readers of the streaming source, so that a batch sees what a stream would.
+    /// Reads with the readers of the streaming source, so that a batch sees what a stream would; Parquet files without partitions
+    /// with DataFusion's, which look at those columns and rows only that a query needs.
     fn files(self, path: &str) -> Result<DataFrame> {
-        if !std::path::Path::new(path).exists() {
-            return Err(path_not_found(path));
+        let schema = self.schema.clone().map(DeclaredSchema::resolved).transpose()?;
+        let is_given = schema.is_some();
+        let request =
+            FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: false };
+        let Files { source, schema, partitions } = request.files()?;
+        if self.format == "parquet" && partitions == 0 && !is_given {
+            let table = ParquetTable::new(self.session.batch(), source, path)?;
+            return Ok(self.session.frame(relation_of("parquet", Arc::new(table))?));
         }
-        let schema = match self.schema.clone().map(|schema| schema.0).transpose()? {
-            None if self.format == "json" => Some(inferred_json(path)?),
-            given => given,
-        };
-        let (source, schema) = file_source(&self.format, path, schema, &self.options)?;
         let (files, path) = (FileStream { source, schema, name: None }, path.to_owned());
         let table = SourceTable::new(Arc::new(files), move || fingerprint(&path));
         Ok(self.session.frame(relation_of(&self.format, Arc::new(table))?))
     }
-}
 
-fn path_not_found(path: &str) -> Error {
-    Error::analysis("PATH_NOT_FOUND", format!("Path does not exist: {path}."))
-}
-
-/// The columns of JSON files, by their first thousand lines.
-fn inferred_json(path: &str) -> Result<SchemaRef> {
-    let unreadable = |error: std::io::Error| {
-        Error::analysis("FAILED_READ_FILE", format!("Encountered error while reading file {path}: {error}"))
-    };
-    let mut files = Vec::new();
-    if std::path::Path::new(path).is_dir() {
-        for entry in std::fs::read_dir(path).map_err(unreadable)? {
-            let file = entry.map_err(unreadable)?.path();
-            let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with(['.', '_']));
-            files.extend((!hidden && file.is_file()).then_some(file));
-        }
-    } else {
-        files.push(path.into());
-    }
-    let mut schema = Schema::empty();
-    for file in files {
-        let reader = std::io::BufReader::new(std::fs::File::open(&file).map_err(unreadable)?);
-        let (inferred, _) = arrow::json::reader::infer_json_schema(reader, Some(1_000))?;
-        schema = Schema::try_merge([schema, inferred])?;
-    }
-    DeclaredSchema::from(schema).0
 }

@@ -156,6 +156,17 @@ fn read(
     splits.iter().try_for_each(|split| reader.read(split, &mut SourceOutput::new(epoch, give)))
 }
 
+/// All rows that a source has now.
+pub(crate) fn read_all(source: &dyn SourceSupplier) -> Result<Vec<RecordBatch>> {
+    let (mut batches, splits) = (Vec::new(), splits_of(source)?);
+    let mut keep = |batch| {
+        batches.push(batch);
+        Ok(())
+    };
+    read(source, &splits, &mut keep)?;
+    Ok(batches)
+}
+
 fn external(error: RuntimeError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }

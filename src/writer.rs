@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidegate_connectors::{
-    ConsoleSink, FileSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink, TableFormat,
+    ConsoleSink, ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter, MemorySink, NoopSink, TableFormat,
 };
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
@@ -15,6 +15,7 @@ use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology,
 use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
+use crate::files;
 use crate::kafka;
 use crate::options::Options;
 use crate::planner::{Lowering, OutputMode, late_schema, lower, rules};
@@ -52,6 +53,7 @@ pub struct DataStreamWriter {
     name: Option<String>,
     checkpoint: Option<PathBuf>,
     restart: RestartStrategy,
+    partition_by: Vec<String>,
     options: Options,
     /// Where rows go that come too late.
     late: Option<(Target, Options)>,
@@ -79,12 +81,13 @@ impl DataStreamWriter {
             name: None,
             checkpoint: None,
             restart: RestartStrategy::None,
+            partition_by: Vec::new(),
             options: Options::default(),
             late: None,
         }
     }
 
-    /// `console`, `memory`, `noop`, files (`parquet`, `json`, `csv`, `text`), or `kafka` with the feature of that name.
+    /// `console`, `memory`, `noop`, files (`parquet`, `json`, `csv`, `avro`, `orc`, `text`), or `kafka` with the feature of that name.
     pub fn format(mut self, format: &str) -> Self {
         self.target = Target::Format(format.to_lowercase());
         self
@@ -239,6 +242,12 @@ impl DataStreamWriter {
     /// What happens after a failure: nothing, if not set.
     pub fn restart(mut self, strategy: RestartStrategy) -> Self {
         self.restart = strategy;
+        self
+    }
+
+    /// Writes files of each value of these columns into directories of their own, `column=value`, without the columns.
+    pub fn partition_by(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partition_by = columns.into_iter().map(Into::into).collect();
         self
     }
 
@@ -397,7 +406,7 @@ impl DataStreamWriter {
             }
             "noop" => (Arc::new(NoopSink::new()), None),
             "kafka" => (kafka::sink(&self.options)?, None),
-            "parquet" | "json" | "csv" | "text" => {
+            "parquet" | "json" | "csv" | "text" | "avro" | "orc" => {
                 if self.mode != OutputMode::Append {
                     let message = format!(
                         "Invalid streaming output mode: {}. This output mode is not supported in Data Source {format}: files take the append mode only.",
@@ -406,11 +415,11 @@ impl DataStreamWriter {
                     return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
                 }
                 let path = self.options.required("path", &format!("the {format} sink"))?;
-                (Arc::new(self.files(format, path)?), None)
+                (Arc::new(files::sink(format, path, &self.partition_by, &self.options)?), None)
             }
             other => {
                 let message = format!(
-                    "Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv, text and kafka."
+                    "Failed to find the data source: {other}. Known are console, memory, noop, parquet, json, csv, avro, orc, text and kafka."
                 );
                 return Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message));
             }
@@ -440,24 +449,6 @@ impl DataStreamWriter {
             }
         }
         Ok(sink)
-    }
-
-    fn files(&self, format: &str, path: &str) -> Result<FileSink> {
-        Ok(match format {
-            "parquet" => FileSink::parquet(path),
-            "json" => FileSink::json(path),
-            "text" => FileSink::text(path),
-            _ => {
-                let mut sink = FileSink::csv(path).header(self.options.parsed("header")?.unwrap_or(false));
-                if let Some(separator) = self.options.get("sep").and_then(|text| text.bytes().next()) {
-                    sink = sink.delimiter(separator);
-                }
-                if let Some(null) = self.options.get("nullValue") {
-                    sink = sink.null_value(null);
-                }
-                sink
-            }
-        })
     }
 }
 
@@ -504,12 +495,26 @@ fn duration(interval: &str) -> Result<Duration> {
 #[must_use]
 pub struct DataFrameWriter {
     frame: DataFrame,
+    format: String,
+    partition_by: Vec<String>,
     options: Options,
 }
 
 impl DataFrameWriter {
     pub(crate) fn new(frame: DataFrame) -> Self {
-        DataFrameWriter { frame, options: Options::default() }
+        DataFrameWriter { frame, format: "parquet".to_owned(), partition_by: Vec::new(), options: Options::default() }
+    }
+
+    /// `parquet`, `json`, `csv`, `avro`, `orc` or `text`, for [`save`](Self::save).
+    pub fn format(mut self, format: &str) -> Self {
+        self.format = format.to_lowercase();
+        self
+    }
+
+    /// Writes files of each value of these columns into directories of their own, `column=value`, without the columns.
+    pub fn partition_by(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partition_by = columns.into_iter().map(Into::into).collect();
+        self
     }
 
     /// An option of the format. Case does not count.
@@ -539,6 +544,22 @@ impl DataFrameWriter {
     /// `TABLE_OR_VIEW_NOT_FOUND`; when the table's columns are others; as [`save_as_table`](Self::save_as_table).
     pub fn insert_into(self, name: &str) -> Result<()> {
         write_rows(self.frame.session(), &parts(name), &self.frame, By::Position, false)
+    }
+
+    /// Files of the format in a directory that must not exist or be empty.
+    ///
+    /// # Errors
+    /// As [`parquet`](Self::parquet), and when the format is unknown.
+    pub fn save(self, path: &str) -> Result<()> {
+        let format = self.format.clone();
+        match format.as_str() {
+            "parquet" | "json" | "csv" | "text" | "avro" | "orc" => self.write(&format, path),
+            other => {
+                let message =
+                    format!("Failed to find the data source: {other}. Known are parquet, json, csv, avro, orc and text.");
+                Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message))
+            }
+        }
     }
 
     /// Parquet files in a directory that must not exist or be empty.
@@ -584,8 +605,7 @@ impl DataFrameWriter {
         }
         let rows = self.frame.collect()?;
         let schema = self.frame.schema()?;
-        let writer = DataStreamWriter { options: self.options, ..DataStreamWriter::new(self.frame) };
-        let supplier = writer.files(format, path)?;
+        let supplier = files::sink(format, path, &self.partition_by, &self.options)?;
         supplier.check_input(&schema)?;
         let mut sink = supplier.supply()?;
         sink.open(tidegate_runtime::SinkContext {

@@ -5,13 +5,13 @@
 //!
 //! | connector | after a failure |
 //! | --- | --- |
-//! | [`FileSource`]: text, JSON, CSV and Parquet files | the same files are read again, or the query fails |
+//! | [`FileSource`]: text, JSON, CSV, Parquet, Avro and ORC files | the same files are read again, or the query fails |
 //! | [`SocketSource`]: lines from a TCP server | lines may be lost: for trying things out |
 //! | [`RateSource`]: numbers by the clock | the same numbers again |
 //! | [`RateMicroBatchSource`]: so many numbers in each epoch | the same numbers again |
 //! | `KafkaSource`, with the feature `kafka`: records of topics | the same records again, or the query fails |
 //! | [`MemoryStream`]: rows that the program adds | the same rows again, within the process |
-//! | [`FileSink`]: Parquet, JSON, CSV or text files | every row is in a committed file exactly once |
+//! | [`FileSink`]: Parquet, Avro, ORC, JSON, CSV or text files | every row is in a committed file exactly once |
 //! | [`TableSource`]: the rows of a table, commit by commit | the same rows again |
 //! | [`TableSink`]: a table that any number of queries write | every row is in a commit exactly once |
 //! | `KafkaSink`, with the feature `kafka`: records in topics | every row once, for readers of committed records |
@@ -47,7 +47,9 @@ mod testing;
 pub use object_store;
 
 pub use console::ConsoleSink;
-pub use file::{FileSink, FileSource, ParseMode};
+pub use file::{
+    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TextInference, TimeForms,
+};
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 #[cfg(feature = "kafka")]
 pub use kafka::{KafkaSink, KafkaSource};

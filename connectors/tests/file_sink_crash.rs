@@ -27,8 +27,12 @@ fn batch(rows: &[&str]) -> RecordBatch {
 }
 
 fn open(dir: &Path, query: QueryId, parallelism: usize, committed: Option<u64>) -> Box<dyn Sink> {
+    open_sink(&FileSink::text(dir), query, parallelism, committed)
+}
+
+fn open_sink(config: &FileSink, query: QueryId, parallelism: usize, committed: Option<u64>) -> Box<dyn Sink> {
     let (node, schema) = (NodeId::new("out"), batch(&[]).schema());
-    let mut sink = FileSink::text(dir).supply().unwrap();
+    let mut sink = config.supply().unwrap();
     sink.open(SinkContext { node, query, schema, parallelism, committed: committed.map(Epoch::new) }).unwrap();
     sink
 }
@@ -45,6 +49,50 @@ fn run(sink: &mut dyn Sink, epoch: u64, tasks: usize) -> Result<()> {
     };
     let staged = (0..tasks).map(stage).collect::<Result<Vec<_>>>()?;
     sink.commit(epoch.epoch, staged)
+}
+
+/// With compaction, readers of the directory see rows later, but at no moment one twice, or one that they have seen no more.
+fn every_row_once_with_compaction() {
+    let points =
+        ["sink.stage", "sink.rename", "sink.manifest", "sink.torn", "sink.merge", "sink.merging", "sink.merged", "sink.after"];
+    for (point, failing) in points.into_iter().flat_map(|point| [0, 1, 2].map(|failing| (point, failing))) {
+        let dir = tempfile::tempdir().unwrap();
+        let (query, config) = (QueryId::random(), FileSink::text(dir.path()).compact_every(2));
+        let mut sink = open_sink(&config, query, 2, None);
+        let (mut epoch, mut seen) = (0, Vec::new());
+        let mut check = |committed: std::ops::Range<u64>| {
+            let now = lines(&visible_files(dir.path()));
+            let mut once = now.clone();
+            once.dedup();
+            assert_eq!(now, once, "{point} in epoch {failing}");
+            assert!(seen.iter().all(|row| now.contains(row)), "{point} in epoch {failing}: rows are gone");
+            seen = now;
+            let all = lines(&FileSink::committed_files(dir.path()).unwrap());
+            assert!(
+                all == expected(committed.clone()) || all == expected(0..committed.end + 1),
+                "{point} in epoch {failing}: {all:?}"
+            );
+        };
+        while epoch < 5 {
+            if epoch == failing {
+                fail::cfg(point, "return(error)").unwrap();
+                let failed = run(&mut *sink, epoch, 2).is_err();
+                fail::remove(point);
+                check(0..epoch);
+                if failed {
+                    sink = open_sink(&config, query, 2, epoch.checked_sub(1));
+                    check(0..epoch);
+                }
+            }
+            if sink.last_committed().unwrap() != LastCommitted::Epoch(Epoch::new(epoch)) {
+                run(&mut *sink, epoch, 2).unwrap();
+            }
+            epoch += 1;
+            check(0..epoch);
+        }
+        let visible = lines(&visible_files(dir.path())).len();
+        assert!(visible == expected(0..4).len() || visible == expected(0..5).len(), "{point} in epoch {failing}: {visible} rows");
+    }
 }
 
 /// All lines, sorted.
@@ -90,6 +138,7 @@ fn every_row_once_after_a_failure_anywhere() {
         assert_eq!(lines(&FileSink::committed_files(dir.path()).unwrap()), expected(0..3), "{point}, then {tasks} tasks");
         assert_eq!(lines(&visible_files(dir.path())), expected(0..3), "{point}, then {tasks} tasks");
     }
+    every_row_once_with_compaction();
     scenario.teardown();
     failpoint::hit("sink.after").unwrap();
 }

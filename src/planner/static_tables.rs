@@ -6,7 +6,6 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::TreeNodeRecursion;
-use datafusion::datasource::listing::ListingTable;
 use datafusion::datasource::source_as_provider;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::LogicalPlan;
@@ -16,7 +15,8 @@ use crate::batch;
 use crate::catalog::MemoryTable;
 use crate::dataframe::now_ms;
 use crate::error::Result;
-use crate::source_table::{SourceTable, fingerprint};
+use crate::parquet_table::ParquetTable;
+use crate::source_table::SourceTable;
 
 /// A plan over static tables, the build side of a join.
 pub(super) struct StaticPlan {
@@ -64,7 +64,5 @@ fn version_of(table: &dyn TableProvider) -> Option<Result<u64>> {
     if let Some(table) = table.downcast_ref::<SourceTable>() {
         return Some(table.version());
     }
-    let listing = table.downcast_ref::<ListingTable>()?;
-    let mut versions = listing.table_paths().iter().map(|url| fingerprint(&format!("/{}", url.prefix())));
-    Some(versions.try_fold(0, |all: u64, own| Ok(all.rotate_left(7).wrapping_add(own?))))
+    table.downcast_ref::<ParquetTable>().map(ParquetTable::version)
 }

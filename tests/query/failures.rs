@@ -126,7 +126,7 @@ fn wrong_options_are_named() {
     let error =
         frame.write_stream().format("parquet").output_mode(OutputMode::Update).option("path", "/tmp/x").start().unwrap_err();
     assert_eq!(error.condition().as_deref(), Some("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE"));
-    let missing = reader().schema("n INT").json("/nowhere/at/all").unwrap();
-    let error = missing.write_stream().format("noop").start().unwrap_err();
+    let error = reader().schema("n INT").json("/nowhere/at/all").unwrap_err();
+    assert_eq!(error.condition().as_deref(), Some("PATH_NOT_FOUND"));
     assert!(message(&error).contains("/nowhere/at/all"), "{error}");
 }

@@ -4,6 +4,7 @@
 mod batch_equals_stream;
 mod event_time;
 mod failures;
+mod files;
 mod late_rows;
 mod plans;
 mod sessions;

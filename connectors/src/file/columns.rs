@@ -15,6 +15,7 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 use tidegate_runtime::Result;
 
+use super::forms::TextForm;
 use super::scalars;
 
 /// A column of one of the types that files can have.
@@ -126,9 +127,9 @@ impl Column {
                 values.push(text);
                 Some(())
             }
-            Column::Date(values) => scalars::date(text).map(|value| values.push(value)),
-            Column::Timestamp(values) => scalars::instant(text).map(|value| values.push(value)),
-            Column::TimestampNtz(values) => scalars::wall_clock(text).map(|value| values.push(value)),
+            Column::Date(values) => values.push_form(text, scalars::date),
+            Column::Timestamp(values) => values.push_form(text, scalars::instant),
+            Column::TimestampNtz(values) => values.push_form(text, scalars::wall_clock),
             Column::List(_) | Column::Map(_) | Column::Struct(_) => None,
         };
         if known.is_none() {
@@ -201,11 +202,13 @@ pub(crate) struct Numbers<T: ArrowPrimitiveType> {
     values: Vec<T::Native>,
     valid: NullBufferBuilder,
     data_type: DataType,
+    /// How dates and times are written, if not as usual.
+    pub(super) form: Option<TextForm>,
 }
 
 impl<T: ArrowPrimitiveType> Numbers<T> {
     fn new(data_type: &DataType) -> Self {
-        Numbers { values: Vec::new(), valid: validity(), data_type: data_type.clone() }
+        Numbers { values: Vec::new(), valid: validity(), data_type: data_type.clone(), form: None }
     }
 
     pub(crate) fn push(&mut self, value: T::Native) {
@@ -219,6 +222,19 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
         T::Native: TryFrom<i64>,
     {
         self.push(T::Native::try_from(value?).ok()?);
+        Some(())
+    }
+
+    /// Adds the date or time that `text` stands for, in the form of the column if it has one.
+    pub(crate) fn push_form(&mut self, text: &[u8], usual: impl FnOnce(&[u8]) -> Option<T::Native>) -> Option<()>
+    where
+        T::Native: TryFrom<i64>,
+    {
+        let value = match &self.form {
+            None => usual(text),
+            Some(form) => T::Native::try_from(form.parse(text)?).ok(),
+        };
+        self.push(value?);
         Some(())
     }
 

@@ -1,38 +1,32 @@
-//! CSV lines as rows.
+//! CSV records as rows.
 
 use std::path::PathBuf;
 
 use tidegate_runtime::{Result, SourceOutput, SourceReader, Split};
 
-use super::columns::Structs;
+use super::columns::{Column, Structs};
+use super::csv_options::CsvOptions;
 use super::lines::Lines;
-use super::records::{ParseMode, RecordColumns, Records, Verdict};
-use super::source::CsvOptions;
-use super::split_reader::{FileSplit, ReadError, read_split_lines};
+use super::records::{RecordColumns, Records, Verdict};
+use super::split_reader::{FileSplit, LineOptions, ReadError, read_split_lines};
 
-/// Reads splits of CSV files, one line a record: a quoted value does not span lines.
+/// Reads splits of CSV files. With `multiLine` a quoted value may span lines, and a file is one split.
 #[derive(Debug)]
 pub(crate) struct CsvReader {
-    dir: PathBuf,
-    records: Records,
-    /// For each value of a line, the column that it goes to, if that one is read.
-    targets: Vec<Option<usize>>,
-    options: CsvOptions,
-    max_line_bytes: usize,
+    pub(crate) dir: PathBuf,
+    pub(crate) records: Records,
+    /// For each value of a record, the column that it goes to, if that one is read.
+    pub(crate) targets: Vec<Option<usize>>,
+    pub(crate) options: CsvOptions,
+    pub(crate) lines: LineOptions,
 }
 
 impl CsvReader {
-    pub(crate) fn new(
-        dir: PathBuf,
-        columns: &RecordColumns,
-        options: CsvOptions,
-        mode: ParseMode,
-        max_line_bytes: usize,
-    ) -> Result<Self> {
+    /// For each value of a record, the column that it goes to, if that one is read.
+    pub(crate) fn targets(columns: &RecordColumns) -> Vec<Option<usize>> {
         let read: Vec<usize> = columns.read.iter().copied().filter(|index| Some(*index) != columns.corrupt).collect();
         let in_file = (0..columns.schema.fields().len()).filter(|index| Some(*index) != columns.corrupt);
-        let targets = in_file.map(|index| read.iter().position(|read| *read == index)).collect();
-        Ok(CsvReader { dir, records: Records::new(columns, mode)?, targets, options, max_line_bytes })
+        in_file.map(|index| read.iter().position(|read| *read == index)).collect()
     }
 }
 
@@ -42,42 +36,70 @@ impl SourceReader for CsvReader {
         let path = self.dir.join(&split.file.path);
         let (records, options, targets) = (&mut self.records, &self.options, &self.targets);
         records.clear();
-        // The header is the first line that is not empty.
+        // The header is the first record that is not empty.
         let mut header_to_come = options.header && split.start == 0;
+        let mut take = |records: &mut Records, at: u64, record: &[u8]| -> Result<(), ReadError> {
+            if options.is_skipped(record) || std::mem::take(&mut header_to_come) {
+                return Ok(());
+            }
+            let first = records.rows.len();
+            let verdict = read_record(&mut records.rows, record, options, targets);
+            records.judge(first, record, verdict).map_err(|bad| bad.in_file(&path, at))
+        };
+        // With `multiLine`: the start of a record whose quotes are still open, and where it began.
+        let (mut open, mut began) = (Vec::new(), 0);
+        let max_bytes = self.lines.max_bytes;
         let mut emit = |lines: Lines| -> Result<(), ReadError> {
             for (at, line) in lines.iter() {
-                // As in Spark, a line of blanks is no record.
-                if line.trim_ascii().is_empty() || std::mem::take(&mut header_to_come) {
+                if !options.multi_line {
+                    take(records, at, line)?;
                     continue;
                 }
-                let first = records.rows.len();
-                let verdict = read_line(&mut records.rows, line, options, targets);
-                records.judge(first, line, verdict).map_err(|bad| bad.in_file(&path, at))?;
+                if open.is_empty() {
+                    began = at;
+                } else {
+                    // A record of several lines has the line ends of Unix, as Spark's parser makes them.
+                    open.push(b'\n');
+                }
+                open.extend_from_slice(line);
+                if open.len() > max_bytes {
+                    return Err(super::lines::LineError::TooLong { line_at: began }.into());
+                }
+                // Within quotes only a line with a quote can end the record.
+                let may_end = began == at || options.quote.is_some_and(|quote| line.contains(&quote));
+                if may_end && !options.is_open(&open) {
+                    take(records, began, &open)?;
+                    open.clear();
+                }
             }
             match records.take()? {
                 Some(batch) => Ok(out.emit(batch)?),
                 None => Ok(()),
             }
         };
-        read_split_lines(&self.dir, &split, self.max_line_bytes, &mut emit)
+        read_split_lines(&self.dir, &split, &self.lines, &mut emit)?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        // The last quote was never closed: the rest of the file is its value.
+        take(records, began, &open).map_err(|error| error.in_file(&path, max_bytes))?;
+        records.take()?.map_or(Ok(()), |batch| out.emit(batch))
     }
 }
 
-fn read_line(rows: &mut Structs, line: &[u8], options: &CsvOptions, targets: &[Option<usize>]) -> Verdict {
-    if std::str::from_utf8(line).is_err() {
+fn read_record(rows: &mut Structs, record: &[u8], options: &CsvOptions, targets: &[Option<usize>]) -> Verdict {
+    if std::str::from_utf8(record).is_err() {
         return Verdict::Malformed;
     }
-    let (mut fits, mut values, mut rest, mut unquoted) = (true, 0, Some(line), Vec::new());
+    let (mut fits, mut values, mut rest, mut unquoted) = (true, 0, Some(record), Vec::new());
     while let Some(text) = rest {
-        let (plain, after) = next_value(text, options, &mut unquoted);
-        let value = plain.unwrap_or(&unquoted);
+        let (plain, after) = options.next_value(text, &mut unquoted);
         rest = after;
         if let Some(column) = targets.get(values).copied().flatten().and_then(|index| rows.columns.get_mut(index)) {
-            if value == options.null_value.as_bytes() {
-                column.push_null();
-            } else {
-                fits &= column.push_text(value);
-            }
+            fits &= match plain {
+                Some(plain) => push_value(column, plain, false, options),
+                None => push_value(column, &unquoted, true, options),
+            };
         }
         values += 1;
     }
@@ -85,43 +107,17 @@ fn read_line(rows: &mut Structs, line: &[u8], options: &CsvOptions, targets: &[O
     if fits && values == targets.len() { Verdict::Fits } else { Verdict::Partial }
 }
 
-/// The first value of `text`, and what follows its separator. `None` for a value that was quoted: it is in `unquoted`.
-fn next_value<'a>(text: &'a [u8], options: &CsvOptions, unquoted: &mut Vec<u8>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
-    if let Some(quoted) = text.strip_prefix(&[options.quote])
-        && let Some(after) = unquote(quoted, options, unquoted)
-    {
-        return (None, after);
+/// Adds a value to its column; `false` if it does not fit, which leaves null.
+fn push_value(column: &mut Column, value: &[u8], is_quoted: bool, options: &CsvOptions) -> bool {
+    let value = if is_quoted && value.is_empty() { options.empty_value.as_bytes() } else { value };
+    if value == options.null_value.as_bytes() || value.is_empty() && !is_quoted {
+        column.push_null();
+        return true;
     }
-    match memchr::memchr(options.separator, text) {
-        Some(end) => {
-            let (value, rest) = text.split_at(end);
-            (Some(value), rest.split_first().map(|(_, rest)| rest))
-        }
-        None => (Some(text), None),
+    match (&mut *column, options.special(value)) {
+        (Column::Float32(values), Some(special)) => values.push(special as f32),
+        (Column::Float64(values), Some(special)) => values.push(special),
+        _ => return column.push_text(value),
     }
-}
-
-/// Takes a value apart whose opening quote precedes `text`, and gives what follows its separator. `None` if there is something
-/// between the closing quote and the separator: such a value is taken as it is written, as Spark does.
-fn unquote<'a>(text: &'a [u8], options: &CsvOptions, out: &mut Vec<u8>) -> Option<Option<&'a [u8]>> {
-    out.clear();
-    let mut rest = text;
-    loop {
-        match rest {
-            // No closing quote: the value is the rest of the line.
-            [] => return Some(None),
-            [escape, quote, after @ ..] if *escape == options.escape && *quote == options.quote => {
-                out.push(*quote);
-                rest = after;
-            }
-            [quote] if *quote == options.quote => return Some(None),
-            [quote, separator, after @ ..] if *quote == options.quote => {
-                return (*separator == options.separator).then_some(Some(after));
-            }
-            [byte, after @ ..] => {
-                out.push(*byte);
-                rest = after;
-            }
-        }
-    }
+    true
 }

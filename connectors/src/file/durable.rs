@@ -20,3 +20,18 @@ pub(crate) fn write_whole(dir: &Path, name: &str, content: &[u8]) -> Result<()> 
     std::fs::rename(&hidden, dir.join(name)).map_err(Error::io("rename", &hidden))?;
     sync_directory(dir)
 }
+
+/// Creates the directory of this path below `dir`, durably.
+pub(crate) fn create_directory(dir: &Path, path: &str) -> Result<()> {
+    let mut parent = dir.to_path_buf();
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        let child = parent.join(name);
+        match std::fs::create_dir(&child) {
+            Ok(()) => sync_directory(&parent)?,
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(Error::io("create", child)(error)),
+        }
+        parent = child;
+    }
+    Ok(())
+}

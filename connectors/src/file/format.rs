@@ -1,5 +1,6 @@
 //! Rows as bytes.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
@@ -8,18 +9,19 @@ use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
-use parquet::basic::Compression;
+use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 use tidegate_runtime::{Error, Result};
 
+use super::compression::{Compression, Compressor};
 use super::json_rows;
 use super::sink_writer::StagedBytes;
 use crate::instants::in_utc;
 
 /// How a file sink writes rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum FormatKind {
     /// Comma-separated values.
     Csv(CsvFormat),
     /// One column of text, a line for each row.
@@ -28,6 +30,17 @@ pub(crate) enum Format {
     Json,
     /// Row groups of columns.
     Parquet,
+    /// Blocks of rows, with their schema.
+    Avro,
+    /// Stripes of columns.
+    Orc,
+}
+
+/// A format, and how its files are compressed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Format {
+    pub(crate) kind: FormatKind,
+    pub(crate) codec: Option<Compression>,
 }
 
 /// The options of CSV files.
@@ -38,71 +51,175 @@ pub(crate) struct CsvFormat {
     pub(crate) null_value: String,
 }
 
-impl Format {
-    pub(crate) fn extension(&self) -> &'static str {
+impl FormatKind {
+    /// The name of the format.
+    pub(crate) fn name(&self) -> &'static str {
         match self {
-            Format::Csv(_) => "csv",
-            Format::Text => "txt",
-            Format::Json => "json",
-            Format::Parquet => "parquet",
+            FormatKind::Csv(_) => "csv",
+            FormatKind::Text => "text",
+            FormatKind::Json => "json",
+            FormatKind::Parquet => "parquet",
+            FormatKind::Avro => "avro",
+            FormatKind::Orc => "orc",
         }
     }
 
-    /// Whether its options can be used.
-    pub(crate) fn check_options(&self) -> Result<()> {
-        match self {
-            Format::Csv(csv) if matches!(csv.delimiter, b'"' | b'\r' | b'\n') || !csv.delimiter.is_ascii() => {
-                let delimiter = csv.delimiter.escape_ascii();
-                Err(Error::InvalidArgument(format!(
-                    "'{delimiter}' can't separate the values of a CSV file; use one ASCII character"
-                )))
-            }
-            Format::Csv(_) | Format::Text | Format::Json | Format::Parquet => Ok(()),
+    /// What each file begins with, before any row.
+    pub(crate) fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let FormatKind::Csv(csv) = self {
+            csv.encode(&RecordBatch::new_empty(Arc::clone(schema)), true, &mut bytes)?;
         }
+        Ok(bytes)
     }
 
-    /// Whether rows of this schema can be written.
-    pub(crate) fn check(&self, schema: &Schema) -> Result<()> {
-        match self {
-            Format::Csv(_) => schema.fields().iter().try_for_each(|field| check_csv_column(field)),
-            Format::Text => check_text_columns(schema),
-            Format::Json => Ok(()),
-            Format::Parquet => check_parquet_columns(schema),
-        }
-    }
-
-    /// What writes rows of this schema into `file`.
-    pub(crate) fn encoder(&self, schema: &SchemaRef, file: StagedBytes) -> Result<Encoder> {
-        if *self != Format::Parquet {
-            return Ok(Encoder::Lines { format: self.clone(), file, is_first: true, buffer: Vec::new() });
-        }
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
-        let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties)).map_err(Error::user)?;
-        Ok(Encoder::Parquet(Box::new(writer)))
+    /// With the compression that Spark's files have if none is chosen.
+    pub(crate) fn with_usual_codec(self) -> Format {
+        let codec = match self {
+            FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json => None,
+            FormatKind::Parquet | FormatKind::Avro => Some(Compression::Snappy),
+            FormatKind::Orc => Some(Compression::Zstd),
+        };
+        Format { kind: self, codec }
     }
 
     /// Appends the rows to `bytes`; `first` if no rows precede them in the file.
     fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
         match self {
-            Format::Csv(csv) => csv.encode(batch, first, bytes),
-            Format::Text => encode_text(batch.column(0), bytes),
-            Format::Json => json_rows::encode(batch, bytes),
-            Format::Parquet => Err(Error::Protocol("a Parquet file does not grow by lines".to_owned())),
+            FormatKind::Csv(csv) => csv.encode(batch, first, bytes),
+            FormatKind::Text => encode_text(batch.column(0), bytes),
+            FormatKind::Json => json_rows::encode(batch, bytes),
+            FormatKind::Parquet | FormatKind::Avro | FormatKind::Orc => {
+                Err(Error::Protocol(format!("a {} file does not grow by lines", self.name())))
+            }
         }
     }
+}
+
+impl Format {
+    /// The end of the names of the files.
+    pub(crate) fn extension(&self) -> String {
+        let extension = match &self.kind {
+            FormatKind::Csv(_) => "csv",
+            FormatKind::Text => "txt",
+            FormatKind::Json => "json",
+            // These compress their blocks, and a name must not say that the file as a whole is compressed.
+            FormatKind::Parquet => return "parquet".to_owned(),
+            FormatKind::Avro => return "avro".to_owned(),
+            FormatKind::Orc => return "orc".to_owned(),
+        };
+        match self.codec {
+            Some(codec) => format!("{extension}.{}", codec.extension()),
+            None => extension.to_owned(),
+        }
+    }
+
+    /// How large a file may become at most.
+    pub(crate) fn max_bytes(&self) -> u64 {
+        #[cfg(feature = "orc")]
+        if self.kind == FormatKind::Orc {
+            return super::orc_writer::MAX_BYTES;
+        }
+        u64::MAX
+    }
+
+    /// Whether its options can be used.
+    pub(crate) fn check_options(&self) -> Result<()> {
+        let fits = match (&self.kind, self.codec) {
+            (FormatKind::Csv(csv), _) if matches!(csv.delimiter, b'"' | b'\r' | b'\n') || !csv.delimiter.is_ascii() => {
+                let delimiter = csv.delimiter.escape_ascii();
+                return Err(Error::InvalidArgument(format!(
+                    "'{delimiter}' can't separate the values of a CSV file; use one ASCII character"
+                )));
+            }
+            (FormatKind::Avro, _) if cfg!(not(feature = "avro")) => return Err(without_feature("Avro", "avro")),
+            (FormatKind::Orc, _) if cfg!(not(feature = "orc")) => return Err(without_feature("ORC", "orc")),
+            (FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json, _) | (_, None) => true,
+            (FormatKind::Parquet, codec) => matches!(codec, Some(Compression::Snappy | Compression::Zstd)),
+            (FormatKind::Avro, codec) => codec != Some(Compression::Gzip),
+            (FormatKind::Orc, codec) => {
+                matches!(codec, Some(Compression::Snappy | Compression::Zstd | Compression::Deflate))
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(Error::InvalidArgument(format!(
+            "[CODEC_NOT_AVAILABLE] {} files can't be written with the compression {:?}",
+            self.kind.name(),
+            self.codec
+        )))
+    }
+
+    /// Whether rows of this schema can be written.
+    pub(crate) fn check(&self, schema: &SchemaRef) -> Result<()> {
+        match &self.kind {
+            FormatKind::Csv(_) => schema.fields().iter().try_for_each(|field| check_csv_column(field)),
+            FormatKind::Text => check_text_columns(schema),
+            FormatKind::Json => Ok(()),
+            FormatKind::Parquet => check_parquet_columns(schema),
+            #[cfg(feature = "avro")]
+            FormatKind::Avro => super::avro_writer::check(schema),
+            #[cfg(feature = "orc")]
+            FormatKind::Orc => super::orc_writer::check(schema),
+            #[cfg(not(feature = "avro"))]
+            FormatKind::Avro => Err(without_feature("Avro", "avro")),
+            #[cfg(not(feature = "orc"))]
+            FormatKind::Orc => Err(without_feature("ORC", "orc")),
+        }
+    }
+
+    /// What writes rows of this schema into `file`.
+    pub(crate) fn encoder(&self, schema: &SchemaRef, file: StagedBytes) -> Result<Encoder> {
+        match &self.kind {
+            FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json => {
+                let path = file.path().clone();
+                let file = Box::new(Compressor::new(self.codec, file).map_err(Error::io("write", path))?);
+                Ok(Encoder::Lines { format: self.kind.clone(), file, is_first: true, buffer: Vec::new() })
+            }
+            FormatKind::Parquet => {
+                let codec = match self.codec {
+                    Some(Compression::Zstd) => ParquetCompression::ZSTD(ZstdLevel::default()),
+                    Some(_) => ParquetCompression::SNAPPY,
+                    None => ParquetCompression::UNCOMPRESSED,
+                };
+                let properties = WriterProperties::builder().set_compression(codec).build();
+                let writer = ArrowWriter::try_new(file, Arc::clone(schema), Some(properties)).map_err(Error::user)?;
+                Ok(Encoder::Parquet(Box::new(writer)))
+            }
+            #[cfg(feature = "avro")]
+            FormatKind::Avro => super::avro_writer::AvroFile::new(schema, self.codec, file).map(Encoder::Avro),
+            #[cfg(feature = "orc")]
+            FormatKind::Orc => Ok(Encoder::Orc(super::orc_writer::OrcFile::new(schema, self.codec, file))),
+            #[cfg(not(feature = "avro"))]
+            FormatKind::Avro => Err(without_feature("Avro", "avro")),
+            #[cfg(not(feature = "orc"))]
+            FormatKind::Orc => Err(without_feature("ORC", "orc")),
+        }
+    }
+}
+
+fn without_feature(format: &str, feature: &str) -> Error {
+    Error::InvalidArgument(format!(
+        "{format} files are written by builds with the feature {feature} only: add it to the dependency on Tidegate"
+    ))
 }
 
 /// Writes rows into one file.
 #[derive(Debug)]
 pub(crate) enum Encoder {
     Lines {
-        format: Format,
-        file: StagedBytes,
+        format: FormatKind,
+        file: Box<Compressor<StagedBytes>>,
         is_first: bool,
         /// Encoded rows, kept for its allocation.
         buffer: Vec<u8>,
     },
     Parquet(Box<ArrowWriter<StagedBytes>>),
+    #[cfg(feature = "avro")]
+    Avro(super::avro_writer::AvroFile),
+    #[cfg(feature = "orc")]
+    Orc(super::orc_writer::OrcFile),
 }
 
 /// A row group of a Parquet file is written out when it has grown to this.
@@ -115,20 +232,47 @@ impl Encoder {
                 buffer.clear();
                 format.encode(batch, *is_first, buffer)?;
                 *is_first = false;
-                file.append(buffer)
+                let written = file.write_all(buffer);
+                written.map_err(Error::io("write", file.get_ref().path()))
             }
             Encoder::Parquet(writer) => {
                 writer.write(batch).map_err(Error::user)?;
                 if writer.in_progress_size() >= ROW_GROUP_BYTES { writer.flush().map_err(Error::user) } else { Ok(()) }
             }
+            #[cfg(feature = "avro")]
+            Encoder::Avro(file) => file.write(batch),
+            #[cfg(feature = "orc")]
+            Encoder::Orc(file) => {
+                file.write(batch);
+                Ok(())
+            }
+        }
+    }
+
+    /// About how many bytes the file has.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Encoder::Lines { file, .. } => file.get_ref().len(),
+            Encoder::Parquet(writer) => (writer.bytes_written() + writer.in_progress_size()) as u64,
+            #[cfg(feature = "avro")]
+            Encoder::Avro(file) => file.len(),
+            #[cfg(feature = "orc")]
+            Encoder::Orc(file) => file.len(),
         }
     }
 
     /// All rows are in: the file with whatever its format ends with.
     pub(crate) fn finish(self) -> Result<StagedBytes> {
         match self {
-            Encoder::Lines { file, .. } => Ok(file),
+            Encoder::Lines { file, .. } => {
+                let path = file.get_ref().path().clone();
+                file.finish().map_err(Error::io("write", path))
+            }
             Encoder::Parquet(writer) => writer.into_inner().map_err(Error::user),
+            #[cfg(feature = "avro")]
+            Encoder::Avro(file) => file.finish(),
+            #[cfg(feature = "orc")]
+            Encoder::Orc(file) => file.finish(),
         }
     }
 }
@@ -206,7 +350,7 @@ mod tests {
         CsvFormat { header: true, delimiter: b',', null_value: String::new() }
     }
 
-    fn encode(format: &Format, columns: Vec<(&str, ArrayRef)>) -> String {
+    fn encode(format: &FormatKind, columns: Vec<(&str, ArrayRef)>) -> String {
         let mut bytes = Vec::new();
         format.encode(&RecordBatch::try_from_iter(columns).unwrap(), true, &mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
@@ -221,40 +365,41 @@ mod tests {
                 ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_500_000), None]).with_timezone("UTC"))),
             ]
         };
-        let written = encode(&Format::Csv(csv()), columns());
+        let written = encode(&FormatKind::Csv(csv()), columns());
         assert_eq!(written, "text,n,at\n\"a,\"\"b\"\"\",1,1970-01-01T00:00:01.500Z\n,-2,\n");
         let plain = CsvFormat { header: false, delimiter: b';', null_value: "NULL".into() };
-        assert_eq!(encode(&Format::Csv(plain), columns()), "\"a,\"\"b\"\"\";1;1970-01-01T00:00:01.500Z\nNULL;-2;NULL\n");
+        assert_eq!(encode(&FormatKind::Csv(plain), columns()), "\"a,\"\"b\"\"\";1;1970-01-01T00:00:01.500Z\nNULL;-2;NULL\n");
     }
 
     #[test]
     fn delimiters_that_break_lines_or_quotes_are_refused() {
         for delimiter in [b'"', b'\n', b'\r', 0xE9] {
-            assert!(Format::Csv(CsvFormat { delimiter, ..csv() }).check_options().is_err());
+            assert!(FormatKind::Csv(CsvFormat { delimiter, ..csv() }).with_usual_codec().check_options().is_err());
         }
-        Format::Csv(CsvFormat { delimiter: b'\t', ..csv() }).check_options().unwrap();
+        FormatKind::Csv(CsvFormat { delimiter: b'\t', ..csv() }).with_usual_codec().check_options().unwrap();
     }
 
     #[test]
     fn text_of_any_string_type() {
         let column: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a text of more than twelve bytes")]));
-        assert_eq!(encode(&Format::Text, vec![("value", column)]), "a\n\na text of more than twelve bytes\n");
+        assert_eq!(encode(&FormatKind::Text, vec![("value", column)]), "a\n\na text of more than twelve bytes\n");
     }
 
     #[test]
     fn columns_that_do_not_fit_are_named() {
         let schema = |kinds: Vec<DataType>| {
-            Schema::new(
-                kinds.into_iter().enumerate().map(|(n, kind)| Field::new(format!("c{n}"), kind, true)).collect::<Vec<_>>(),
-            )
+            let fields = kinds.into_iter().enumerate().map(|(n, kind)| Field::new(format!("c{n}"), kind, true));
+            Arc::new(Schema::new(fields.collect::<Vec<_>>()))
         };
         let list = DataType::new_list(DataType::Int64, true);
-        let error = Format::Csv(csv()).check(&schema(vec![DataType::Int64, list])).unwrap_err().to_string();
+        let error =
+            FormatKind::Csv(csv()).with_usual_codec().check(&schema(vec![DataType::Int64, list])).unwrap_err().to_string();
         assert!(error.contains("the column c1 of type List"), "{error}");
-        let error = Format::Text.check(&schema(vec![DataType::Utf8, DataType::Utf8])).unwrap_err().to_string();
+        let error =
+            FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Utf8, DataType::Utf8])).unwrap_err().to_string();
         assert!(error.ends_with("2 columns: c0, c1"), "{error}");
-        let error = Format::Text.check(&schema(vec![DataType::Int64])).unwrap_err().to_string();
+        let error = FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Int64])).unwrap_err().to_string();
         assert!(error.contains("the column c0 of type Int64"), "{error}");
-        Format::Text.check(&schema(vec![DataType::Utf8View])).unwrap();
+        FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Utf8View])).unwrap();
     }
 }

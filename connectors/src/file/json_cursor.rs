@@ -9,11 +9,38 @@ pub(crate) struct Malformed;
 /// Structures within each other that are skipped or copied; what is deeper is not JSON, as in Jackson.
 const MAX_DEPTH: usize = 1_000;
 
+/// What is JSON besides JSON: Spark's options of these names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JsonRules {
+    pub(crate) allow_comments: bool,
+    pub(crate) allow_unquoted_field_names: bool,
+    pub(crate) allow_single_quotes: bool,
+    pub(crate) allow_numeric_leading_zeros: bool,
+    pub(crate) allow_backslash_escaping_any_character: bool,
+    pub(crate) allow_unquoted_control_chars: bool,
+    pub(crate) allow_non_numeric_numbers: bool,
+}
+
+impl Default for JsonRules {
+    fn default() -> Self {
+        JsonRules {
+            allow_comments: false,
+            allow_unquoted_field_names: false,
+            allow_single_quotes: true,
+            allow_numeric_leading_zeros: false,
+            allow_backslash_escaping_any_character: false,
+            allow_unquoted_control_chars: false,
+            allow_non_numeric_numbers: true,
+        }
+    }
+}
+
 /// A position in the text of a line.
 #[derive(Debug)]
 pub(crate) struct Cursor<'a> {
     text: &'a [u8],
     at: usize,
+    rules: JsonRules,
     /// A string that had to be decoded, kept for its allocation.
     decoded: Vec<u8>,
 }
@@ -36,24 +63,37 @@ impl<'a> Number<'a> {
 }
 
 impl<'a> Cursor<'a> {
-    pub(crate) fn new() -> Self {
-        Cursor { text: &[], at: 0, decoded: Vec::new() }
+    pub(crate) fn new(rules: JsonRules) -> Self {
+        Cursor { text: &[], at: 0, rules, decoded: Vec::new() }
     }
 
     /// A cursor at the start of `text`, with the allocation of this one.
     pub(crate) fn on<'b>(self, text: &'b [u8]) -> Cursor<'b> {
-        Cursor { text, at: 0, decoded: self.decoded }
+        Cursor { text, at: 0, rules: self.rules, decoded: self.decoded }
     }
 
     /// The next byte that is not white space; it is not consumed.
     pub(crate) fn peek(&mut self) -> Option<u8> {
         while let Some(byte) = self.text.get(self.at) {
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
-                return Some(*byte);
+            match byte {
+                b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
+                b'/' if self.rules.allow_comments && self.skip_comment() => {}
+                other => return Some(*other),
             }
-            self.at += 1;
         }
         None
+    }
+
+    /// Passes over a comment, as in Java: to the end of its line, or to its own end.
+    fn skip_comment(&mut self) -> bool {
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let len = match rest {
+            [b'/', b'/', ..] => Some(memchr::memchr(b'\n', rest).unwrap_or(rest.len())),
+            [b'/', b'*', body @ ..] => memchr::memmem::find(body, b"*/").map(|end| end + 4),
+            _ => None,
+        };
+        self.at += len.unwrap_or_default();
+        len.is_some()
     }
 
     /// Consumes the byte that was peeked.
@@ -89,7 +129,8 @@ impl<'a> Cursor<'a> {
     /// Consumes a string and gives its content. The next byte is a quote, or the text is malformed.
     pub(crate) fn string(&mut self) -> Result<&[u8], Malformed> {
         let quote = match self.peek() {
-            Some(quote @ (b'"' | b'\'')) => quote,
+            Some(b'"') => b'"',
+            Some(b'\'') if self.rules.allow_single_quotes => b'\'',
             _ => return Err(Malformed),
         };
         self.at += 1;
@@ -108,10 +149,26 @@ impl<'a> Cursor<'a> {
         done.map(|()| self.decoded.as_slice())
     }
 
+    /// Consumes the name of a field.
+    pub(crate) fn field_name(&mut self) -> Result<&[u8], Malformed> {
+        let first = self.peek();
+        if !self.rules.allow_unquoted_field_names || matches!(first, Some(b'"' | b'\'')) {
+            return self.string();
+        }
+        let rest = self.text.get(self.at..).unwrap_or_default();
+        let is_part = |byte: &u8| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$' | b'@' | b'#' | b'*' | b'-' | b'+') || !byte.is_ascii()
+        };
+        let len = rest.iter().position(|byte| !is_part(byte)).unwrap_or(rest.len());
+        self.at += len;
+        if len == 0 { Err(Malformed) } else { Ok(rest.get(..len).unwrap_or_default()) }
+    }
+
     /// Where plain text ends: at the quote, a backslash or a control character.
     fn plain_end(&self, quote: u8) -> usize {
         let rest = self.text.get(self.at..).unwrap_or_default();
-        let len = rest.iter().position(|byte| *byte == quote || *byte == b'\\' || *byte < 0x20);
+        let controls = if self.rules.allow_unquoted_control_chars { 0 } else { 0x20 };
+        let len = rest.iter().position(|byte| *byte == quote || *byte == b'\\' || *byte < controls);
         self.at + len.unwrap_or(rest.len())
     }
 
@@ -150,6 +207,7 @@ impl<'a> Cursor<'a> {
                 let character = self.unicode()?;
                 out.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
             }
+            other if self.rules.allow_backslash_escaping_any_character => out.push(other),
             _ => return Err(Malformed),
         }
         Ok(())
@@ -182,7 +240,7 @@ impl<'a> Cursor<'a> {
         self.peek();
         let text = self.text.get(self.at..).unwrap_or_default();
         for (name, value) in SPECIAL {
-            if text.starts_with(name) {
+            if self.rules.allow_non_numeric_numbers && text.starts_with(name) {
                 self.literal(name)?;
                 return Ok(Number::Special(name, value));
             }
@@ -191,7 +249,8 @@ impl<'a> Cursor<'a> {
         let sign = usize::from(text.first() == Some(&b'-'));
         let whole = digits_at(sign);
         let mut len = sign + whole;
-        if whole == 0 || whole > 1 && text.get(sign) == Some(&b'0') {
+        let leads_with_zero = whole > 1 && text.get(sign) == Some(&b'0');
+        if whole == 0 || leads_with_zero && !self.rules.allow_numeric_leading_zeros {
             return Err(Malformed);
         }
         let mut is_float = false;
@@ -269,7 +328,7 @@ impl<'a> Cursor<'a> {
     /// The name of an object's next value; nothing in an array.
     fn name(&mut self, closer: u8, out: &mut Option<&mut Vec<u8>>) -> Result<(), Malformed> {
         if closer == b'}' {
-            let name = self.string()?;
+            let name = self.field_name()?;
             if let Some(out) = out {
                 write_string(name, out);
             }

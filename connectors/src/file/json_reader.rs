@@ -8,52 +8,58 @@ use base64::engine::general_purpose::STANDARD;
 use tidegate_runtime::{Result, SourceOutput, SourceReader, Split};
 
 use super::columns::{Column, Lists, Maps, Numbers, Structs};
-use super::json_cursor::{Cursor, Malformed, Number};
+use super::json_cursor::{Cursor, JsonRules, Malformed, Number};
 use super::lines::Lines;
-use super::records::{ParseMode, RecordColumns, Records, Verdict};
+use super::records::{BadRecord, Records, Verdict};
 use super::scalars;
-use super::split_reader::{FileSplit, ReadError, read_split_lines};
+use super::split_reader::{FileSplit, LineOptions, ReadError, read_split_lines, read_whole};
 
-/// Reads splits of files of JSON lines.
+/// Reads splits of files of JSON lines, or files that are one value each.
 #[derive(Debug)]
 pub(crate) struct JsonReader {
-    dir: PathBuf,
-    records: Records,
-    max_line_bytes: usize,
-}
-
-impl JsonReader {
-    pub(crate) fn new(dir: PathBuf, columns: &RecordColumns, mode: ParseMode, max_line_bytes: usize) -> Result<Self> {
-        Ok(JsonReader { dir, records: Records::new(columns, mode)?, max_line_bytes })
-    }
+    pub(crate) dir: PathBuf,
+    pub(crate) records: Records,
+    pub(crate) rules: JsonRules,
+    pub(crate) multi_line: bool,
+    pub(crate) lines: LineOptions,
 }
 
 impl SourceReader for JsonReader {
     fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> Result<()> {
         let split: FileSplit = split.decode()?;
         let path = self.dir.join(&split.file.path);
-        let records = &mut self.records;
+        let (records, rules) = (&mut self.records, self.rules);
         records.clear();
+        if self.multi_line {
+            let text = read_whole(&self.dir, &split, self.lines.max_bytes)?;
+            let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&text);
+            let bad = read_record(records, Cursor::new(rules), text).1;
+            bad.map_err(|bad| bad.in_file(&path, 0).in_file(&path, self.lines.max_bytes))?;
+            return records.take()?.map_or(Ok(()), |batch| out.emit(batch));
+        }
         let mut emit = |lines: Lines| -> Result<(), ReadError> {
-            let mut cursor = Cursor::new();
+            let mut cursor = Cursor::new(rules);
             for (at, line) in lines.iter() {
-                let first = records.rows.len();
-                let mut json = cursor.on(line);
-                let verdict = if std::str::from_utf8(line).is_err() {
-                    Ok(Verdict::Malformed)
-                } else {
-                    read_line(&mut records.rows, &mut json)
-                };
-                cursor = json.on(&[]);
-                records.judge(first, line, verdict.unwrap_or(Verdict::Malformed)).map_err(|bad| bad.in_file(&path, at))?;
+                let read = read_record(records, cursor, line);
+                cursor = read.0;
+                read.1.map_err(|bad| bad.in_file(&path, at))?;
             }
             match records.take()? {
                 Some(batch) => Ok(out.emit(batch)?),
                 None => Ok(()),
             }
         };
-        read_split_lines(&self.dir, &split, self.max_line_bytes, &mut emit)
+        read_split_lines(&self.dir, &split, &self.lines, &mut emit)
     }
+}
+
+/// Reads one record, and gives the cursor back for the next one.
+fn read_record<'a>(records: &mut Records, cursor: Cursor<'_>, text: &[u8]) -> (Cursor<'a>, Result<(), BadRecord>) {
+    let first = records.rows.len();
+    let mut json = cursor.on(text);
+    let verdict =
+        if std::str::from_utf8(text).is_err() { Ok(Verdict::Malformed) } else { read_line(&mut records.rows, &mut json) };
+    (json.on(&[]), records.judge(first, text, verdict.unwrap_or(Verdict::Malformed)))
 }
 
 /// The rows of one line: none, an object, or an array of objects. What follows them is not looked at, as in Spark.
@@ -101,7 +107,7 @@ fn object(rows: &mut Structs, json: &mut Cursor<'_>) -> Result<Fit, Malformed> {
     let (row, mut fit, mut position) = (rows.len(), Fit::Whole, 0);
     if !json.eat(b'}') {
         loop {
-            let index = rows.index_of(json.string()?, position);
+            let index = rows.index_of(json.field_name()?, position);
             position += 1;
             json.expect(b':')?;
             match index.and_then(|index| rows.columns.get_mut(index)) {
@@ -172,12 +178,12 @@ fn push(column: &mut Column, json: &mut Cursor<'_>) -> Result<Fit, Malformed> {
             let text = json.string()?;
             values.push_with(|out| STANDARD.decode_vec(text, out)).ok()
         }
-        Column::Date(values) if is_text => scalars::date(json.string()?).map(|value| values.push(value)),
-        Column::Timestamp(values) if is_text => scalars::instant(json.string()?).map(|value| values.push(value)),
+        Column::Date(values) if is_text => values.push_form(json.string()?, scalars::date),
+        Column::Timestamp(values) if is_text => values.push_form(json.string()?, scalars::instant),
         Column::Timestamp(values) if is_number => {
             integer(json)?.and_then(|seconds| seconds.checked_mul(1_000_000)).map(|value| values.push(value))
         }
-        Column::TimestampNtz(values) if is_text => scalars::wall_clock(json.string()?).map(|value| values.push(value)),
+        Column::TimestampNtz(values) if is_text => values.push_form(json.string()?, scalars::wall_clock),
         Column::Boolean(_)
         | Column::Int8(_)
         | Column::Int16(_)

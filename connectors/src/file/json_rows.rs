@@ -49,7 +49,7 @@ fn structure(rows: &StructArray, row: usize, out: &mut Vec<u8>) -> Result<()> {
 
 /// One value, also null.
 #[expect(clippy::wildcard_enum_match_arm, reason = "Arrow's types are many and grow; all but these are written as text")]
-fn value(array: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn value(array: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<()> {
     if array.is_null(row) {
         out.extend_from_slice(b"null");
         return Ok(());
@@ -210,6 +210,15 @@ fn timestamp(micros: i64, zone: &str) -> String {
     let (millis, seconds) = (of_day / 1_000 % 1_000, of_day / 1_000_000);
     let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     format!("{}T{hour:02}:{minute:02}:{second:02}.{millis:03}{zone}", date(days))
+}
+
+/// A timestamp as a cast to text writes it: `2024-01-31 12:00:00.5`, in UTC.
+pub(crate) fn sql_timestamp(micros: i64) -> String {
+    let (days, of_day) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
+    let (fraction, seconds) = (of_day % 1_000_000, of_day / 1_000_000);
+    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let fraction = if fraction == 0 { String::new() } else { format!(".{fraction:06}") };
+    format!("{} {hour:02}:{minute:02}:{second:02}{}", date(days), fraction.trim_end_matches('0'))
 }
 
 /// A date by its days since 1970-01-01.

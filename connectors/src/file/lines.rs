@@ -23,6 +23,36 @@ pub(crate) enum LineError {
     TooLong { line_at: u64 },
 }
 
+/// What ends a line: Spark's option `lineSep`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LineEnd {
+    /// Its last byte, and what precedes that.
+    last: u8,
+    before: Vec<u8>,
+    /// A carriage return before it belongs to it, too.
+    takes_return: bool,
+}
+
+impl Default for LineEnd {
+    /// `\n` or `\r\n`
+    fn default() -> Self {
+        LineEnd { last: b'\n', before: Vec::new(), takes_return: true }
+    }
+}
+
+impl LineEnd {
+    /// This text and no other; `None` if it is empty.
+    pub(crate) fn of(text: &str) -> Option<Self> {
+        let (last, before) = text.as_bytes().split_last()?;
+        Some(LineEnd { last: *last, before: before.to_vec(), takes_return: false })
+    }
+
+    /// Whether a line's end is found from any byte on.
+    pub(crate) fn is_one_byte(&self) -> bool {
+        self.before.is_empty()
+    }
+}
+
 /// Takes a file's bytes from a split's start on, block by block, and gives the lines that begin within the split.
 #[derive(Debug)]
 pub(crate) struct LineCutter {
@@ -35,15 +65,17 @@ pub(crate) struct LineCutter {
     skipping: bool,
     /// Position in the file at which the open line began.
     line_start: u64,
+    end: LineEnd,
     batch: LineBatch,
 }
 
 impl LineCutter {
     /// For the lines of one split. Bytes must be given from [`position`](Self::position) on.
-    pub(crate) fn new(split: Range<u64>, max_line_bytes: usize) -> Self {
+    pub(crate) fn new(split: Range<u64>, max_line_bytes: usize, end: LineEnd) -> Self {
         // The byte before the split tells whether a line begins right at its start.
         let position = split.start.saturating_sub(1);
-        LineCutter { skipping: split.start > 0, line_start: 0, position, split, max_line_bytes, batch: LineBatch::default() }
+        let batch = LineBatch::default();
+        LineCutter { skipping: split.start > 0, line_start: 0, position, split, max_line_bytes, end, batch }
     }
 
     /// Where in the file the next block must begin.
@@ -64,7 +96,7 @@ impl LineCutter {
     ) -> Result<(), E> {
         let mut rest = block;
         while !rest.is_empty() && !self.is_done() {
-            let newline = memchr(b'\n', rest);
+            let newline = memchr(self.end.last, rest);
             let (piece, after) = rest.split_at(newline.unwrap_or(rest.len()));
             self.position += piece.len() as u64;
             self.take_piece(piece)?;
@@ -72,7 +104,11 @@ impl LineCutter {
             if newline.is_some() {
                 self.position += 1;
                 rest = &after[1..];
-                self.end_line(full)?;
+                if self.batch.open_line().ends_with(&self.end.before) {
+                    self.end_line(full)?;
+                } else {
+                    self.batch.text.push(self.end.last);
+                }
             }
         }
         Ok(())
@@ -96,7 +132,7 @@ impl LineCutter {
         }
         self.batch.text.extend_from_slice(piece);
         // A carriage return or byte order mark in it is not counted, which is known only at the end of the line.
-        let slack = BYTE_ORDER_MARK.len() + 1;
+        let slack = BYTE_ORDER_MARK.len() + 1 + self.end.before.len();
         if self.batch.open_line_len() > self.max_line_bytes.saturating_add(slack) { Err(self.too_long()) } else { Ok(()) }
     }
 
@@ -104,8 +140,9 @@ impl LineCutter {
         if self.skipping {
             self.skipping = false;
         } else {
+            self.batch.text.truncate(self.batch.text.len() - self.end.before.len());
             self.drop_byte_order_mark();
-            if self.batch.open_line().last() == Some(&b'\r') {
+            if self.end.takes_return && self.batch.open_line().last() == Some(&b'\r') {
                 self.batch.text.pop();
             }
             self.close_line()?;
@@ -242,7 +279,7 @@ mod tests {
         let mut lines = Vec::new();
         let len = content.len() as u64;
         for start in (0..len).step_by(split as usize) {
-            let mut cutter = LineCutter::new(start..len.min(start + split), max);
+            let mut cutter = LineCutter::new(start..len.min(start + split), max, LineEnd::default());
             let mut full = |batch: Lines| {
                 let column = batch.into_column()?;
                 lines.extend(column.as_string::<i32>().iter().map(|line| line.unwrap().to_owned()));
@@ -298,10 +335,31 @@ mod tests {
     }
 
     #[test]
+    fn other_ends_of_lines() {
+        let cut = |content: &[u8], end: &str, block: usize| {
+            let mut lines = Vec::new();
+            let mut cutter = LineCutter::new(0..u64::MAX, 100, LineEnd::of(end).unwrap());
+            let mut full = |batch: Lines| {
+                lines.extend(batch.iter().map(|(_, line)| String::from_utf8_lossy(line).into_owned()));
+                Ok::<_, LineError>(())
+            };
+            content.chunks(block).for_each(|bytes| cutter.take(bytes, &mut full).unwrap());
+            cutter.finish(&mut full).unwrap();
+            lines
+        };
+        for block in 1..9 {
+            assert_eq!(cut(b"a\r\nb\r;c", ";", block), ["a\r\nb\r", "c"]);
+            assert_eq!(cut(b"a||b|c||||d", "||", block), ["a", "b|c", "", "d"]);
+            assert_eq!(cut(b"a\r\nb\nc\r\n", "\r\n", block), ["a", "b\nc"]);
+        }
+        assert_eq!(LineEnd::of(""), None);
+    }
+
+    #[test]
     fn batches_end_at_the_row_limit() {
         let content = "\n".repeat(2 * TARGET_BATCH_ROWS + 1);
         let mut sizes = Vec::new();
-        let mut cutter = LineCutter::new(0..content.len() as u64, 100);
+        let mut cutter = LineCutter::new(0..content.len() as u64, 100, LineEnd::default());
         let mut full = |lines: Lines| {
             sizes.push(lines.into_column()?.len());
             Ok::<_, LineError>(())

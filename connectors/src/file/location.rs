@@ -1,11 +1,26 @@
 //! Which files a path stands for: a directory's, one file, or what a pattern matches.
 
-use std::collections::HashSet;
 use std::path::{Component, Path, PathBuf};
 
 use tidegate_runtime::{Error, Result};
 
-use super::listing::{FileState, file_state, list_files, visible_names};
+use super::glob::Pattern;
+use super::listing::{Descent, FileState, below, file_state, visible_names, walk};
+use super::manifest::{Content, MANIFEST};
+use super::partitions;
+
+/// Which of the files below a path are taken: Spark's general options of file sources.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Choice {
+    /// `pathGlobFilter`: what the name of a file must match.
+    pub(crate) filter: Option<String>,
+    /// `recursiveFileLookup`.
+    pub(crate) recursive: bool,
+    /// `modifiedAfter` and `modifiedBefore`, in nanoseconds, both exclusive.
+    pub(crate) modified: (Option<i64>, Option<i64>),
+    /// `basePath`: directories below it are partitions, also those of the path itself.
+    pub(crate) base_path: Option<PathBuf>,
+}
 
 /// Where a file source looks. Paths of files are relative to [`base`](Self::base).
 #[derive(Debug, Clone)]
@@ -13,8 +28,34 @@ pub(crate) struct Location {
     base: PathBuf,
     /// What names below the base must match, one level each. None: the files right in the base.
     levels: Vec<Level>,
-    /// What the name of a file must match besides.
     filter: Option<Pattern>,
+    descent: Descent,
+    modified: (Option<i64>, Option<i64>),
+    partitioning: Partitioning,
+}
+
+/// Which directories of a path are partitions.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Partitioning {
+    /// The base of the source, as far as it is below `basePath`.
+    above: Vec<String>,
+    /// How many directories below the base are no partitions, because the path names them.
+    skip: usize,
+    /// With `recursiveFileLookup` there are none.
+    off: bool,
+}
+
+impl Partitioning {
+    /// The partition values of a file, in the order of its directories; `None` is null.
+    pub(crate) fn values(&self, path: &str) -> Vec<(String, Option<String>)> {
+        if self.off || self.above.is_empty() && !path.contains('=') {
+            return Vec::new();
+        }
+        let directories: Vec<&str> = path.split('/').collect();
+        let below = directories.split_last().map_or(&[][..], |(_, directories)| directories);
+        let parts = self.above.iter().map(String::as_str).chain(below.iter().copied().skip(self.skip));
+        parts.filter_map(partitions::parse).collect()
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -25,25 +66,24 @@ enum Level {
 
 impl Location {
     /// What `path` stands for now. A path that exists is taken as it is, whatever characters it has.
-    pub(crate) fn of(path: &Path, filter: Option<&str>) -> Result<Self> {
-        let filter = filter.map(Pattern::parse).transpose()?;
-        if path.is_file() {
-            let (Some(base), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-                return Err(Error::InvalidArgument(format!("{} names no file", path.display())));
+    pub(crate) fn of(path: &Path, choice: &Choice) -> Result<Self> {
+        let (base, levels) = resolve(path)?;
+        let descent = if choice.recursive { Descent::All } else { Descent::Partitions };
+        let mut partitioning = Partitioning { above: Vec::new(), skip: levels.len(), off: choice.recursive };
+        if let Some(root) = &choice.base_path {
+            let outside = || {
+                Error::InvalidArgument(format!(
+                    "the option basePath must be a directory above the path: {} is not above {}",
+                    root.display(),
+                    path.display()
+                ))
             };
-            return Ok(Location { base: or_here(base), levels: vec![Level::Name(name.to_owned())], filter });
+            let above = base.strip_prefix(root).map_err(|_| outside())?;
+            partitioning.above = above.components().map(|part| part.as_os_str().to_string_lossy().into_owned()).collect();
+            partitioning.skip = 0;
         }
-        if path.is_dir() || !path.components().any(|part| is_pattern(&part)) {
-            return Ok(Location { base: path.to_path_buf(), levels: Vec::new(), filter });
-        }
-        let literal = path.components().take_while(|part| !is_pattern(part));
-        let base: PathBuf = literal.clone().collect();
-        let levels = path.components().skip(literal.count()).map(|part| match part.as_os_str().to_str() {
-            Some(text) if is_pattern(&part) => Pattern::parse(text).map(Level::Pattern),
-            Some(text) => Ok(Level::Name(text.to_owned())),
-            None => Err(Error::InvalidArgument(format!("the pattern {} is not UTF-8", path.display()))),
-        });
-        Ok(Location { levels: levels.collect::<Result<_>>()?, base: or_here(&base), filter })
+        let filter = choice.filter.as_deref().map(Pattern::parse).transpose()?;
+        Ok(Location { base, levels, filter, descent, modified: choice.modified, partitioning })
     }
 
     /// The directory that the paths of files are relative to.
@@ -51,41 +91,87 @@ impl Location {
         &self.base
     }
 
-    /// All visible files that are not in `seen`, oldest first.
-    pub(crate) fn unseen_files(&self, seen: &HashSet<String>) -> Result<Vec<FileState>> {
-        let passes = |name: &str| self.filter.as_ref().is_none_or(|filter| filter.matches(name));
-        if self.levels.is_empty() {
-            return list_files(&self.base, &|name| passes(name) && !seen.contains(name));
-        }
+    pub(crate) fn partitioning(&self) -> &Partitioning {
+        &self.partitioning
+    }
+
+    /// All visible files whose paths `wanted` accepts, oldest first.
+    pub(crate) fn files(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileState>> {
+        let passes = |path: &str| self.passes(path) && wanted(path);
         let mut files = Vec::new();
+        if self.has_manifest() {
+            self.committed(wanted, &mut files)?;
+            files.retain(|file| self.passes(&file.path));
+        } else if self.levels.is_empty() {
+            walk(&self.base, "", self.descent, &passes, &mut files)?;
+        }
         for path in self.matches()? {
             // A directory that matches stands for the files in it.
             if self.base.join(&path).is_dir() {
-                let names = visible_names(&self.base.join(&path))?.into_iter().filter(|name| passes(name));
-                let below = names.map(|name| format!("{path}/{name}")).filter(|path| !seen.contains(path));
-                for path in below {
-                    files.extend(file_state(&self.base, path)?);
-                }
-            } else if !seen.contains(&path) && passes(path.rsplit('/').next().unwrap_or(&path)) {
+                walk(&self.base, &path, self.descent, &passes, &mut files)?;
+            } else if passes(&path) {
                 files.extend(file_state(&self.base, path)?);
             }
         }
+        files.retain(|file| self.is_in_time(file));
         files.sort_unstable();
         Ok(files)
     }
 
-    /// The paths that match all levels.
+    /// Whether the directory is the output of a file sink.
+    pub(crate) fn has_manifest(&self) -> bool {
+        self.levels.is_empty() && self.base.join(MANIFEST).is_file()
+    }
+
+    /// The files of a sink's committed epochs.
+    fn committed(&self, wanted: &dyn Fn(&str) -> bool, files: &mut Vec<FileState>) -> Result<()> {
+        let Some(content) = Content::read(&self.base)? else { return Ok(()) };
+        let mut paths: Vec<&str> = Vec::new();
+        for file in content.files() {
+            match content.merged.iter().find(|merge| merge.file.path == file.path) {
+                // Some of what was merged was read before, in small files: the rest is read in these, too.
+                Some(merge) if merge.replaces.iter().any(|path| !wanted(path)) => {
+                    paths.extend(merge.replaces.iter().map(String::as_str));
+                }
+                _ => paths.push(&file.path),
+            }
+        }
+        for path in paths.into_iter().filter(|path| wanted(path)) {
+            match file_state(&self.base, path.to_owned())? {
+                Some(state) => files.push(state),
+                None => {
+                    return Err(Error::SourceDataLoss(format!(
+                        "the file {} was committed by a sink, as its manifest says, but is gone",
+                        self.base.join(path).display()
+                    )));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a file's name passes the filter.
+    fn passes(&self, path: &str) -> bool {
+        self.filter.as_ref().is_none_or(|filter| filter.matches(path.rsplit('/').next().unwrap_or(path)))
+    }
+
+    /// Whether a file was modified when it should have been.
+    fn is_in_time(&self, file: &FileState) -> bool {
+        let (after, before) = self.modified;
+        after.is_none_or(|after| file.mtime > after) && before.is_none_or(|before| file.mtime < before)
+    }
+
+    /// The paths that match all levels; none if there are no levels.
     fn matches(&self) -> Result<Vec<String>> {
-        let mut paths = vec![String::new()];
+        let mut paths = if self.levels.is_empty() { Vec::new() } else { vec![String::new()] };
         for level in &self.levels {
             let mut next = Vec::new();
             for path in &paths {
-                let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}/{name}") };
                 match level {
-                    Level::Name(name) => next.push(below(name)),
+                    Level::Name(name) => next.push(below(path, name)),
                     Level::Pattern(pattern) if self.base.join(path).is_dir() => {
                         let names = visible_names(&self.base.join(path))?;
-                        next.extend(names.iter().filter(|name| pattern.matches(name)).map(|name| below(name)));
+                        next.extend(names.iter().filter(|name| pattern.matches(name)).map(|name| below(path, name)));
                     }
                     Level::Pattern(_) => {}
                 }
@@ -96,202 +182,111 @@ impl Location {
     }
 }
 
+/// The directory of a path that is no pattern, and what follows it.
+fn resolve(path: &Path) -> Result<(PathBuf, Vec<Level>)> {
+    if path.is_file() {
+        let (Some(base), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
+            return Err(Error::InvalidArgument(format!("{} names no file", path.display())));
+        };
+        return Ok((or_here(base), vec![Level::Name(name.to_owned())]));
+    }
+    if path.is_dir() || !is_glob(path) {
+        return Ok((path.to_path_buf(), Vec::new()));
+    }
+    let literal = path.components().take_while(|part| !is_pattern(part));
+    let base: PathBuf = literal.clone().collect();
+    let levels = path.components().skip(literal.count()).map(|part| match part.as_os_str().to_str() {
+        Some(text) if is_pattern(&part) => Pattern::parse(text).map(Level::Pattern),
+        Some(text) => Ok(Level::Name(text.to_owned())),
+        None => Err(Error::InvalidArgument(format!("the pattern {} is not UTF-8", path.display()))),
+    });
+    Ok((or_here(&base), levels.collect::<Result<_>>()?))
+}
+
 fn or_here(dir: &Path) -> PathBuf {
     if dir.as_os_str().is_empty() { PathBuf::from(".") } else { dir.to_path_buf() }
+}
+
+/// Whether a path is a pattern for names.
+pub(crate) fn is_glob(path: &Path) -> bool {
+    path.components().any(|part| is_pattern(&part))
 }
 
 fn is_pattern(part: &Component<'_>) -> bool {
     part.as_os_str().as_encoded_bytes().iter().any(|byte| matches!(byte, b'*' | b'?' | b'{' | b'['))
 }
 
-/// A pattern for one name, as Hadoop's: `*`, `?`, `[a-z]`, `[^a]`, `{a,b}`, and `\` before a character that is meant itself.
-#[derive(Debug, Clone)]
-pub(crate) struct Pattern {
-    /// One of these must match: braces multiply them.
-    alternatives: Vec<Vec<Token>>,
-}
-
-#[derive(Debug, Clone)]
-enum Token {
-    Any,
-    One,
-    Char(char),
-    Class { negated: bool, ranges: Vec<(char, char)> },
-}
-
-impl Pattern {
-    fn parse(text: &str) -> Result<Self> {
-        let characters: Vec<char> = text.chars().collect();
-        let mut parser = Parser { text, rest: &characters };
-        let alternatives = parser.sequence(false)?;
-        Ok(Pattern { alternatives })
-    }
-
-    fn matches(&self, name: &str) -> bool {
-        let name: Vec<char> = name.chars().collect();
-        self.alternatives.iter().any(|tokens| matches(tokens, &name))
-    }
-}
-
-struct Parser<'a> {
-    text: &'a str,
-    rest: &'a [char],
-}
-
-impl Parser<'_> {
-    fn next(&mut self) -> Option<char> {
-        let (first, rest) = self.rest.split_first()?;
-        self.rest = rest;
-        Some(*first)
-    }
-
-    /// Up to the end, or inside braces up to a comma or the closing brace, which is left.
-    fn sequence(&mut self, in_braces: bool) -> Result<Vec<Vec<Token>>> {
-        let mut alternatives = vec![Vec::new()];
-        while let Some(character) = self.rest.first().copied() {
-            if in_braces && matches!(character, ',' | '}') {
-                return Ok(alternatives);
-            }
-            self.next();
-            let token = match character {
-                '*' => Token::Any,
-                '?' => Token::One,
-                '[' => self.class()?,
-                '\\' => Token::Char(self.next().ok_or_else(|| self.unfinished())?),
-                '{' => {
-                    let choices = self.choices()?;
-                    let joined = |head: &Vec<Token>| choices.iter().map(move |tail| [&head[..], &tail[..]].concat()).collect();
-                    alternatives = alternatives.iter().flat_map::<Vec<_>, _>(joined).collect();
-                    continue;
-                }
-                other => Token::Char(other),
-            };
-            alternatives.iter_mut().for_each(|tokens| tokens.push(token.clone()));
-        }
-        if in_braces { Err(self.unfinished()) } else { Ok(alternatives) }
-    }
-
-    fn choices(&mut self) -> Result<Vec<Vec<Token>>> {
-        let mut choices = self.sequence(true)?;
-        while self.next() == Some(',') {
-            choices.extend(self.sequence(true)?);
-        }
-        Ok(choices)
-    }
-
-    fn class(&mut self) -> Result<Token> {
-        let negated = matches!(self.rest.first(), Some('^' | '!'));
-        if negated {
-            self.next();
-        }
-        let mut ranges = Vec::new();
-        loop {
-            let first = match self.next() {
-                Some(']') if !ranges.is_empty() => return Ok(Token::Class { negated, ranges }),
-                Some('\\') => self.next(),
-                other => other,
-            };
-            let first = first.ok_or_else(|| self.unfinished())?;
-            match self.rest {
-                ['-', last, ..] if *last != ']' => {
-                    ranges.push((first, *last));
-                    self.rest = &self.rest[2..];
-                }
-                _ => ranges.push((first, first)),
-            }
-        }
-    }
-
-    fn unfinished(&self) -> Error {
-        Error::InvalidArgument(format!("the pattern {} has an opening bracket or backslash without its end", self.text))
-    }
-}
-
-fn matches(tokens: &[Token], name: &[char]) -> bool {
-    let (mut token, mut at) = (0, 0);
-    // Where to go on if what follows the last star does not match: the star takes one character more.
-    let mut retry: Option<(usize, usize)> = None;
-    loop {
-        let fits = match (tokens.get(token), name.get(at)) {
-            (None, None) => return true,
-            (Some(Token::Any), _) => {
-                retry = Some((token, at));
-                token += 1;
-                continue;
-            }
-            (Some(Token::One), Some(_)) => true,
-            (Some(Token::Char(wanted)), Some(found)) => wanted == found,
-            (Some(Token::Class { negated, ranges }), Some(found)) => {
-                ranges.iter().any(|(first, last)| (first..=last).contains(&found)) != *negated
-            }
-            (None, Some(_)) | (Some(_), None) => false,
-        };
-        if fits {
-            (token, at) = (token + 1, at + 1);
-            continue;
-        }
-        match retry {
-            Some((star, from)) if from < name.len() => {
-                retry = Some((star, from + 1));
-                (token, at) = (star + 1, from + 1);
-            }
-            _ => return false,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn patterns_as_hadoops() {
-        let cases = [
-            ("*.json", "a.json", true),
-            ("*.json", "a.jsonl", false),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("{a,b*}.txt", "bcd.txt", true),
-            ("{a,b*}.txt", "c.txt", false),
-            ("x{,-{1,2}}y", "x-2y", true),
-            ("x{,-{1,2}}y", "xy", true),
-            ("[a-c]1", "b1", true),
-            ("[^a-c]1", "b1", false),
-            ("*a*b", "xaxxab", true),
-            ("*a*b", "xaxxabc", false),
-            ("\\*", "*", true),
-            ("\\*", "a", false),
-            ("*", "", true),
-        ];
-        for (pattern, name, expected) in cases {
-            assert_eq!(Pattern::parse(pattern).unwrap().matches(name), expected, "{pattern} {name}");
+    fn tree(paths: &[&str]) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        for path in paths {
+            std::fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+            std::fs::write(dir.path().join(path), "x").unwrap();
         }
-        for wrong in ["{a", "[a", "a\\"] {
-            assert!(Pattern::parse(wrong).is_err(), "{wrong}");
-        }
+        dir
+    }
+
+    fn found(location: &Location) -> Vec<String> {
+        let files = location.files(&|path| path != "d1/seen").unwrap();
+        let mut paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
+        paths.sort();
+        paths
     }
 
     #[test]
     fn directories_files_and_patterns() {
-        let dir = tempfile::tempdir().unwrap();
-        for path in ["top.txt", "d1/a.txt", "d1/b.csv", "d1/_hidden.txt", "d2/c.txt", "d1/sub/x.txt"] {
-            std::fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
-            std::fs::write(dir.path().join(path), "x").unwrap();
-        }
-        let found = |path: &str, filter| {
-            let location = Location::of(&dir.path().join(path), filter).unwrap();
-            let files = location.unseen_files(&HashSet::from(["d1/seen".to_owned()])).unwrap();
-            let mut paths: Vec<String> = files.into_iter().map(|file| file.path).collect();
-            paths.sort();
-            paths
+        let dir = tree(&["top.txt", "d1/a.txt", "d1/b.csv", "d1/_hidden.txt", "d1/seen", "d2/c.txt", "d1/sub/x.txt"]);
+        let found = |path: &str, filter: Option<&str>, recursive| {
+            let choice = Choice { filter: filter.map(str::to_owned), recursive, ..Choice::default() };
+            found(&Location::of(&dir.path().join(path), &choice).unwrap())
         };
-        assert_eq!(found("d1", None), ["a.txt", "b.csv"]);
-        assert_eq!(found("d1", Some("*.txt")), ["a.txt"]);
-        assert_eq!(found("top.txt", None), ["top.txt"]);
-        assert_eq!(found("*.txt", None), ["top.txt"]);
-        assert_eq!(found("d*/*.txt", None), ["d1/a.txt", "d2/c.txt"]);
-        assert_eq!(found("d*", None), ["d1/a.txt", "d1/b.csv", "d2/c.txt"]);
-        assert_eq!(found("{d2,none}/c.txt", None), ["d2/c.txt"]);
-        assert!(found("none*/x", None).is_empty());
+        assert_eq!(found("d1", None, false), ["a.txt", "b.csv", "seen"]);
+        assert_eq!(found("d1", Some("*.txt"), false), ["a.txt"]);
+        assert_eq!(found("d1", Some("*.txt"), true), ["a.txt", "sub/x.txt"]);
+        assert_eq!(found("top.txt", None, false), ["top.txt"]);
+        assert_eq!(found("*.txt", None, false), ["top.txt"]);
+        assert_eq!(found("d*/*.txt", None, false), ["d1/a.txt", "d2/c.txt"]);
+        assert_eq!(found("d*", None, false), ["d1/a.txt", "d1/b.csv", "d2/c.txt"]);
+        assert_eq!(found("d*", None, true), ["d1/a.txt", "d1/b.csv", "d1/sub/x.txt", "d2/c.txt"]);
+        assert_eq!(found("{d2,none}/c.txt", None, false), ["d2/c.txt"]);
+        assert!(found("none*/x", None, false).is_empty());
+    }
+
+    #[test]
+    fn files_modified_in_a_time() {
+        let dir = tree(&["a", "b", "c"]);
+        for (name, seconds) in [("a", 1), ("b", 2), ("c", 3)] {
+            let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+            std::fs::File::options().write(true).open(dir.path().join(name)).unwrap().set_modified(time).unwrap();
+        }
+        let found = |after: Option<i64>, before: Option<i64>| {
+            let nanos = |seconds: Option<i64>| seconds.map(|seconds| seconds * 1_000_000_000);
+            let choice = Choice { modified: (nanos(after), nanos(before)), ..Choice::default() };
+            found(&Location::of(dir.path(), &choice).unwrap())
+        };
+        assert_eq!(found(Some(1), None), ["b", "c"]);
+        assert_eq!(found(None, Some(3)), ["a", "b"]);
+        assert_eq!(found(Some(1), Some(3)), ["b"]);
+    }
+
+    #[test]
+    fn partitions_below_the_path_or_the_base_path() {
+        let dir = tree(&["t/y=1/m=2/a", "t/y=1/m=3/b"]);
+        let values = |path: &str, base: Option<&str>, file: &str| {
+            let base_path = base.map(|base| dir.path().join(base));
+            let location = Location::of(&dir.path().join(path), &Choice { base_path, ..Choice::default() }).unwrap();
+            let values = location.partitioning().values(file).into_iter();
+            values.map(|(key, value)| format!("{key}={}", value.unwrap_or("-".into()))).collect::<Vec<_>>()
+        };
+        assert_eq!(values("t", None, "y=1/m=2/a"), ["y=1", "m=2"]);
+        assert_eq!(values("t/y=1", None, "m=2/a"), ["m=2"]);
+        assert_eq!(values("t/y=*", None, "y=1/m=2/a"), ["m=2"]);
+        assert_eq!(values("t/y=1", Some("t"), "m=2/a"), ["y=1", "m=2"]);
+        assert_eq!(values("t/y=*", Some("t"), "y=1/m=__HIVE_DEFAULT_PARTITION__/a"), ["y=1", "m=-"]);
+        let elsewhere = Choice { base_path: Some(dir.path().join("u")), ..Choice::default() };
+        assert!(Location::of(&dir.path().join("t"), &elsewhere).is_err());
     }
 }

@@ -6,10 +6,14 @@
 //! {"epoch":1,"files":[]} 1d40c9be
 //! ```
 //!
+//! Two more kinds of lines are of the [compaction](super::compaction) of small files: `{"merge":…}` before files are merged, and
+//! `{"merged":…}` when the merged file has taken their place.
+//!
 //! Each line ends with the CRC-32C of its JSON. Epochs follow each other without a gap. A line that a crash cut short has no
 //! newline, and its epoch was never reported as committed: it is dropped, and the epoch comes again. Anything else that does not
 //! pass is damage, which is refused: guessing here could show rows twice.
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -53,6 +57,25 @@ pub(crate) struct Record {
     pub(crate) files: Vec<CommittedFile>,
 }
 
+/// Small files that become one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Merge {
+    /// The name of the merged file in the staging directory, until it is moved into place.
+    pub(crate) staged: String,
+    pub(crate) file: CommittedFile,
+    /// The paths of the small files.
+    pub(crate) replaces: Vec<String>,
+}
+
+/// One line, after the header.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Line {
+    Epoch(Record),
+    Merge { merge: Merge },
+    Merged { merged: String },
+}
+
 /// A file that is part of the output.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct CommittedFile {
@@ -68,6 +91,10 @@ pub(crate) struct CommittedFile {
 pub(crate) struct Content {
     owner: Owner,
     pub(crate) records: Vec<Record>,
+    /// All merges that are complete, oldest first.
+    pub(crate) merged: Vec<Merge>,
+    /// A merge that was begun.
+    pub(crate) merging: Option<Merge>,
     /// How many bytes are complete lines; what follows was cut short by a crash.
     whole: usize,
     /// The last line is complete but for its newline.
@@ -82,6 +109,32 @@ impl Content {
             Ok(bytes) => parse(&path, &bytes).map(Some),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", path)(error)),
+        }
+    }
+
+    /// The files that are the output now: of what was merged only the merged file.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &CommittedFile> {
+        let gone: HashSet<&str> = self.merged.iter().flat_map(|merge| merge.replaces.iter().map(String::as_str)).collect();
+        let small = self.records.iter().flat_map(|record| &record.files).filter(move |file| !gone.contains(file.path.as_str()));
+        self.merged.iter().map(|merge| &merge.file).chain(small)
+    }
+
+    /// Takes a line in; `number` is its place.
+    fn take(&mut self, path: &Path, number: usize, line: Line) -> Result<()> {
+        match (line, self.merging.take()) {
+            (Line::Epoch(record), merging) => {
+                self.merging = merging;
+                push_record(path, number, &mut self.records, record)
+            }
+            (Line::Merge { merge }, None) => {
+                self.merging = Some(merge);
+                Ok(())
+            }
+            (Line::Merged { merged }, Some(merge)) if merge.file.path == merged => {
+                self.merged.push(merge);
+                Ok(())
+            }
+            (Line::Merge { .. } | Line::Merged { .. }, _) => Err(bad_line(path, number)),
         }
     }
 }
@@ -116,14 +169,28 @@ impl Manifest {
 
     /// Adds an epoch, durably. After an error it is unknown what is on disk: drop the manifest and open it again.
     pub(crate) fn append(&mut self, record: &Record) -> Result<()> {
-        let line = checked_line(record)?;
+        self.append_line(record)?;
+        self.last = Some(record.epoch);
+        Ok(())
+    }
+
+    /// Says that files are going to be merged.
+    pub(crate) fn begin_merge(&mut self, merge: &Merge) -> Result<()> {
+        self.append_line(&Line::Merge { merge: merge.clone() })
+    }
+
+    /// Says that the merged file has taken their place.
+    pub(crate) fn end_merge(&mut self, merge: &Merge) -> Result<()> {
+        self.append_line(&Line::Merged { merged: merge.file.path.clone() })
+    }
+
+    fn append_line(&mut self, value: &impl Serialize) -> Result<()> {
+        let line = checked_line(value)?;
         let (first, second) = line.split_at(line.len() / 2);
         self.write(first)?;
         failpoint::hit("sink.torn")?;
         self.write(second)?;
-        self.file.sync_all().map_err(Error::io("sync", self.dir.join(MANIFEST)))?;
-        self.last = Some(record.epoch);
-        Ok(())
+        self.file.sync_all().map_err(Error::io("sync", self.dir.join(MANIFEST)))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<()> {
@@ -189,14 +256,17 @@ fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
     let mut lines = lines.into_iter().zip(1..);
     let header = lines.next().ok_or_else(|| Error::damaged(path, "its first line is incomplete"))?;
     let header = parse_header(path, header.0)?;
-    let mut records: Vec<Record> = Vec::new();
+    let mut content =
+        Content { owner: header.owner, records: Vec::new(), merged: Vec::new(), merging: None, whole: 0, lacks_newline: false };
+    let mut next = 2;
     for (line, number) in lines {
-        let record = parse_line(line).ok_or_else(|| bad_line(path, number))?;
-        push_record(path, number, &mut records, record)?;
+        let line = parse_line(line).ok_or_else(|| bad_line(path, number))?;
+        content.take(path, number, line)?;
+        next = number + 1;
     }
-    let lacks_newline = take_tail(path, tail, &mut records)?;
-    let whole = if lacks_newline { bytes.len() } else { bytes.len() - tail.len() };
-    Ok(Content { owner: header.owner, records, whole, lacks_newline })
+    content.lacks_newline = take_tail(path, tail, next, &mut content)?;
+    content.whole = if content.lacks_newline { bytes.len() } else { bytes.len() - tail.len() };
+    Ok(content)
 }
 
 fn complete_lines(bytes: &[u8]) -> (Vec<&[u8]>, &[u8]) {
@@ -235,14 +305,13 @@ fn push_record(path: &Path, number: usize, records: &mut Vec<Record>, record: Re
 }
 
 /// What follows the last newline: a line cut short, which is dropped, or one that lacks nothing but its newline.
-fn take_tail(path: &Path, tail: &[u8], records: &mut Vec<Record>) -> Result<bool> {
-    let number = records.len() + 2;
-    if let Some(record) = parse_line(tail) {
-        push_record(path, number, records, record)?;
+fn take_tail(path: &Path, tail: &[u8], number: usize, content: &mut Content) -> Result<bool> {
+    if let Some(line) = parse_line(tail) {
+        content.take(path, number, line)?;
         return Ok(true);
     }
     // A whole line whose newline turned into something else was committed: to drop it would be to repeat it.
-    match tail.split_last().and_then(|(_, line)| parse_line::<Record>(line)) {
+    match tail.split_last().and_then(|(_, line)| parse_line::<Line>(line)) {
         Some(_) => Err(bad_line(path, number)),
         None => Ok(false),
     }

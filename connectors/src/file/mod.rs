@@ -1,43 +1,83 @@
 //! Files in a directory, as source and as sink.
 //!
 //! ```text
-//! FileSource   location, listing (what is new?) ─► plan (which files does an epoch get?) ─► a reader for each format
-//!              split_reader, lines (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► columns ─► batches)
-//!              parquet_reader (split ─► row groups ─► batches)
-//! FileSink     sink_writer (rows ─► format ─► hidden file) ─► sink (rename, then one line in the manifest)
+//! FileSource   location, glob, listing, partitions (what is there?) ─► seen, plan, planner (what is new, and which epoch gets it?)
+//!              readers: a reader for each format
+//!              split_reader, lines, compression (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► batches)
+//!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours)
+//!              constants (columns that come from the path)
+//! FileSink     partition_rows (rows ─► partitions) ─► sink_writer (rows ─► format ─► hidden file)
+//!              ─► sink (rename, then one line in the manifest) ─► pending, compaction (small files ─► large ones)
 //! ```
 //!
 //! Both sides keep to one rule: a file is visible whole or not at all. The source expects its files to be *moved* into the
 //! directory, and the sink moves its own into place. Names that begin with `.` or `_` are hidden from every reader, as they are
 //! from Spark and Hadoop.
 
+#[cfg(feature = "avro")]
+mod avro_reader;
+#[cfg(feature = "avro")]
+mod avro_writer;
+mod cleaner;
 mod columns;
+mod compaction;
+mod compression;
+mod conform;
+mod constants;
+mod csv_options;
 mod csv_reader;
 mod durable;
 mod format;
 #[cfg(test)]
 mod format_tests;
+mod forms;
+mod glob;
+mod inference;
 mod json_cursor;
+mod json_options;
 mod json_reader;
 mod json_rows;
 mod lines;
 mod listing;
 mod location;
 mod manifest;
+#[cfg(feature = "orc")]
+mod orc_reader;
+#[cfg(feature = "orc")]
+mod orc_writer;
 mod parquet_reader;
 mod part;
+mod partition_rows;
+mod partitions;
+mod pending;
 mod plan;
+mod planner;
+mod readers;
 mod records;
+#[cfg(test)]
+mod round_trip_tests;
 mod scalars;
+mod seen;
 mod sink;
 mod sink_writer;
+mod snappy;
 mod source;
+mod source_columns;
+#[cfg(test)]
+mod sources_tests;
 mod split_reader;
 mod text_reader;
+mod watch;
 
 pub(crate) use durable::sync_directory;
 pub(crate) use listing::FileState;
 pub(crate) use manifest::{checked_line, parse_checked_line};
+pub use cleaner::CleanSource;
+pub use compression::Compression;
+pub use csv_options::CsvOptions;
+pub use forms::{TextForm, TimeForms};
+pub use inference::TextInference;
+pub use json_options::JsonOptions;
 pub use records::ParseMode;
 pub use sink::FileSink;
 pub(crate) use sink_writer::StagedFile;

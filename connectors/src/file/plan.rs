@@ -1,11 +1,12 @@
 //! Which files each planned epoch gets: the pure part of the file source.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Error, JournalEntry, Offset, OffsetRange, Result};
 
 use super::listing::FileState;
+use super::seen::{Seen, SeenRules};
 
 /// A file source's offset: the number of its newest planned entry, as in Spark's file source.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
@@ -38,15 +39,15 @@ pub(crate) struct Plan {
     next: u64,
     /// The newest plan, as long as no epoch was made of it.
     proposed: Option<Entry>,
-    /// Names of all files of logged entries, also of committed ones: none is read twice.
-    seen: HashSet<String>,
+    /// The files of all logged entries, also of committed ones: none is read twice.
+    seen: Seen,
 }
 
 impl Plan {
     /// The plan that the journal holds, up to the newest logged offset.
-    pub(crate) fn restore(journal: &[JournalEntry], offset: Option<&Offset>) -> Result<Self> {
+    pub(crate) fn restore(journal: &[JournalEntry], offset: Option<&Offset>, rules: SeenRules) -> Result<Self> {
         let end = LogOffset::after(offset)?;
-        let mut plan = Plan::default();
+        let mut plan = Plan { seen: Seen::new(rules), ..Plan::default() };
         for record in journal {
             let entries: Vec<Entry> = serde_json::from_slice(&record.data)
                 .map_err(|e| Error::user(format!("the journal of epoch {} is not of a file source: {e}", record.epoch)))?;
@@ -63,7 +64,7 @@ impl Plan {
         Ok(plan)
     }
 
-    pub(crate) fn seen(&self) -> &HashSet<String> {
+    pub(crate) fn seen(&self) -> &Seen {
         &self.seen
     }
 
@@ -103,10 +104,11 @@ impl Plan {
         Ok(entries.concat())
     }
 
-    /// Forgets the entries up to `end`; the names of their files stay known.
-    pub(crate) fn forget(&mut self, end: &Offset) -> Result<()> {
-        self.logged = self.logged.split_off(&LogOffset::after(Some(end))?);
-        Ok(())
+    /// Forgets the entries up to `end` and gives their files; the names of these stay known.
+    pub(crate) fn forget(&mut self, end: &Offset) -> Result<Vec<FileState>> {
+        let rest = self.logged.split_off(&LogOffset::after(Some(end))?);
+        let forgotten = std::mem::replace(&mut self.logged, rest);
+        Ok(forgotten.into_values().flatten().collect())
     }
 
     fn files(&self, entry: u64) -> Result<&[FileState]> {
@@ -122,7 +124,8 @@ impl Plan {
     }
 
     fn log(&mut self, entry: Entry) {
-        self.seen.extend(entry.files.iter().map(|file| file.path.clone()));
+        entry.files.iter().for_each(|file| self.seen.add(file));
+        self.seen.forget_old();
         self.next = entry.entry + 1;
         self.logged.insert(entry.entry, entry.files);
     }
@@ -146,11 +149,11 @@ mod tests {
         let mut plan = Plan::default();
         assert_eq!(plan.propose(vec![file("a")]), 0);
         assert_eq!(plan.withdraw(), [file("a")]);
-        assert!(plan.seen().is_empty());
+        assert!(plan.seen().may_be_new("a"));
         plan.propose(vec![file("a")]);
         assert_eq!(plan.journal(&range(None, 0)).unwrap().len(), 1);
         assert!(plan.withdraw().is_empty());
-        assert!(plan.seen().contains("a"));
+        assert!(!plan.seen().may_be_new("a"));
         assert_eq!(plan.existing(0), Some(0));
         assert_eq!(plan.existing(1), None);
     }
@@ -162,10 +165,10 @@ mod tests {
             data: serde_json::to_vec(&vec![Entry { entry: n, files: vec![file(&format!("f{n}"))] }]).unwrap(),
         };
         let journal = [record(0), record(1), record(2)];
-        let plan = Plan::restore(&journal, Some(&range(None, 1).end)).unwrap();
+        let plan = Plan::restore(&journal, Some(&range(None, 1).end), SeenRules::default()).unwrap();
         assert_eq!(plan.files_of(&range(Some(0), 1)).unwrap(), [file("f1")]);
-        assert!(!plan.seen().contains("f2"));
-        let lost = Plan::restore(&journal[..1], Some(&range(None, 1).end)).unwrap_err();
+        assert!(plan.seen().may_be_new("f2"));
+        let lost = Plan::restore(&journal[..1], Some(&range(None, 1).end), SeenRules::default()).unwrap_err();
         assert!(lost.to_string().contains("only 1 journal entries"), "{lost}");
     }
 
@@ -176,9 +179,9 @@ mod tests {
             let entry = plan.propose(vec![file(name)]);
             plan.journal(&range(entry.checked_sub(1), entry)).unwrap();
         }
-        plan.forget(&range(None, 0).end).unwrap();
+        assert_eq!(plan.forget(&range(None, 0).end).unwrap(), [file("a")]);
         assert!(matches!(plan.files_of(&range(None, 0)), Err(Error::SourceDataLoss(_))));
         assert_eq!(plan.files_of(&range(Some(0), 1)).unwrap(), [file("b")]);
-        assert!(plan.seen().contains("a"));
+        assert!(!plan.seen().may_be_new("a"));
     }
 }

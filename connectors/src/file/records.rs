@@ -9,6 +9,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::{Error, Result};
 
 use super::columns::{Structs, Texts};
+use super::forms::TimeForms;
 use super::split_reader::{ReadError, line_number};
 
 /// What becomes of a record of a JSON or CSV file that does not fit: Spark's option `mode`.
@@ -68,13 +69,15 @@ pub(crate) struct BadRecord {
 }
 
 impl Records {
-    pub(crate) fn new(columns: &RecordColumns, mode: ParseMode) -> Result<Self> {
+    pub(crate) fn new(columns: &RecordColumns, mode: ParseMode, forms: &TimeForms) -> Result<Self> {
         let in_file = columns.read.iter().filter(|index| Some(**index) != columns.corrupt);
         let fields: Fields = in_file.filter_map(|index| columns.schema.fields().get(*index).cloned()).collect();
         let unknown = || Error::InvalidArgument(format!("can't read columns of the types of {fields:?}"));
         let place = columns.read.iter().position(|index| Some(*index) == columns.corrupt);
         let corrupt = place.map(|place| (place, Texts::new(true)));
-        Ok(Records { rows: Structs::new(&fields).ok_or_else(unknown)?, output: columns.output()?, corrupt, mode })
+        let mut rows = Structs::new(&fields).ok_or_else(unknown)?;
+        rows.columns.iter_mut().for_each(|column| column.set_forms(forms));
+        Ok(Records { rows, output: columns.output()?, corrupt, mode })
     }
 
     /// Forgets rows that a failed read has left.

@@ -1,20 +1,26 @@
 //! Files in a directory, as a sink with each row in exactly one visible file.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use arrow::datatypes::SchemaRef;
 use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint};
 
-use super::durable::sync_directory;
-use super::format::{CsvFormat, Format};
+use super::compaction::PENDING;
+use super::compression::Compression;
+use super::durable::{create_directory, sync_directory};
+use super::format::{CsvFormat, Format, FormatKind};
+use super::listing::below;
 use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record};
 use super::part::{part_files, part_name};
-use super::sink_writer::{FileWriter, STAGING, StagedFile};
+use super::partition_rows::PartitionRows;
+use super::pending::Pending;
+use super::sink_writer::{FileLimits, FileWriter, STAGING, StagedFile};
 
 /// Writes rows into files of a directory: every row is in a committed file exactly once, also after crashes.
 ///
-/// Each task writes one file for each epoch in which it has rows: `part-<epoch>-<task>.csv`, `.txt`, `.json` or
-/// `.parquet`. Rows are written and synced
+/// Each task writes one file for each epoch in which it has rows, and each [partition](Self::partition_by):
+/// `part-<epoch>-<task>.csv`, `.txt`, `.json`, `.parquet`, `.avro` or `.orc`. Rows are written and synced
 /// in the hidden directory `_staging`, moved into place when the epoch commits, and named in the hidden file `_tidegate_manifest`,
 /// which is the record of what belongs to the output. A reader that lists the directory sees whole files only; while an epoch is
 /// being committed, or between a crash then and the restart, it may see some of its files early. Ask
@@ -33,21 +39,29 @@ use super::sink_writer::{FileWriter, STAGING, StagedFile};
 pub struct FileSink {
     dir: PathBuf,
     format: Format,
+    partition_by: Vec<String>,
+    limits: FileLimits,
+    compact_every: Option<u64>,
 }
 
 impl FileSink {
+    fn new(dir: PathBuf, kind: FormatKind) -> Self {
+        let limits = FileLimits { rows: u64::MAX, bytes: u64::MAX };
+        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None }
+    }
+
     /// CSV files (RFC 4180, quotes doubled) with a header, in `dir`, which is created if it is not there.
     ///
     /// Instants are written in UTC as Spark does, `2024-01-31T12:00:00.000Z`. Columns must be of simple types.
     pub fn csv(dir: impl Into<PathBuf>) -> Self {
         let csv = CsvFormat { header: true, delimiter: b',', null_value: String::new() };
-        FileSink { dir: dir.into(), format: Format::Csv(csv) }
+        FileSink::new(dir.into(), FormatKind::Csv(csv))
     }
 
     /// Text files in `dir`, which is created if it is not there: a line for each row of exactly one column of text. Null is an
     /// empty line.
     pub fn text(dir: impl Into<PathBuf>) -> Self {
-        FileSink { dir: dir.into(), format: Format::Text }
+        FileSink::new(dir.into(), FormatKind::Text)
     }
 
     /// Files of JSON lines in `dir`, which is created if it is not there, in the form in which Spark writes them: null fields are left
@@ -60,7 +74,7 @@ impl FileSink {
     /// assert_eq!(FileSink::json("counts").describe(), "json files in counts");
     /// ```
     pub fn json(dir: impl Into<PathBuf>) -> Self {
-        FileSink { dir: dir.into(), format: Format::Json }
+        FileSink::new(dir.into(), FormatKind::Json)
     }
 
     /// Parquet files, compressed by Snappy, in `dir`, which is created if it is not there.
@@ -72,7 +86,57 @@ impl FileSink {
     /// assert_eq!(FileSink::parquet("counts").describe(), "parquet files in counts");
     /// ```
     pub fn parquet(dir: impl Into<PathBuf>) -> Self {
-        FileSink { dir: dir.into(), format: Format::Parquet }
+        FileSink::new(dir.into(), FormatKind::Parquet)
+    }
+
+    /// Avro container files in `dir`, which is created if it is not there. Needs the feature `avro`.
+    pub fn avro(dir: impl Into<PathBuf>) -> Self {
+        FileSink::new(dir.into(), FormatKind::Avro)
+    }
+
+    /// ORC files in `dir`, which is created if it is not there. Columns must be of simple types other than decimals. Needs the
+    /// feature `orc`.
+    pub fn orc(dir: impl Into<PathBuf>) -> Self {
+        FileSink::new(dir.into(), FormatKind::Orc)
+    }
+
+    /// Writes the rows of each value of these columns into a directory of their own, `column=value`, and leaves the columns out of
+    /// the files: the layout of Hive and Spark.
+    #[must_use]
+    pub fn partition_by(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partition_by = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How the files are compressed. If it is not set: Parquet and Avro by Snappy, ORC by Zstandard, others not.
+    #[must_use]
+    pub fn compression(mut self, codec: Option<Compression>) -> Self {
+        self.format.codec = codec;
+        self
+    }
+
+    /// Begins another file after this many rows: Spark's `maxRecordsPerFile`. Zero: never.
+    #[must_use]
+    pub fn max_records_per_file(mut self, rows: u64) -> Self {
+        self.limits.rows = if rows == 0 { u64::MAX } else { rows };
+        self
+    }
+
+    /// Merges the small files of epochs: they appear in the directory as one file, when they have the size of
+    /// [`max_file_bytes`](Self::max_file_bytes) (128 MiB if that is not set) or are of this many epochs. Until then they are hidden, but
+    /// Tidegate's own readers see their rows at each commit, by the manifest. So no reader ever sees a row twice, or loses sight
+    /// of one.
+    #[must_use]
+    pub fn compact_every(mut self, epochs: u64) -> Self {
+        self.compact_every = Some(epochs.max(1));
+        self
+    }
+
+    /// Begins another file when one has grown to about this size. Zero: never.
+    #[must_use]
+    pub fn max_file_bytes(mut self, bytes: u64) -> Self {
+        self.limits.bytes = if bytes == 0 { u64::MAX } else { bytes };
+        self
     }
 
     /// Whether each CSV file begins with the names of the columns (it does). Other files have none.
@@ -94,9 +158,8 @@ impl FileSink {
     }
 
     fn with_csv(mut self, set: impl FnOnce(&mut CsvFormat)) -> Self {
-        match &mut self.format {
-            Format::Csv(csv) => set(csv),
-            Format::Text | Format::Json | Format::Parquet => {}
+        if let FormatKind::Csv(csv) = &mut self.format.kind {
+            set(csv);
         }
         self
     }
@@ -108,7 +171,13 @@ impl FileSink {
 
     /// A writer that stages files in this directory.
     pub(crate) fn staging_writer(&self, staging: PathBuf, subtask: usize) -> Box<dyn SinkWriter> {
-        Box::new(FileWriter::new(staging, subtask, self.format.clone()))
+        let limits = FileLimits { rows: u64::MAX, bytes: u64::MAX };
+        Box::new(FileWriter::new(staging, subtask, self.format.clone(), limits, PartitionRows::default()))
+    }
+
+    /// Where the files are.
+    pub fn directory(&self) -> &Path {
+        &self.dir
     }
 
     /// The files of all committed epochs of the output in `dir`, in order; none if no query has written there. May be called while
@@ -128,29 +197,24 @@ impl FileSink {
     pub fn committed_files(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
         let dir = dir.as_ref();
         std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
-        let records = Content::read(dir)?.map(|content| content.records).unwrap_or_default();
-        Ok(records.into_iter().flat_map(|record| record.files).map(|file| dir.join(file.path)).collect())
+        let content = Content::read(dir)?;
+        Ok(content.iter().flat_map(Content::files).map(|file| dir.join(&file.path)).collect())
     }
 }
 
 impl SinkSupplier for FileSink {
     fn check_input(&self, schema: &SchemaRef) -> Result<()> {
-        self.format.check(schema)
+        self.format.check_options()?;
+        self.format.check(&PartitionRows::new(schema, &self.partition_by)?.file_schema(schema)?)
     }
 
     fn supply(&self) -> Result<Box<dyn Sink>> {
         self.format.check_options()?;
-        Ok(Box::new(FileCommitter { config: self.clone(), manifest: None }))
+        Ok(Box::new(FileCommitter { config: self.clone(), partitions: PartitionRows::default(), manifest: None, pending: None }))
     }
 
     fn describe(&self) -> String {
-        let format = match self.format {
-            Format::Csv(_) => "csv",
-            Format::Text => "text",
-            Format::Json => "json",
-            Format::Parquet => "parquet",
-        };
-        format!("{format} files in {}", self.dir.display())
+        format!("{} files in {}", self.format.kind.name(), self.dir.display())
     }
 }
 
@@ -158,6 +222,9 @@ impl SinkSupplier for FileSink {
 #[derive(Debug)]
 struct FileCommitter {
     config: FileSink,
+    partitions: PartitionRows,
+    /// The small files that are not merged yet.
+    pending: Option<Pending>,
     /// `None` before the sink is opened, and after a failed commit: what is on disk is unknown then until it is opened again.
     manifest: Option<Manifest>,
 }
@@ -169,25 +236,38 @@ impl FileCommitter {
 
     /// Moves the staged files of `epoch` into place.
     fn publish(&self, epoch: Epoch, staged: &[Staged]) -> Result<Vec<CommittedFile>> {
-        let mut files = Vec::new();
+        let (dir, extension) = (&self.config.dir, self.config.format.extension());
+        let (mut files, mut directories) = (Vec::new(), BTreeSet::new());
         for (subtask, staged) in staged.iter().enumerate() {
-            let Some(file) = staged.decode::<Option<StagedFile>>()? else { continue };
-            if !files.is_empty() {
-                failpoint::hit("sink.rename")?;
+            let mut numbers: HashMap<String, usize> = HashMap::new();
+            for file in staged.decode::<Vec<StagedFile>>()? {
+                if !files.is_empty() {
+                    failpoint::hit("sink.rename")?;
+                }
+                let target = match self.config.compact_every {
+                    Some(_) => below(PENDING, &file.directory).trim_end_matches('/').to_owned(),
+                    None => file.directory.clone(),
+                };
+                if directories.insert(target.clone()) {
+                    create_directory(dir, &target)?;
+                }
+                let n = numbers.entry(file.directory.clone()).or_default();
+                let path = below(&target, &part_name(epoch, subtask, *n, &extension));
+                *n += 1;
+                let from = self.staging().join(&file.file);
+                std::fs::rename(&from, dir.join(&path)).map_err(Error::io("move into place", &from))?;
+                files.push(CommittedFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
             }
-            let path = part_name(epoch, subtask, self.config.format.extension());
-            let from = self.staging().join(&file.file);
-            std::fs::rename(&from, self.config.dir.join(&path)).map_err(Error::io("move into place", &from))?;
-            files.push(CommittedFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
         }
-        sync_directory(&self.config.dir)?;
+        directories.insert(String::new());
+        directories.iter().try_for_each(|directory| sync_directory(&dir.join(directory)))?;
         Ok(files)
     }
 
     /// Files of an epoch that is committed already: they hold the same rows once more.
     fn discard(&self, staged: &[Staged]) -> Result<()> {
         for staged in staged {
-            if let Some(file) = staged.decode::<Option<StagedFile>>()? {
+            for file in staged.decode::<Vec<StagedFile>>()? {
                 remove(&self.staging().join(file.file))?;
             }
         }
@@ -200,7 +280,10 @@ impl Sink for FileCommitter {
         let dir = &self.config.dir;
         std::fs::create_dir_all(dir).map_err(Error::io("create the output directory", dir))?;
         check_foreign_parts(dir)?;
-        let manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
+        let mut manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
+        self.partitions = PartitionRows::new(&context.schema, &self.config.partition_by)?;
+        let schema = self.partitions.file_schema(&context.schema)?;
+        self.pending = Some(Pending::open(dir, schema, self.config.format.clone(), &mut manifest)?);
         sweep_staging(&self.staging())?;
         remove_uncommitted(dir, manifest.last())?;
         self.manifest = Some(manifest);
@@ -213,7 +296,9 @@ impl Sink for FileCommitter {
     }
 
     fn writer(&mut self, subtask: usize) -> Result<Box<dyn SinkWriter>> {
-        Ok(Box::new(FileWriter::new(self.staging(), subtask, self.config.format.clone())))
+        let (format, mut limits) = (self.config.format.clone(), self.config.limits);
+        limits.bytes = limits.bytes.min(format.max_bytes());
+        Ok(Box::new(FileWriter::new(self.staging(), subtask, format, limits, self.partitions.clone())))
     }
 
     fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
@@ -224,7 +309,12 @@ impl Sink for FileCommitter {
             failpoint::hit("sink.prepared")?;
             let files = self.publish(epoch, &staged)?;
             failpoint::hit("sink.manifest")?;
-            manifest.append(&Record { epoch, files })?;
+            let record = Record { epoch, files };
+            manifest.append(&record)?;
+            if let (Some(pending), Some(every)) = (&mut self.pending, self.config.compact_every) {
+                pending.add(&record);
+                pending.merge_due(epoch, every, self.config.limits.bytes, &mut manifest)?;
+            }
             failpoint::hit("sink.after")?;
         }
         self.manifest = Some(manifest);

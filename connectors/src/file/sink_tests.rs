@@ -154,8 +154,8 @@ fn crash_within_a_commit_then_restart_with_fewer_tasks() {
     run(&mut *sink, 0, &[&["a"]]);
     let staged = stage(&mut *sink, 1, &[&["b"], &["c"], &["d"]]);
     for (subtask, staged) in staged.iter().enumerate().skip(1) {
-        let staged: StagedFile = staged.decode::<Option<_>>().unwrap().unwrap();
-        let path = dir.path().join(part_name(Epoch::new(1), subtask, "csv"));
+        let staged: StagedFile = staged.decode::<Vec<_>>().unwrap().remove(0);
+        let path = dir.path().join(part_name(Epoch::new(1), subtask, 0, "csv"));
         fs::rename(dir.path().join(STAGING).join(staged.file), path).unwrap();
     }
     assert_eq!(names(dir.path()), ["part-00000-00000.csv"], "readers of the manifest never saw them");

@@ -1,36 +1,37 @@
 //! The files that appear below a path, as a source.
 
-use std::collections::{HashSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use tidegate_runtime::{
-    Error, Offset, OffsetRange, ReadLimit, Result, Source, SourceContext, SourceReader, SourceSupplier, Split, Wake,
-};
+use tidegate_runtime::{Error, Result, Source, SourceSupplier};
 
-use super::columns::Column;
-use super::csv_reader::CsvReader;
-use super::json_reader::JsonReader;
-use super::listing::FileState;
-use super::location::Location;
-use super::parquet_reader::ParquetReader;
-use super::plan::{LogOffset, Plan};
-use super::records::{ParseMode, RecordColumns};
-use super::split_reader::FileSplit;
-use super::text_reader::TextReader;
-
-/// The longest line that can be allowed: a batch of text has 32-bit offsets.
-const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
+use super::cleaner::CleanSource;
+use super::csv_options::CsvOptions;
+use super::forms::TimeForms;
+use super::json_options::JsonOptions;
+use super::lines::LineEnd;
+use super::location::{Choice, Location, is_glob};
+use super::planner::FilePlanner;
+use super::records::ParseMode;
+use super::seen::SeenRules;
+use super::split_reader::LineOptions;
+use crate::clock::nanos_since_epoch;
 
 /// Reads each file that appears once, whole: Spark's file sources.
 ///
 /// The path is a directory, a single file, or a pattern as in Hadoop (`logs/2024-*/{a,b}*.json`); a directory that a pattern matches
-/// stands for the files right in it. Names that begin with `.` or `_` and sub-directories are left out.
+/// stands for the files right in it. Names that begin with `.` or `_` are left out. Directories of the form `key=value` are
+/// partitions: they are looked into, and `key` can be a column; other sub-directories only if
+/// [asked for](Self::recursive_file_lookup).
+///
+/// Files whose names end with `.gz`, `.bz2`, `.zst`, `.snappy` or `.deflate` are decompressed as they are read, but for the formats
+/// that compress their own blocks.
 ///
 /// Files are read in the order of their modification times, then names. A file is known by its path: a second file of a name that
-/// was read before is not read. Files must be complete when they appear (move them into the directory); one that changes between
+/// was read before is not read, unless [overwrites are allowed](Self::allow_overwrites), and neither is one that is a week older than
+/// the newest file that was read ([`max_file_age`](Self::max_file_age)). Files must be complete when they appear (move them into the directory); one that changes between
 /// its planning and its reading fails the query.
 ///
 /// | format | rows |
@@ -39,6 +40,11 @@ const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
 /// | [`json`](Self::json) | an object each, one or an array of them in a line |
 /// | [`csv`](Self::csv) | a line each; columns by their position |
 /// | [`parquet`](Self::parquet) | columns by name |
+/// | [`avro`](Self::avro), with the feature `avro` | columns by name |
+/// | [`orc`](Self::orc), with the feature `orc` | columns by name |
+///
+/// Besides its own columns a source has the column `_metadata`, if the [projection](Self::projection) names it: a struct of
+/// `file_path`, `file_name`, `file_size`, `file_block_start`, `file_block_length` and `file_modification_time`.
 ///
 /// All columns are nullable; what a file does not have is null.
 ///
@@ -52,39 +58,38 @@ const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
 /// ```
 #[derive(Debug, Clone)]
 pub struct FileSource {
-    path: PathBuf,
-    format: SourceFormat,
-    schema: SchemaRef,
+    pub(crate) path: PathBuf,
+    pub(crate) format: SourceFormat,
+    pub(super) schema: SchemaRef,
     /// The columns that are read, in this order; `None` for all.
-    projection: Option<Vec<String>>,
-    filter: Option<String>,
-    max_files: Option<usize>,
-    max_bytes: Option<u64>,
-    latest_first: bool,
-    split_bytes: u64,
-    poll_interval: Duration,
-    max_line_bytes: usize,
-    batch_rows: usize,
-    mode: ParseMode,
-    corrupt_column: String,
+    pub(super) projection: Option<Vec<String>>,
+    /// The columns of the schema that are in the names of directories.
+    pub(super) partitions: Vec<String>,
+    pub(crate) choice: Choice,
+    pub(crate) max_files: Option<usize>,
+    pub(crate) max_bytes: Option<u64>,
+    pub(crate) latest_first: bool,
+    max_file_age: Option<Duration>,
+    seen: SeenRules,
+    pub(crate) clean: CleanSource,
+    pub(crate) split_bytes: u64,
+    pub(crate) poll_interval: Option<Duration>,
+    pub(super) max_line_bytes: usize,
+    line_end: LineEnd,
+    pub(crate) batch_rows: usize,
+    pub(crate) mode: ParseMode,
+    pub(crate) forms: TimeForms,
+    pub(super) corrupt_column: String,
 }
 
 #[derive(Debug, Clone)]
-enum SourceFormat {
-    Text,
-    Json,
+pub(crate) enum SourceFormat {
+    Text { whole_text: bool },
+    Json(JsonOptions),
     Csv(CsvOptions),
     Parquet,
-}
-
-/// How a CSV file is written.
-#[derive(Debug, Clone)]
-pub(crate) struct CsvOptions {
-    pub(crate) header: bool,
-    pub(crate) separator: u8,
-    pub(crate) quote: u8,
-    pub(crate) escape: u8,
-    pub(crate) null_value: String,
+    Avro,
+    Orc,
 }
 
 impl FileSource {
@@ -94,15 +99,21 @@ impl FileSource {
             format,
             schema: all_nullable(&schema),
             projection: None,
-            filter: None,
+            partitions: Vec::new(),
+            choice: Choice::default(),
             max_files: None,
             max_bytes: None,
             latest_first: false,
+            max_file_age: Some(Duration::from_secs(7 * 24 * 3_600)),
+            seen: SeenRules::default(),
+            clean: CleanSource::Off,
             split_bytes,
-            poll_interval: Duration::from_millis(500),
+            poll_interval: None,
             max_line_bytes: 16 << 20,
+            line_end: LineEnd::default(),
             batch_rows: 8_192,
             mode: ParseMode::Permissive,
+            forms: TimeForms::default(),
             corrupt_column: "_corrupt_record".to_owned(),
         }
     }
@@ -114,7 +125,7 @@ impl FileSource {
     /// and text that is not UTF-8 is an error.
     pub fn text(path: impl Into<PathBuf>) -> Self {
         let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
-        FileSource::new(path.into(), SourceFormat::Text, schema, 4 << 20)
+        FileSource::new(path.into(), SourceFormat::Text { whole_text: false }, schema, 4 << 20)
     }
 
     /// Reads files of JSON lines: Spark's `json` source.
@@ -135,7 +146,7 @@ impl FileSource {
     /// # Ok::<(), tidegate_runtime::Error>(())
     /// ```
     pub fn json(path: impl Into<PathBuf>, schema: SchemaRef) -> Self {
-        FileSource::new(path.into(), SourceFormat::Json, schema, 4 << 20)
+        FileSource::new(path.into(), SourceFormat::Json(JsonOptions::default()), schema, 4 << 20)
     }
 
     /// Reads CSV files: Spark's `csv` source, a line for each row.
@@ -151,8 +162,7 @@ impl FileSource {
     /// let source = FileSource::csv("events", Arc::new(Schema::new(fields))).header(true).separator(b';');
     /// ```
     pub fn csv(path: impl Into<PathBuf>, schema: SchemaRef) -> Self {
-        let options = CsvOptions { header: false, separator: b',', quote: b'"', escape: b'\\', null_value: String::new() };
-        FileSource::new(path.into(), SourceFormat::Csv(options), schema, 4 << 20)
+        FileSource::new(path.into(), SourceFormat::Csv(CsvOptions::default()), schema, 4 << 20)
     }
 
     /// Reads Parquet files: Spark's `parquet` source.
@@ -172,6 +182,34 @@ impl FileSource {
         FileSource::new(path.into(), SourceFormat::Parquet, schema, 128 << 20)
     }
 
+    /// Reads Avro container files: Spark's `avro` source. A file is read by one task.
+    ///
+    /// Columns are found by name, as in [`parquet`](Self::parquet). Needs the feature `avro`.
+    pub fn avro(path: impl Into<PathBuf>, schema: SchemaRef) -> Self {
+        FileSource::new(path.into(), SourceFormat::Avro, schema, u64::MAX)
+    }
+
+    /// Reads ORC files: Spark's `orc` source. A file is read by one task.
+    ///
+    /// Columns are found by name, as in [`parquet`](Self::parquet). Needs the feature `orc`.
+    pub fn orc(path: impl Into<PathBuf>, schema: SchemaRef) -> Self {
+        FileSource::new(path.into(), SourceFormat::Orc, schema, u64::MAX)
+    }
+
+    /// The same files with these columns: those of the files, and partitions.
+    #[must_use]
+    pub fn with_schema(mut self, schema: &Schema) -> Self {
+        self.schema = all_nullable(schema);
+        self
+    }
+
+    /// Columns of the schema that are not in the files but in the names of the directories that they lie in, as `key=value`.
+    #[must_use]
+    pub fn partition_columns(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partitions = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// Reads only these columns, in this order.
     #[must_use]
     pub fn projection(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
@@ -182,7 +220,95 @@ impl FileSource {
     /// Reads only files whose names match this pattern.
     #[must_use]
     pub fn path_glob_filter(mut self, pattern: impl Into<String>) -> Self {
-        self.filter = Some(pattern.into());
+        self.choice.filter = Some(pattern.into());
+        self
+    }
+
+    /// Whether all sub-directories are read, too. Their names are no partitions then.
+    #[must_use]
+    pub fn recursive_file_lookup(mut self, recursive: bool) -> Self {
+        self.choice.recursive = recursive;
+        self
+    }
+
+    /// Reads only files that were modified after and before these times.
+    #[must_use]
+    pub fn modified_between(mut self, after: Option<SystemTime>, before: Option<SystemTime>) -> Self {
+        self.choice.modified = (after.map(nanos_since_epoch), before.map(nanos_since_epoch));
+        self
+    }
+
+    /// The directory whose sub-directories are partitions, if it is above the path.
+    #[must_use]
+    pub fn base_path(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.choice.base_path = Some(directory.into());
+        self
+    }
+
+    /// Files that are this much older than the newest file that was read are not read (a week); `None`: all are. It does not count
+    /// if the [newest](Self::latest_first) of a limited number are read first.
+    #[must_use]
+    pub fn max_file_age(mut self, age: Option<Duration>) -> Self {
+        self.max_file_age = age;
+        self
+    }
+
+    /// Whether a file is known by its name only, wherever it lies (it is known by its path).
+    #[must_use]
+    pub fn file_name_only(mut self, name_only: bool) -> Self {
+        self.seen.file_name_only = name_only;
+        self
+    }
+
+    /// Whether a file that is modified after it was read is read again, as a whole (it is not). Each listing then looks at all files.
+    #[must_use]
+    pub fn allow_overwrites(mut self, allow: bool) -> Self {
+        self.seen.allow_overwrites = allow;
+        self
+    }
+
+    /// What becomes of files that were read.
+    #[must_use]
+    pub fn clean_source(mut self, clean: CleanSource) -> Self {
+        self.clean = clean;
+        self
+    }
+
+    /// How the CSV files are written.
+    #[must_use]
+    pub fn csv_options(self, options: CsvOptions) -> Self {
+        self.with_csv(|csv| *csv = options)
+    }
+
+    /// How the JSON files are written.
+    #[must_use]
+    pub fn json_options(mut self, options: JsonOptions) -> Self {
+        if let SourceFormat::Json(json) = &mut self.format {
+            *json = options;
+        }
+        self
+    }
+
+    /// How dates and times are written in CSV and JSON files.
+    #[must_use]
+    pub fn time_forms(mut self, forms: TimeForms) -> Self {
+        self.forms = forms;
+        self
+    }
+
+    /// Whether each text file is one row (each line is one).
+    #[must_use]
+    pub fn whole_text(mut self, whole: bool) -> Self {
+        if let SourceFormat::Text { whole_text } = &mut self.format {
+            *whole_text = whole;
+        }
+        self
+    }
+
+    /// What ends a line, and nothing else does (`\n` and `\r\n` do). An empty text changes nothing.
+    #[must_use]
+    pub fn line_separator(mut self, separator: &str) -> Self {
+        self.line_end = LineEnd::of(separator).unwrap_or_default();
         self
     }
 
@@ -222,13 +348,13 @@ impl FileSource {
     /// What surrounds a value of a CSV file that has separators in it (a double quote).
     #[must_use]
     pub fn quote(self, quote: u8) -> Self {
-        self.with_csv(|csv| csv.quote = quote)
+        self.with_csv(|csv| csv.quote = Some(quote))
     }
 
     /// What precedes a quote inside a quoted value of a CSV file: a backslash as in Spark, or the quote itself as in RFC 4180.
     #[must_use]
     pub fn escape(self, escape: u8) -> Self {
-        self.with_csv(|csv| csv.escape = escape)
+        self.with_csv(|csv| csv.escape = Some(escape))
     }
 
     /// What stands for null in a CSV file (nothing).
@@ -279,79 +405,53 @@ impl FileSource {
         self
     }
 
-    /// How long an idle query waits until it lists the directory again (500 ms).
+    /// How long an idle query waits until it lists the directory again: 500 ms, or 10 s where the file system tells of new files.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.poll_interval = interval;
+        self.poll_interval = Some(interval);
         self
     }
 
     fn format_name(&self) -> &'static str {
         match self.format {
-            SourceFormat::Text => "text",
-            SourceFormat::Json => "json",
+            SourceFormat::Text { .. } => "text",
+            SourceFormat::Json(_) => "json",
             SourceFormat::Csv(_) => "csv",
             SourceFormat::Parquet => "parquet",
+            SourceFormat::Avro => "avro",
+            SourceFormat::Orc => "orc",
         }
     }
 
-    fn check(&self) -> Result<()> {
-        let problem = match self {
-            _ if self.max_files.is_some() && self.max_bytes.is_some() => {
-                "max_files_per_trigger and max_bytes_per_trigger can't be both set"
-            }
-            _ if self.max_files == Some(0) => "max_files_per_trigger must be at least 1",
-            _ if self.max_bytes == Some(0) => "max_bytes_per_trigger must be at least 1",
-            _ if self.split_bytes == 0 => "split_bytes must be at least 1",
-            _ if !(1..=LARGEST_MAX_LINE_BYTES).contains(&self.max_line_bytes) => "max_line_bytes must be between 1 and 1 GiB",
-            _ if self.batch_rows == 0 => "batch_rows must be at least 1",
-            FileSource { format: SourceFormat::Csv(csv), .. } if !csv.is_usable() => {
-                "separator, quote and escape must be ASCII characters other than line ends, and the separator differ from both"
-            }
-            _ => return self.check_schema(),
+    pub(crate) fn lines(&self) -> LineOptions {
+        LineOptions { max_bytes: self.max_line_bytes, end: self.line_end.clone() }
+    }
+
+    /// Whether a file is read from its start only.
+    pub(crate) fn reads_whole_files(&self) -> bool {
+        let by_format = match &self.format {
+            SourceFormat::Text { whole_text } => *whole_text,
+            SourceFormat::Json(json) => json.multi_line,
+            SourceFormat::Csv(csv) => csv.multi_line,
+            SourceFormat::Parquet => return false,
+            SourceFormat::Avro | SourceFormat::Orc => true,
         };
-        Err(self.refused(problem))
+        by_format || !self.line_end.is_one_byte()
     }
 
-    fn check_schema(&self) -> Result<()> {
-        let mut names = HashSet::new();
-        for field in self.schema.fields() {
-            if !names.insert(field.name()) {
-                return Err(self.refused(&format!("[COLUMN_ALREADY_EXISTS] the column {} is there twice", field.name())));
-            }
-            let kind = field.data_type();
-            let fits = Column::can_hold(kind) && !(matches!(self.format, SourceFormat::Csv(_)) && kind.is_nested());
-            if !fits {
-                return Err(self.refused(&format!(
-                    "[UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] the column {} can't be read as {kind}",
-                    field.name()
-                )));
-            }
-        }
-        self.record_columns().map(drop)
+    /// Whether files may lie below the directories of the path.
+    pub(crate) fn looks_below(&self) -> bool {
+        self.choice.recursive || !self.partitions.is_empty() || is_glob(&self.path)
     }
 
-    /// The columns of the schema that are read.
-    fn projected(&self) -> Result<Vec<usize>> {
-        let Some(columns) = &self.projection else { return Ok((0..self.schema.fields().len()).collect()) };
-        let index = |name: &String| {
-            let missing = || self.refused(&format!("[FIELD_NOT_FOUND] there is no column {name} to read"));
-            self.schema.index_of(name).map_err(|_| missing())
-        };
-        columns.iter().map(index).collect()
-    }
-
-    /// The columns of the schema, those that are read, and the one for records that don't fit.
-    fn record_columns(&self) -> Result<RecordColumns> {
-        let corrupt = self.schema.index_of(&self.corrupt_column).ok();
-        let corrupt = corrupt.filter(|_| matches!(self.format, SourceFormat::Json | SourceFormat::Csv(_)));
-        if corrupt.is_some_and(|column| *self.schema.field(column).data_type() != DataType::Utf8) {
-            let name = &self.corrupt_column;
+    /// The files of a sink are its manifest's: none may disappear.
+    pub(crate) fn check_clean_source(&self, location: &Location) -> Result<()> {
+        if self.clean != CleanSource::Off && location.has_manifest() {
             return Err(
-                self.refused(&format!("[INVALID_CORRUPT_RECORD_TYPE] the column {name} for corrupt records must be of text"))
+                self.refused("the output of a file sink can't be cleaned up by the source that reads it: set cleanSource to off")
             );
         }
-        Ok(RecordColumns { schema: Arc::clone(&self.schema), read: self.projected()?, corrupt })
+        Ok(())
     }
 
     /// How long the splits of a file are at most.
@@ -361,27 +461,23 @@ impl FileSource {
 
     /// Reads splits of files below `dir`.
     pub(crate) fn reader_in(&self, dir: PathBuf) -> Result<Box<dyn SourceReader>> {
-        let columns = self.record_columns()?;
-        let (schema, max_line_bytes) = (columns.output()?, self.max_line_bytes);
-        Ok(match &self.format {
-            SourceFormat::Text => Box::new(TextReader { dir, schema, max_line_bytes }),
-            SourceFormat::Json => Box::new(JsonReader::new(dir, &columns, self.mode, max_line_bytes)?),
-            SourceFormat::Csv(csv) => Box::new(CsvReader::new(dir, &columns, csv.clone(), self.mode, max_line_bytes)?),
-            SourceFormat::Parquet => Box::new(ParquetReader { dir, schema, batch_rows: self.batch_rows }),
-        })
+        self.format.reader(self, dir, &self.record_columns()?)
     }
 
-    fn refused(&self, problem: &str) -> Error {
+    pub(crate) fn seen_rules(&self) -> SeenRules {
+        let newest_only = self.latest_first && (self.max_files.is_some() || self.max_bytes.is_some());
+        let max_age = self.max_file_age.filter(|_| !newest_only).map(|age| i64::try_from(age.as_nanos()).unwrap_or(i64::MAX));
+        SeenRules { max_age, ..self.seen }
+    }
+
+    /// The build lacks the format: [`check`](Self::check) says so first.
+    #[cfg(not(all(feature = "avro", feature = "orc")))]
+    pub(crate) fn without_feature<T>(&self) -> Result<T> {
+        Err(self.refused("this build can't read the format"))
+    }
+
+    pub(super) fn refused(&self, problem: &str) -> Error {
         Error::InvalidArgument(format!("{}: {problem}", self.describe()))
-    }
-}
-
-impl CsvOptions {
-    fn is_usable(&self) -> bool {
-        let usable = |byte: u8| byte.is_ascii() && !matches!(byte, b'\r' | b'\n');
-        [self.separator, self.quote, self.escape].into_iter().all(usable)
-            && self.separator != self.quote
-            && self.separator != self.escape
     }
 }
 
@@ -393,137 +489,19 @@ fn all_nullable(schema: &Schema) -> SchemaRef {
 
 impl SourceSupplier for FileSource {
     fn schema(&self) -> Result<SchemaRef> {
-        Ok(Arc::new(self.schema.project(&self.projected()?)?))
+        Ok(self.output()?.0)
     }
 
     fn supply(&self) -> Result<Box<dyn Source>> {
         self.check()?;
-        let location = Location::of(&self.path, self.filter.as_deref())?;
-        Ok(Box::new(FilePlanner {
-            config: self.clone(),
-            location,
-            plan: Plan::default(),
-            backlog: VecDeque::new(),
-            frozen: false,
-        }))
+        let location = Location::of(&self.path, &self.choice)?;
+        self.clean.check(location.base())?;
+        Ok(Box::new(FilePlanner::new(self.clone(), location)))
     }
 
     fn describe(&self) -> String {
         format!("{} files of {}", self.format_name(), self.path.display())
     }
-}
-
-/// The planning half, shared by all formats.
-struct FilePlanner {
-    config: FileSource,
-    location: Location,
-    plan: Plan,
-    /// Listed files that no epoch has taken yet. As long as there are some, a limited epoch needs no new listing.
-    backlog: VecDeque<FileState>,
-    frozen: bool,
-}
-
-impl FilePlanner {
-    fn list(&mut self) -> Result<()> {
-        self.backlog = self.location.unseen_files(self.plan.seen())?.into();
-        if self.config.latest_first {
-            self.backlog.make_contiguous().reverse();
-        }
-        Ok(())
-    }
-
-    /// The files of the next epoch, with the lengths that they have now.
-    fn take_files(&mut self, limit: ReadLimit) -> Result<Vec<FileState>> {
-        let (max_files, max_bytes) = match limit {
-            ReadLimit::All => (usize::MAX, u64::MAX),
-            ReadLimit::Configured => (self.config.max_files.unwrap_or(usize::MAX), self.config.max_bytes.unwrap_or(u64::MAX)),
-        };
-        let (mut taken, mut bytes) = (Vec::new(), 0_u64);
-        while taken.len() < max_files {
-            let Some(listed) = self.backlog.pop_front() else { break };
-            // Gone since it was listed: it was never promised to anybody.
-            let Some(file) = listed.refresh(self.location.base())? else { continue };
-            bytes = bytes.saturating_add(file.len);
-            if bytes > max_bytes && !taken.is_empty() {
-                self.backlog.push_front(file);
-                break;
-            }
-            taken.push(file);
-        }
-        Ok(taken)
-    }
-
-    fn is_limited(&self, limit: ReadLimit) -> bool {
-        limit == ReadLimit::Configured && (self.config.max_files.is_some() || self.config.max_bytes.is_some())
-    }
-}
-
-impl Source for FilePlanner {
-    fn open(&mut self, context: SourceContext) -> Result<()> {
-        check_directory(self.location.base())?;
-        self.plan = Plan::restore(&context.journal, context.offset.as_ref())?;
-        Ok(())
-    }
-
-    fn latest_offset(&mut self, from: Option<&Offset>, limit: ReadLimit) -> Result<Option<Offset>> {
-        let next = LogOffset::after(from)?;
-        if let Some(entry) = self.plan.existing(next) {
-            return Offset::encode(&LogOffset { entry }).map(Some);
-        }
-        self.plan.withdraw().into_iter().rev().for_each(|file| self.backlog.push_front(file));
-        // Newer files come first only if they are looked for.
-        if !self.frozen && (self.backlog.is_empty() || self.config.latest_first || !self.is_limited(limit)) {
-            self.list()?;
-        }
-        let files = self.take_files(limit)?;
-        if files.is_empty() {
-            return Ok(None);
-        }
-        let entry = self.plan.propose(files);
-        Offset::encode(&LogOffset { entry }).map(Some)
-    }
-
-    fn journal(&mut self, range: &OffsetRange) -> Result<Option<Vec<u8>>> {
-        let entries = self.plan.journal(range)?;
-        serde_json::to_vec(&entries).map(Some).map_err(Error::user)
-    }
-
-    fn splits(&mut self, range: &OffsetRange) -> Result<Vec<Split>> {
-        let files = self.plan.files_of(range)?;
-        files.iter().flat_map(|file| FileSplit::cut(file, self.config.split_bytes)).map(|split| Split::encode(&split)).collect()
-    }
-
-    fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
-        self.config.reader_in(self.location.base().to_path_buf())
-    }
-
-    fn commit(&mut self, end: &Offset) -> Result<()> {
-        self.plan.forget(end)
-    }
-
-    fn freeze(&mut self) -> Result<()> {
-        // What is proposed has no epoch yet and is listed again.
-        self.plan.withdraw();
-        self.list()?;
-        self.frozen = true;
-        Ok(())
-    }
-
-    fn is_finished(&self) -> bool {
-        self.frozen
-    }
-
-    fn wake(&self) -> Wake {
-        Wake::Poll(self.config.poll_interval)
-    }
-}
-
-fn check_directory(dir: &Path) -> Result<()> {
-    std::fs::read_dir(dir).map(drop).map_err(|error| {
-        let what =
-            format!("{error}; create the directory, or give the one that the files are put into, with the right to list it");
-        Error::io("list the source directory", dir)(std::io::Error::new(error.kind(), what))
-    })
 }
 
 #[cfg(test)]

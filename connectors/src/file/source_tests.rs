@@ -1,11 +1,12 @@
 //! Tests of the file source through the runtime's traits.
 
 use std::fs::File;
+use std::path::Path;
 use std::time::SystemTime;
 
 use super::*;
 use crate::testing::{read, source_context, strings};
-use tidegate_runtime::{Epoch, JournalEntry};
+use tidegate_runtime::{Epoch, JournalEntry, Offset, OffsetRange, ReadLimit};
 
 /// A directory with a clock of its own: each file written is a second younger than the one before.
 struct Inbox {

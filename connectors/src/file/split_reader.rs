@@ -7,7 +7,8 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Error, Result};
 
-use super::lines::{LineCutter, LineError, Lines};
+use super::compression::Compression;
+use super::lines::{LineCutter, LineEnd, LineError, Lines};
 use super::listing::FileState;
 
 /// How much is read at once within a split.
@@ -24,6 +25,11 @@ pub(crate) struct FileSplit {
 }
 
 impl FileSplit {
+    /// The one split of a file that can't be cut.
+    pub(crate) fn whole(file: &FileState) -> FileSplit {
+        FileSplit { file: file.clone(), start: 0, end: file.len }
+    }
+
     /// The splits of a file, each of `split_bytes` or less.
     pub(crate) fn cut(file: &FileState, split_bytes: u64) -> impl Iterator<Item = FileSplit> {
         let starts = (0..file.len.div_ceil(split_bytes)).map(move |n| n * split_bytes);
@@ -31,26 +37,65 @@ impl FileSplit {
     }
 }
 
-/// Gives the lines of a split of a file below `dir` to `emit`, batch by batch.
+/// How files are cut into lines.
+#[derive(Debug, Clone)]
+pub(crate) struct LineOptions {
+    /// A longer line is an error.
+    pub(crate) max_bytes: usize,
+    pub(crate) end: LineEnd,
+}
+
+/// Gives the lines of a split of a file below `dir` to `emit`, batch by batch. A compressed file is one split.
 pub(crate) fn read_split_lines(
     dir: &Path,
     split: &FileSplit,
-    max_line_bytes: usize,
+    options: &LineOptions,
     emit: &mut impl FnMut(Lines) -> Result<(), ReadError>,
 ) -> Result<()> {
     let path = dir.join(&split.file.path);
-    let mut cutter = LineCutter::new(split.start..split.end, max_line_bytes);
     let mut file = open_unchanged(&path, &split.file)?;
-    file.seek(SeekFrom::Start(cutter.position())).map_err(Error::io("read", &path))?;
-    let read = read_lines(&mut file, &path, split, &mut cutter, emit);
-    read.map_err(|error| error.in_file(&path, max_line_bytes))?;
+    let read = match Compression::of_name(split.file.name()) {
+        Some(codec) => {
+            let again = file.try_clone().map_err(Error::io("open", &path))?;
+            let mut content = codec.decoder(again).map_err(Error::io("decompress", &path))?;
+            read_all_lines(&mut content, &path, options, emit)
+        }
+        None => read_lines(&mut file, &path, split, options, emit),
+    };
+    read.map_err(|error| error.in_file(&path, options.max_bytes))?;
     // A change while it was read would have mixed two versions of the file.
     check_unchanged(&file, &path, &split.file)
 }
 
+/// The content of a file below `dir` as a whole, decompressed, if it is not longer than `max_bytes`.
+pub(crate) fn read_whole(dir: &Path, split: &FileSplit, max_bytes: usize) -> Result<Vec<u8>> {
+    let path = dir.join(&split.file.path);
+    let file = open_unchanged(&path, &split.file)?;
+    let again = file.try_clone().map_err(Error::io("open", &path))?;
+    let mut limited = content(again, &path)?.take(max_bytes as u64 + 1);
+    let mut bytes = Vec::new();
+    limited.read_to_end(&mut bytes).map_err(Error::io("read", &path))?;
+    if bytes.len() > max_bytes {
+        return Err(Error::user(format!(
+            "the file {} has more than {max_bytes} bytes and is to be read as one value; raise max_line_bytes if it is meant to be",
+            path.display()
+        )));
+    }
+    check_unchanged(&file, &path, &split.file)?;
+    Ok(bytes)
+}
+
+/// What a file holds, decompressed if its name says so.
+pub(crate) fn content(file: File, path: &Path) -> Result<Box<dyn Read + Send>> {
+    match path.file_name().and_then(|name| Compression::of_name(name.to_str()?)) {
+        Some(codec) => codec.decoder(file).map_err(Error::io("decompress", path)),
+        None => Ok(Box::new(file)),
+    }
+}
+
 /// The number of the line that begins at byte `at`, counted from 1, to name it in an error.
 pub(crate) fn line_number(path: &Path, at: u64) -> Result<u64> {
-    let mut before = File::open(path).map_err(Error::io("open", path))?.take(at);
+    let mut before = content(File::open(path).map_err(Error::io("open", path))?, path)?.take(at);
     let (mut block, mut number) = (vec![0; TAIL_BYTES], 1);
     loop {
         match before.read(&mut block).map_err(Error::io("read", path))? {
@@ -64,9 +109,11 @@ fn read_lines(
     file: &mut File,
     path: &Path,
     split: &FileSplit,
-    cutter: &mut LineCutter,
+    options: &LineOptions,
     emit: &mut impl FnMut(Lines) -> Result<(), ReadError>,
 ) -> Result<(), ReadError> {
+    let mut cutter = LineCutter::new(split.start..split.end, options.max_bytes, options.end.clone());
+    file.seek(SeekFrom::Start(cutter.position())).map_err(Error::io("read", path))?;
     let mut block = vec![0; BLOCK_BYTES.min(split.file.len as usize)];
     while !cutter.is_done() && cutter.position() < split.file.len {
         let want = next_read(cutter.position(), split).min(block.len());
@@ -78,6 +125,25 @@ fn read_lines(
         }
     }
     cutter.finish(emit)
+}
+
+/// The lines of all of a file that is read from its start only.
+fn read_all_lines(
+    content: &mut dyn Read,
+    path: &Path,
+    options: &LineOptions,
+    emit: &mut impl FnMut(Lines) -> Result<(), ReadError>,
+) -> Result<(), ReadError> {
+    let mut cutter = LineCutter::new(0..u64::MAX, options.max_bytes, options.end.clone());
+    let mut block = vec![0; BLOCK_BYTES];
+    loop {
+        match content.read(&mut block) {
+            Ok(0) => return cutter.finish(emit),
+            Ok(read) => cutter.take(block.get(..read).unwrap_or_default(), emit)?,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io("decompress", path)(error).into()),
+        }
+    }
 }
 
 fn next_read(position: u64, split: &FileSplit) -> usize {
@@ -135,7 +201,7 @@ impl From<Error> for ReadError {
 }
 
 impl ReadError {
-    fn in_file(self, path: &Path, max_line_bytes: usize) -> Error {
+    pub(crate) fn in_file(self, path: &Path, max_line_bytes: usize) -> Error {
         let path = path.display();
         match self {
             ReadError::Other(error) => error,

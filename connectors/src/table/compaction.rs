@@ -61,8 +61,8 @@ impl Table {
                 reader.read(&Split::encode(&split)?, &mut SourceOutput::new(epoch, &mut write))?;
             }
         }
-        let staged: Option<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
-        let staged = staged.ok_or_else(|| Error::damaged(self.place(), "its files have no rows"))?;
+        let mut staged: Vec<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
+        let staged = staged.pop().ok_or_else(|| Error::user(format!("the files of the table in {} have no rows", self.place())))?;
         if staged.rows != group.iter().map(|file| file.rows).sum::<u64>() {
             let rows = staged.rows;
             return Err(Error::user(format!(

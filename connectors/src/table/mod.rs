@@ -30,7 +30,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Error, Result, SinkSupplier, SourceSupplier};
 
@@ -82,6 +82,15 @@ impl TableFormat {
     /// # Errors
     /// When they can't; the message names the column.
     pub fn check(self, schema: &SchemaRef) -> Result<()> {
+        if self == TableFormat::Json
+            && let Some(field) = schema.fields().iter().find(|field| has_times(field.data_type()))
+        {
+            return Err(Error::InvalidArgument(format!(
+                "[UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] a table of JSON files can't hold the column {}: JSON keeps times to the millisecond; \
+                 use Parquet",
+                field.name()
+            )));
+        }
         let (source, sink) = self.files(schema);
         sink.check_input(schema)?;
         source.supply().map(|_| ())
@@ -96,6 +105,15 @@ impl TableFormat {
             // A table's rows are all as they should be: no column has another meaning.
             TableFormat::Json => (FileSource::json(dir, schema).column_name_of_corrupt_record(""), FileSink::json(dir)),
         }
+    }
+}
+
+fn has_times(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Timestamp(..) => true,
+        DataType::List(field) | DataType::Map(field, _) => has_times(field.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| has_times(field.data_type())),
+        _ => false,
     }
 }
 

@@ -62,11 +62,9 @@ impl TableSink {
         for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
             writer.write(epoch, batch)?;
         }
-        let staged: Option<StagedFile> = writer.stage(epoch)?.decode()?;
-        let added = match staged {
-            Some(file) => vec![self.publish(&staging, file, &format!("part-{name}"))?],
-            None => Vec::new(),
-        };
+        let staged: Vec<StagedFile> = writer.stage(epoch)?.decode()?;
+        let publish = |(number, file)| self.publish(&staging, file, &format!("part-{name}-{number:05}"));
+        let added = staged.into_iter().enumerate().map(publish).collect::<Result<Vec<_>>>()?;
         let mut log = self.table.newest()?;
         let committed = log.commit(self.table.store.as_ref(), |log| self.change(log, None, added.clone()))?;
         drop(log);
@@ -189,7 +187,7 @@ impl Sink for TableCommitter {
     }
 
     fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
-        let staged = staged.iter().map(Staged::decode::<Option<StagedFile>>).collect::<Result<Vec<_>>>()?;
+        let staged = staged.iter().map(Staged::decode::<Vec<StagedFile>>).collect::<Result<Vec<_>>>()?;
         let (table, prefix) = (self.table(), self.prefix());
         let staging = table.store.staging(&self.short_name)?;
         let mut log = table.newest()?;
@@ -199,8 +197,8 @@ impl Sink for TableCommitter {
         }
         failpoint::hit("sink.prepared")?;
         let mut added = Vec::new();
-        for (subtask, file) in staged.into_iter().enumerate() {
-            let Some(file) = file else { continue };
+        let files = staged.into_iter().enumerate().flat_map(|(subtask, files)| files.into_iter().map(move |file| (subtask, file)));
+        for (subtask, file) in files {
             // The staged name is unique, so no other run of this epoch has a file of the published one.
             let unique = file.file.trim_end_matches(".tmp").rsplit('-').next().unwrap_or_default().to_owned();
             let name = format!("{prefix}{:05}-{subtask:05}-{unique}", epoch.number());

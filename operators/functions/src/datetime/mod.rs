@@ -13,11 +13,13 @@ mod format;
 mod interval;
 mod parse;
 pub(crate) mod pattern;
+mod reader;
 mod text;
 mod timestamps;
 pub(crate) mod zone;
 
 pub use interval::{Interval, parse_interval, parse_interval_literal};
+pub use reader::TimeReader;
 
 use datafusion::error::Result;
 

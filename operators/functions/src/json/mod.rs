@@ -7,6 +7,7 @@ pub(crate) mod column;
 pub(crate) mod decode;
 mod document;
 pub(crate) mod encode;
+mod infer;
 pub(crate) mod options;
 mod path;
 mod schema;
@@ -21,6 +22,7 @@ use datafusion::error::Result;
 
 pub use decode::decode_json;
 pub use encode::{Encoder, encode_json};
+pub use infer::JsonInference;
 pub use options::{Mode, Options};
 
 use crate::datetime::pattern::Pattern;

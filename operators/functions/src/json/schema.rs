@@ -48,8 +48,20 @@ impl Inferred {
         }
     }
 
+    /// The same, but values that are no structures are text.
+    pub(super) fn with_primitives_as_text(self) -> Inferred {
+        match self {
+            Inferred::Boolean | Inferred::Long | Inferred::Double | Inferred::Decimal(_) => Inferred::Text,
+            Inferred::Array(element) => Inferred::Array(Box::new(element.with_primitives_as_text())),
+            Inferred::Struct(fields) => {
+                Inferred::Struct(fields.into_iter().map(|(name, kind)| (name, kind.with_primitives_as_text())).collect())
+            }
+            Inferred::Nothing | Inferred::Text => self,
+        }
+    }
+
     /// The type that both values fit.
-    fn or(self, other: Inferred) -> Inferred {
+    pub(super) fn or(self, other: Inferred) -> Inferred {
         match (self, other) {
             (Inferred::Nothing, one) | (one, Inferred::Nothing) => one,
             (Inferred::Array(left), Inferred::Array(right)) => Inferred::Array(Box::new(left.or(*right))),

@@ -1,0 +1,66 @@
+//! How dates and times are written in text files, where it is not the usual form.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::columns::Column;
+
+/// What reads a text.
+type Parse = dyn Fn(&str) -> Option<i64> + Send + Sync;
+
+/// Reads a date, in days, or a time, in microseconds, both since 1970-01-01; `None` if the text stands for none.
+#[derive(Clone)]
+pub struct TextForm(Arc<Parse>);
+
+impl TextForm {
+    /// The form that this function reads.
+    pub fn new(parse: impl Fn(&str) -> Option<i64> + Send + Sync + 'static) -> Self {
+        TextForm(Arc::new(parse))
+    }
+
+    pub(crate) fn parse(&self, text: &[u8]) -> Option<i64> {
+        (self.0)(std::str::from_utf8(text).ok()?)
+    }
+}
+
+impl fmt::Debug for TextForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TextForm")
+    }
+}
+
+/// The forms of dates and times: Spark's options `dateFormat`, `timestampFormat` and `timestampNTZFormat`. `None`: ISO 8601, also
+/// in part.
+#[derive(Debug, Clone, Default)]
+pub struct TimeForms {
+    /// Dates, as days since 1970-01-01.
+    pub date: Option<TextForm>,
+    /// Instants, as microseconds since 1970-01-01 UTC.
+    pub timestamp: Option<TextForm>,
+    /// Times by the wall clock, as microseconds since 1970-01-01.
+    pub timestamp_ntz: Option<TextForm>,
+}
+
+impl Column {
+    /// Reads dates and times in other forms from now on.
+    pub(crate) fn set_forms(&mut self, forms: &TimeForms) {
+        match self {
+            Column::Date(values) => values.form.clone_from(&forms.date),
+            Column::Timestamp(values) => values.form.clone_from(&forms.timestamp),
+            Column::TimestampNtz(values) => values.form.clone_from(&forms.timestamp_ntz),
+            Column::List(lists) => lists.items.set_forms(forms),
+            Column::Map(maps) => maps.values.set_forms(forms),
+            Column::Struct(structs) => structs.columns.iter_mut().for_each(|column| column.set_forms(forms)),
+            Column::Boolean(_)
+            | Column::Int8(_)
+            | Column::Int16(_)
+            | Column::Int32(_)
+            | Column::Int64(_)
+            | Column::Float32(_)
+            | Column::Float64(_)
+            | Column::Decimal(..)
+            | Column::Utf8(_)
+            | Column::Binary(_) => {}
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The columns of files that the user did not give.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tidegate_connectors::{CsvOptions, FileSource, TextInference};
+use tidegate_functions::json::JsonInference;
+
+use super::FileRequest;
+use super::options;
+use crate::error::{Error, Result};
+use crate::reader::DeclaredSchema;
+use crate::source_table::read_all;
+
+impl FileRequest<'_> {
+    /// The columns of the files that are there.
+    pub(super) fn infer(&self, source: &FileSource) -> Result<SchemaRef> {
+        let schema = match self.format {
+            "json" => self.json_columns()?,
+            "csv" => self.csv_columns()?,
+            _ => {
+                let merge = self.options.parsed("mergeSchema")?.unwrap_or(false);
+                source.columns_of_files(merge)?.unwrap_or_else(Schema::empty)
+            }
+        };
+        if schema.fields().is_empty() {
+            let format = self.format;
+            return Err(Error::analysis(
+                "UNABLE_TO_INFER_SCHEMA",
+                format!("Unable to infer schema for {format}. It must be specified manually: call .schema(\"name STRING, …\")."),
+            ));
+        }
+        DeclaredSchema::from(schema).resolved()
+    }
+
+    fn json_columns(&self) -> Result<Schema> {
+        let mut inference = JsonInference::new(self.options.parsed("primitivesAsString")?.unwrap_or(false));
+        let multi_line = self.options.parsed("multiLine")?.unwrap_or(false);
+        self.for_each_line(multi_line, &mut |line| inference.add(line))?;
+        let corrupt = self.options.get("columnNameOfCorruptRecord").unwrap_or("_corrupt_record");
+        Ok(Schema::new(inference.finish(corrupt)?))
+    }
+
+    fn csv_columns(&self) -> Result<Schema> {
+        let csv = options::csv(self.options)?;
+        let Some(first) = self.first_record(&csv)? else { return Ok(Schema::empty()) };
+        let names = column_names(&csv, &csv.values(&first));
+        let texts: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
+        let schema = Arc::new(Schema::new(texts));
+        if !self.options.parsed("inferSchema")?.unwrap_or(false) {
+            return Ok(Schema::clone(&schema));
+        }
+        let source = options::source(self, &schema)?;
+        let mut columns = vec![TextInference::default(); names.len()];
+        for batch in read_all(&source)? {
+            for (inference, column) in columns.iter_mut().zip(batch.columns()) {
+                column.as_string::<i32>().iter().for_each(|value| inference.add(value));
+            }
+        }
+        let typed = names.iter().zip(columns).map(|(name, inference)| Field::new(name, inference.finish(), true));
+        Ok(Schema::new(typed.collect::<Vec<_>>()))
+    }
+
+    /// The first line that is a record, or the names of one.
+    fn first_record(&self, csv: &CsvOptions) -> Result<Option<String>> {
+        let mut first = None;
+        let mut look = |line: &str| {
+            let is_comment = csv.comment.is_some_and(|comment| line.as_bytes().first() == Some(&comment));
+            if first.is_none() && !line.trim().is_empty() && !is_comment {
+                first = Some(line.to_owned());
+            }
+        };
+        self.for_each_line(false, &mut look)?;
+        Ok(first)
+    }
+
+    fn for_each_line(&self, whole_files: bool, look: &mut dyn FnMut(&str)) -> Result<()> {
+        let mut look_at = |batch: &RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().for_each(&mut *look);
+        let source = options::text_of(self)?.whole_text(whole_files);
+        read_all(&source)?.iter().for_each(&mut look_at);
+        Ok(())
+    }
+}
+
+/// The names of CSV columns: those of the header, or `_c0`, `_c1`, … As in Spark, names that are there twice get their number, too.
+fn column_names(csv: &CsvOptions, values: &[Option<String>]) -> Vec<String> {
+    let name = |(index, value): (usize, &Option<String>)| match value.as_deref().filter(|_| csv.header) {
+        None | Some("") => format!("_c{index}"),
+        Some(name) => {
+            let alike = values.iter().flatten().filter(|other| other.eq_ignore_ascii_case(name)).count();
+            if alike > 1 { format!("{name}{index}") } else { name.to_owned() }
+        }
+    };
+    values.iter().enumerate().map(name).collect()
+}

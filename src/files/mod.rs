@@ -1,0 +1,102 @@
+//! Files as the user names them: a format, a path and Spark's options, for streams and for batches.
+//!
+//! `options` makes the connector's settings of the options; `inference` finds out the columns that the user did not give.
+
+mod inference;
+mod options;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tidegate_connectors::FileSource;
+
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::session::Session;
+
+pub(crate) use options::sink;
+
+/// A request for files.
+pub(crate) struct FileRequest<'a> {
+    pub(crate) session: &'a Session,
+    pub(crate) format: &'a str,
+    pub(crate) path: &'a str,
+    /// What the user says of the columns.
+    pub(crate) schema: Option<SchemaRef>,
+    pub(crate) options: &'a Options,
+    pub(crate) is_stream: bool,
+}
+
+/// Files that can be read.
+pub(crate) struct Files {
+    pub(crate) source: FileSource,
+    /// The columns: those of the files, then the partitions.
+    pub(crate) schema: SchemaRef,
+    /// How many of them, at the end, are partitions.
+    pub(crate) partitions: usize,
+}
+
+impl FileRequest<'_> {
+    /// The source of the files, with the columns that the user gave or that are inferred.
+    pub(crate) fn files(&self) -> Result<Files> {
+        let empty = self.source(&Arc::new(Schema::empty()))?;
+        if self.is_stream && self.schema.is_none() && self.format != "text" && !self.may_infer() {
+            return Err(self.schema_missing());
+        }
+        self.check_path()?;
+        let partitions = empty.discover_partitions(self.infers_partitions())?;
+        let given = match (self.format, &self.schema) {
+            ("text", None) => Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)])),
+            (_, Some(schema)) => Arc::clone(schema),
+            (_, None) => self.infer(&empty)?,
+        };
+        let same = |one: &Field, other: &Field| one.name().eq_ignore_ascii_case(other.name());
+        // The type that the user gives counts more than the one that the directories suggest.
+        let partition =
+            |found: Field| given.fields().iter().find(|field| same(field, &found)).map_or(found, |f| f.as_ref().clone());
+        let partitions: Vec<Field> = partitions.into_iter().map(partition).collect();
+        let in_files = given.fields().iter().filter(|field| !partitions.iter().any(|partition| same(partition, field)));
+        let in_files: Vec<Field> = in_files.map(|field| field.as_ref().clone()).collect();
+        let is_text = matches!(&in_files[..], [field] if *field.data_type() == DataType::Utf8);
+        if self.format == "text" && !is_text {
+            return Err(Error::analysis("INVALID_SCHEMA", "Text files have one column of strings"));
+        }
+        let names: Vec<String> = partitions.iter().map(|field| field.name().clone()).collect();
+        let schema = Arc::new(Schema::new([in_files, partitions].concat()));
+        let source = self.source(&schema)?.partition_columns(names.iter().cloned());
+        Ok(Files { source, schema, partitions: names.len() })
+    }
+
+    /// A source of files with these columns and the user's options.
+    fn source(&self, schema: &SchemaRef) -> Result<FileSource> {
+        options::source(self, schema)
+    }
+
+    fn check_path(&self) -> Result<()> {
+        let path = std::path::Path::new(self.path);
+        let is_glob = self.path.contains(['*', '?', '[', '{']);
+        if is_glob || path.exists() {
+            return Ok(());
+        }
+        Err(Error::analysis("PATH_NOT_FOUND", format!("Path does not exist: {}.", self.path)))
+    }
+
+    fn infers_partitions(&self) -> bool {
+        let conf = self.session.config("spark.sql.sources.partitionColumnTypeInference.enabled");
+        conf.is_none_or(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// Whether a stream without a given schema infers one when it is loaded.
+    fn may_infer(&self) -> bool {
+        let conf = self.session.config("spark.sql.streaming.schemaInference");
+        conf.is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    fn schema_missing(&self) -> Error {
+        Error::Streaming(format!(
+            "Schema must be specified when creating a streaming source DataFrame of {} files: call .schema(\"name STRING, …\"), or set \
+             spark.sql.streaming.schemaInference to true if files with all columns are there already",
+            self.format
+        ))
+    }
+}

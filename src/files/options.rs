@@ -1,0 +1,301 @@
+//! Spark's options of files as the connector's settings.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use tidegate_connectors::{
+    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TimeForms,
+};
+use tidegate_functions::datetime::TimeReader;
+
+use super::FileRequest;
+use crate::error::{Error, Result};
+use crate::options::Options;
+use crate::session::Session;
+
+/// A source of files with these columns and the user's options.
+pub(super) fn source(request: &FileRequest<'_>, schema: &SchemaRef) -> Result<FileSource> {
+    let (path, options) = (request.path, request.options);
+    let source = match request.format {
+        "text" => FileSource::text(path).whole_text(options.parsed("wholetext")?.unwrap_or(false)),
+        "json" => FileSource::json(path, Arc::clone(schema)).json_options(json(options)?),
+        "csv" => FileSource::csv(path, Arc::clone(schema)).csv_options(csv(options)?),
+        "avro" => FileSource::avro(path, Arc::clone(schema)),
+        "orc" => FileSource::orc(path, Arc::clone(schema)),
+        _ => FileSource::parquet(path, Arc::clone(schema)),
+    };
+    let source = if request.format == "text" && !schema.fields().is_empty() { source.with_schema(schema) } else { source };
+    let mut source = if request.is_stream { stream(source, options)? } else { batch(source, request)? };
+    source = listing(source, options)?;
+    source = records(source, request)?;
+    Ok(source)
+}
+
+/// The same files as text, line by line.
+pub(super) fn text_of(request: &FileRequest<'_>) -> Result<FileSource> {
+    let value = Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
+    source(&FileRequest { format: "text", schema: None, ..*request }, &value)
+}
+
+fn invalid(name: &str, value: &str, expected: &str) -> Error {
+    Error::analysis("INVALID_OPTION", format!("Invalid value '{value}' for option '{name}': {expected}"))
+}
+
+/// Which files of the path are read.
+fn listing(mut source: FileSource, options: &Options) -> Result<FileSource> {
+    if let Some(glob) = options.get("pathGlobFilter") {
+        source = source.path_glob_filter(glob);
+    }
+    if let Some(recursive) = options.parsed("recursiveFileLookup")? {
+        source = source.recursive_file_lookup(recursive);
+    }
+    if let Some(base) = options.get("basePath") {
+        source = source.base_path(base);
+    }
+    Ok(source)
+}
+
+/// The options of batches only.
+fn batch(source: FileSource, request: &FileRequest<'_>) -> Result<FileSource> {
+    let time = |name: &str| match request.options.get(name) {
+        None => Ok(None),
+        Some(text) => {
+            let zone = request.options.get("timeZone");
+            let reader = TimeReader::new("yyyy-MM-dd'T'HH:mm:ss", zone, &request.session.context().settings)?;
+            let micros = reader.instant(text).and_then(|micros| u64::try_from(micros).ok());
+            let micros = micros.ok_or_else(|| invalid(name, text, "a time such as 2024-01-31T12:00:00"))?;
+            Ok::<_, Error>(Some(SystemTime::UNIX_EPOCH + Duration::from_micros(micros)))
+        }
+    };
+    Ok(source.modified_between(time("modifiedAfter")?, time("modifiedBefore")?))
+}
+
+/// The options of streams only.
+fn stream(mut source: FileSource, options: &Options) -> Result<FileSource> {
+    for name in ["modifiedBefore", "modifiedAfter"] {
+        if options.get(name).is_some() {
+            return Err(Error::Streaming(format!("option '{name}' is not allowed in file stream sources")));
+        }
+    }
+    if let Some(files) = options.positive("maxFilesPerTrigger")? {
+        source = source.max_files_per_trigger(files);
+    }
+    if let Some(bytes) = options.positive("maxBytesPerTrigger")? {
+        source = source.max_bytes_per_trigger(bytes as u64);
+    }
+    if let Some(latest_first) = options.parsed("latestFirst")? {
+        source = source.latest_first(latest_first);
+    }
+    if let Some(text) = options.get("maxFileAge") {
+        let age = duration(text).ok_or_else(|| invalid("maxFileAge", text, "a time such as 7d, 12h or 30s"))?;
+        source = source.max_file_age(Some(age));
+    }
+    if let Some(name_only) = options.parsed("fileNameOnly")? {
+        source = source.file_name_only(name_only);
+    }
+    if let Some(allow) = options.parsed("allowOverwrites")? {
+        source = source.allow_overwrites(allow);
+    }
+    Ok(source.clean_source(clean_source(options)?))
+}
+
+fn clean_source(options: &Options) -> Result<CleanSource> {
+    let Some(text) = options.get("cleanSource") else { return Ok(CleanSource::Off) };
+    match text.to_lowercase().as_str() {
+        "off" => Ok(CleanSource::Off),
+        "delete" => Ok(CleanSource::Delete),
+        "archive" => match options.get("sourceArchiveDir") {
+            Some(archive) => Ok(CleanSource::Archive(archive.into())),
+            None => Err(Error::Streaming("Archive mode must be used with 'sourceArchiveDir' option.".to_owned())),
+        },
+        _ => Err(invalid("cleanSource", text, "archive, delete or off")),
+    }
+}
+
+/// A time as Java's `timeStringAs` reads it: `7d`, `12h`, `30min`, `10s`, `500ms`; a plain number is milliseconds.
+fn duration(text: &str) -> Option<Duration> {
+    let text = text.trim().to_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(digits);
+    let millis = match unit.trim() {
+        "ms" | "" => 1,
+        "s" => 1_000,
+        "m" | "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(millis).map(Duration::from_millis)
+}
+
+/// What becomes of records.
+fn records(mut source: FileSource, request: &FileRequest<'_>) -> Result<FileSource> {
+    let options = request.options;
+    if let Some(mode) = options.get("mode") {
+        source = source.mode(match mode.to_uppercase().as_str() {
+            "PERMISSIVE" => ParseMode::Permissive,
+            "DROPMALFORMED" => ParseMode::DropMalformed,
+            "FAILFAST" => ParseMode::FailFast,
+            _ => return Err(invalid("mode", mode, "PERMISSIVE, DROPMALFORMED or FAILFAST")),
+        });
+    }
+    if let Some(column) = options.get("columnNameOfCorruptRecord") {
+        source = source.column_name_of_corrupt_record(column);
+    }
+    if let Some(encoding) = options.get("encoding").or_else(|| options.get("charset"))
+        && !matches!(encoding.to_uppercase().as_str(), "UTF-8" | "UTF8" | "US-ASCII")
+    {
+        let expected = "files are read as UTF-8 only; convert them first, for instance with iconv";
+        return Err(Error::analysis(
+            "INVALID_PARAMETER_VALUE.CHARSET",
+            format!("The charset {encoding} is not known: {expected}"),
+        ));
+    }
+    if let Some(separator) = options.get("lineSep") {
+        if separator.is_empty() {
+            return Err(invalid("lineSep", separator, "it can't be empty"));
+        }
+        source = source.line_separator(separator);
+    }
+    if matches!(request.format, "csv" | "json") {
+        source = source.time_forms(time_forms(request.session, options)?);
+    }
+    Ok(source)
+}
+
+fn time_forms(session: &Session, options: &Options) -> Result<TimeForms> {
+    let reader = |name: &str| match options.get(name) {
+        None => Ok(None),
+        Some(pattern) => Ok::<_, Error>(Some(TimeReader::new(pattern, options.get("timeZone"), &session.context().settings)?)),
+    };
+    let date = reader("dateFormat")?.map(|form| TextForm::new(move |text| form.date(text).map(i64::from)));
+    let timestamp = reader("timestampFormat")?.map(|form| TextForm::new(move |text| form.instant(text)));
+    let timestamp_ntz = reader("timestampNTZFormat")?.map(|form| TextForm::new(move |text| form.clock(text)));
+    Ok(TimeForms { date, timestamp, timestamp_ntz })
+}
+
+/// A character; `None` for none at all, or the character of code zero.
+fn character(name: &str, text: &str) -> Result<Option<u8>> {
+    match text.replace("\\t", "\t").as_bytes() {
+        [] | [0] => Ok(None),
+        [byte] => Ok(Some(*byte)),
+        _ => Err(invalid(name, text, "one character")),
+    }
+}
+
+/// How CSV files are written.
+pub(super) fn csv(options: &Options) -> Result<CsvOptions> {
+    let mut csv = CsvOptions::default();
+    csv.header = options.parsed("header")?.unwrap_or(false);
+    csv.multi_line = options.parsed("multiLine")?.unwrap_or(false);
+    csv.ignore_leading_white_space = options.parsed("ignoreLeadingWhiteSpace")?.unwrap_or(false);
+    csv.ignore_trailing_white_space = options.parsed("ignoreTrailingWhiteSpace")?.unwrap_or(false);
+    if let Some(text) = options.get("sep").or_else(|| options.get("delimiter")) {
+        csv.separator = character("sep", text)?.ok_or_else(|| invalid("sep", text, "one character"))?;
+    }
+    for (name, place) in [("quote", &mut csv.quote), ("escape", &mut csv.escape), ("comment", &mut csv.comment)] {
+        if let Some(text) = options.get(name) {
+            *place = character(name, text)?;
+        }
+    }
+    let texts = [
+        ("nullValue", &mut csv.null_value),
+        ("emptyValue", &mut csv.empty_value),
+        ("nanValue", &mut csv.nan_value),
+        ("positiveInf", &mut csv.positive_inf),
+        ("negativeInf", &mut csv.negative_inf),
+    ];
+    for (name, place) in texts {
+        if let Some(text) = options.get(name) {
+            *place = text.to_owned();
+        }
+    }
+    Ok(csv)
+}
+
+fn json(options: &Options) -> Result<JsonOptions> {
+    let mut json = JsonOptions::default();
+    let flags = [
+        ("multiLine", &mut json.multi_line),
+        ("allowComments", &mut json.allow_comments),
+        ("allowUnquotedFieldNames", &mut json.allow_unquoted_field_names),
+        ("allowSingleQuotes", &mut json.allow_single_quotes),
+        ("allowNumericLeadingZeros", &mut json.allow_numeric_leading_zeros),
+        ("allowBackslashEscapingAnyCharacter", &mut json.allow_backslash_escaping_any_character),
+        ("allowUnquotedControlChars", &mut json.allow_unquoted_control_chars),
+        ("allowNonNumericNumbers", &mut json.allow_non_numeric_numbers),
+    ];
+    for (name, place) in flags {
+        if let Some(flag) = options.parsed(name)? {
+            *place = flag;
+        }
+    }
+    Ok(json)
+}
+
+/// A sink of files with the user's options.
+pub(crate) fn sink(format: &str, path: &str, partition_by: &[String], options: &Options) -> Result<FileSink> {
+    let mut sink = match format {
+        "parquet" => FileSink::parquet(path),
+        "json" => FileSink::json(path),
+        "text" => FileSink::text(path),
+        "avro" => FileSink::avro(path),
+        "orc" => FileSink::orc(path),
+        _ => csv_sink(path, options)?,
+    };
+    if let Some(codec) = options.get("compression").or_else(|| options.get("codec")) {
+        sink = sink.compression(compression(codec)?);
+    }
+    if let Some(rows) = options.parsed::<i64>("maxRecordsPerFile")? {
+        sink = sink.max_records_per_file(u64::try_from(rows).unwrap_or(0));
+    }
+    if let Some(epochs) = options.positive("compactEveryEpochs")? {
+        sink = sink.compact_every(epochs as u64);
+    }
+    if let Some(bytes) = options.positive("targetFileSize")? {
+        sink = sink.max_file_bytes(bytes as u64);
+    }
+    Ok(sink.partition_by(partition_by))
+}
+
+fn csv_sink(path: &str, options: &Options) -> Result<FileSink> {
+    let mut sink = FileSink::csv(path).header(options.parsed("header")?.unwrap_or(false));
+    if let Some(text) = options.get("sep").or_else(|| options.get("delimiter")) {
+        sink = sink.delimiter(character("sep", text)?.ok_or_else(|| invalid("sep", text, "one character"))?);
+    }
+    if let Some(null) = options.get("nullValue") {
+        sink = sink.null_value(null);
+    }
+    Ok(sink)
+}
+
+fn compression(codec: &str) -> Result<Option<Compression>> {
+    Ok(match codec.to_lowercase().as_str() {
+        "none" | "uncompressed" => None,
+        "gzip" => Some(Compression::Gzip),
+        "deflate" | "zlib" => Some(Compression::Deflate),
+        "bzip2" => Some(Compression::Bzip2),
+        "zstd" | "zstandard" => Some(Compression::Zstd),
+        "snappy" => Some(Compression::Snappy),
+        _ => {
+            let message =
+                format!("The codec {codec} is not available. Available codecs are none, gzip, deflate, bzip2, zstd, snappy.");
+            return Err(Error::analysis("CODEC_NOT_AVAILABLE.WITH_AVAILABLE_CODECS_SUGGESTION", message));
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_as_java_writes_them() {
+        let cases = [("7d", 604_800_000), ("12h", 43_200_000), ("30min", 1_800_000), ("500ms", 500), ("42", 42)];
+        for (text, millis) in cases {
+            assert_eq!(duration(text), Some(Duration::from_millis(millis)), "{text}");
+        }
+        assert_eq!((duration("7 weeks"), duration("-1s"), duration("d")), (None, None, None));
+    }
+}

@@ -1,0 +1,140 @@
+//! Files by Spark's options, through readers and writers.
+
+use std::path::Path;
+
+use tidegate::connectors::MemorySink;
+use tidegate::{OutputMode, Session};
+
+use crate::support::{run, sorted};
+
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        std::fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+        std::fs::write(dir.path().join(path), content).unwrap();
+    }
+    dir
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+fn session() -> Session {
+    Session::builder().build().unwrap()
+}
+
+/// The columns as SQL names them, and the rows.
+fn batch(session: &Session, format: &str, path: &str, options: &[(&str, &str)]) -> tidegate::Result<(Vec<String>, Vec<String>)> {
+    let mut reader = session.read().format(format);
+    for (name, value) in options {
+        reader = reader.option(name, value);
+    }
+    let frame = reader.load(path)?;
+    let columns = frame.schema()?.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type())).collect();
+    Ok((columns, sorted(&frame.collect()?)))
+}
+
+#[test]
+fn csv_columns_are_inferred() {
+    let dir = tree(&[("a.csv", "id;name;at\n1;x;2024-01-31\n2;;2024-02-01\n")]);
+    let options = [("header", "true"), ("sep", ";"), ("inferSchema", "true")];
+    let (columns, rows) = batch(&session(), "csv", text(dir.path()), &options).unwrap();
+    assert_eq!(columns, ["id Int32", "name Utf8", "at Date32"]);
+    assert_eq!(rows, ["1|x|2024-01-31", "2|NULL|2024-02-01"]);
+    let (columns, _) = batch(&session(), "csv", text(dir.path()), &[]).unwrap();
+    assert_eq!(columns, ["_c0 Utf8"]);
+}
+
+#[test]
+fn json_columns_are_inferred() {
+    let dir = tree(&[("a.json", "{\"b\":1,\"a\":\"x\"}\n{\"b\":2.5}\n"), ("b.json", "{\"c\":[1]}\n")]);
+    let (columns, rows) = batch(&session(), "json", text(dir.path()), &[]).unwrap();
+    assert_eq!(columns[..2], ["a Utf8", "b Float64"]);
+    assert_eq!(rows, ["NULL|2.5|NULL", "NULL|NULL|[1]", "x|1.0|NULL"]);
+    let (columns, _) = batch(&session(), "json", text(dir.path()), &[("primitivesAsString", "true")]).unwrap();
+    assert_eq!(columns[..2], ["a Utf8", "b Utf8"]);
+}
+
+#[test]
+fn dates_and_times_by_their_formats() {
+    let dir = tree(&[("a.csv", "31/01/2024,31/01/2024 12:30\n")]);
+    let frame = session().read().schema("d DATE, t TIMESTAMP").option("dateFormat", "dd/MM/yyyy");
+    let frame = frame.option("timestampFormat", "dd/MM/yyyy HH:mm").csv(text(dir.path())).unwrap();
+    assert_eq!(sorted(&frame.selected("CAST(d AS STRING)", "CAST(t AS STRING)")), ["2024-01-31|2024-01-31 12:30:00"]);
+}
+
+/// Two expressions of a frame.
+trait Selected {
+    fn selected(&self, one: &str, other: &str) -> Vec<arrow::array::RecordBatch>;
+}
+
+impl Selected for tidegate::DataFrame {
+    fn selected(&self, one: &str, other: &str) -> Vec<arrow::array::RecordBatch> {
+        self.select_expr([one, other]).collect().unwrap()
+    }
+}
+
+#[test]
+fn a_partitioned_stream_is_written_and_read() {
+    let dir = tree(&[("in/k=1/a.json", "{\"v\":10}\n"), ("in/k=2/a.json", "{\"v\":20}\n{\"v\":21}\n")]);
+    let (session, out) = (session(), dir.path().join("out"));
+    let stream = session.read_stream().schema("v BIGINT, k INT").json(text(&dir.path().join("in"))).unwrap();
+    let writer = stream.write_stream().format("parquet").partition_by(["k"]).option("compression", "zstd");
+    let query = writer.checkpoint(dir.path().join("checkpoint")).available_now().start_path(text(&out)).unwrap();
+    query.await_termination(None).unwrap();
+    assert!(out.join("k=1").is_dir() && out.join("k=2").is_dir());
+    let (columns, rows) = batch(&session, "parquet", text(&out), &[]).unwrap();
+    assert_eq!(columns, ["v Int64", "k Int32"]);
+    assert_eq!(rows, ["10|1", "20|2", "21|2"]);
+    let (_, rows) = batch(&session, "parquet", text(&out.join("k=2")), &[("basePath", text(&out))]).unwrap();
+    assert_eq!(rows, ["20|2", "21|2"]);
+}
+
+#[test]
+fn streams_infer_columns_if_they_are_told_to() {
+    let dir = tree(&[("in/a.csv", "n\n1\n")]);
+    let input = dir.path().join("in");
+    let refused = session().read_stream().option("header", true).csv(text(&input)).unwrap_err().to_string();
+    assert!(refused.contains("Schema must be specified when creating a streaming source DataFrame"), "{refused}");
+    let session = Session::builder().config("spark.sql.streaming.schemaInference", true).build().unwrap();
+    let stream = session.read_stream().option("header", true).option("inferSchema", true).csv(text(&input)).unwrap();
+    let sink = MemorySink::new();
+    run(&stream, OutputMode::Append, &sink, &dir.path().join("checkpoint")).unwrap();
+    assert_eq!(sorted(&sink.batches()), ["1"]);
+}
+
+#[test]
+fn options_that_can_not_be_used_are_named() {
+    let dir = tree(&[("a.csv", "1\n")]);
+    let path = text(dir.path());
+    let stream = |name: &str, value: &str| {
+        let reader = session().read_stream().schema("n INT").option(name, value);
+        reader.csv(path).and_then(|stream| stream.write_stream().format("noop").available_now().start()).unwrap_err().to_string()
+    };
+    for (name, value, part) in [
+        ("modifiedAfter", "2024-01-01T00:00:00", "option 'modifiedAfter' is not allowed in file stream sources"),
+        ("encoding", "UTF-16", "The charset UTF-16"),
+        ("cleanSource", "burn", "archive, delete or off"),
+        ("cleanSource", "archive", "sourceArchiveDir"),
+        ("maxFileAge", "soon", "7d"),
+        ("mode", "LAX", "FAILFAST"),
+        ("quote", "''", "one character"),
+    ] {
+        let error = stream(name, value);
+        assert!(error.contains(part), "{name}={value}: {error}");
+    }
+    let error = batch(&session(), "csv", "/no/such/path", &[]).unwrap_err().to_string();
+    assert!(error.contains("PATH_NOT_FOUND") || error.contains("does not exist"), "{error}");
+}
+
+#[test]
+fn batches_of_globs_and_times() {
+    let dir = tree(&[("x/a.txt", "1"), ("y/a.txt", "2"), ("y/b.csv", "3"), ("y/z/a.txt", "4")]);
+    let read = |path: &str, options: &[(&str, &str)]| batch(&session(), "text", text(&dir.path().join(path)), options).unwrap().1;
+    assert_eq!(read("{x,y}/*.txt", &[]), ["1", "2"]);
+    assert_eq!(read("y", &[("recursiveFileLookup", "true")]), ["2", "3", "4"]);
+    assert_eq!(read("y", &[("recursiveFileLookup", "true"), ("pathGlobFilter", "*.txt")]), ["2", "4"]);
+    assert!(read("y", &[("modifiedBefore", "2001-01-01T00:00:00")]).is_empty());
+    assert_eq!(read("y", &[("modifiedAfter", "2001-01-01T00:00:00")]), ["2", "3"]);
+}
