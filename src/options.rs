@@ -18,6 +18,7 @@ impl std::fmt::Debug for Options {
 
 impl Options {
     /// All of them, names in lower case.
+    #[cfg(feature = "kafka")]
     pub(crate) fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

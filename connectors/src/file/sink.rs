@@ -165,7 +165,7 @@ impl FileSink {
     }
 
     /// What the names of its files end with.
-    pub(crate) fn extension(&self) -> &'static str {
+    pub(crate) fn extension(&self) -> String {
         self.format.extension()
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use tidegate_runtime::{Error, Result, Source, SourceSupplier};
+use tidegate_runtime::{Error, Result, Source, SourceReader, SourceSupplier};
 
 use super::cleaner::CleanSource;
 use super::csv_options::CsvOptions;
