@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::files::{FileRequest, Files};
 use crate::kafka;
 use crate::options::Options;
+use crate::parquet_table::ParquetTable;
 use crate::planner::MappedSource;
 use crate::session::Session;
-use crate::parquet_table::ParquetTable;
 use crate::source_table::{SourceTable, fingerprint};
 use crate::tables::ManagedTable;
 
@@ -456,5 +456,4 @@ impl DataFrameReader {
         let table = SourceTable::new(Arc::new(files), move || fingerprint(&path));
         Ok(self.session.frame(relation_of(&self.format, Arc::new(table))?))
     }
-
 }

@@ -69,15 +69,15 @@ mod split_reader;
 mod text_reader;
 mod watch;
 
-pub(crate) use durable::sync_directory;
-pub(crate) use listing::FileState;
-pub(crate) use manifest::{checked_line, parse_checked_line};
 pub use cleaner::CleanSource;
 pub use compression::Compression;
 pub use csv_options::CsvOptions;
+pub(crate) use durable::sync_directory;
 pub use forms::{TextForm, TimeForms};
 pub use inference::TextInference;
 pub use json_options::JsonOptions;
+pub(crate) use listing::FileState;
+pub(crate) use manifest::{checked_line, parse_checked_line};
 pub use records::ParseMode;
 pub use sink::FileSink;
 pub(crate) use sink_writer::StagedFile;

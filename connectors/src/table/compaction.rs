@@ -62,7 +62,8 @@ impl Table {
             }
         }
         let mut staged: Vec<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
-        let staged = staged.pop().ok_or_else(|| Error::user(format!("the files of the table in {} have no rows", self.place())))?;
+        let staged =
+            staged.pop().ok_or_else(|| Error::user(format!("the files of the table in {} have no rows", self.place())))?;
         if staged.rows != group.iter().map(|file| file.rows).sum::<u64>() {
             let rows = staged.rows;
             return Err(Error::user(format!(

@@ -197,7 +197,8 @@ impl Sink for TableCommitter {
         }
         failpoint::hit("sink.prepared")?;
         let mut added = Vec::new();
-        let files = staged.into_iter().enumerate().flat_map(|(subtask, files)| files.into_iter().map(move |file| (subtask, file)));
+        let files =
+            staged.into_iter().enumerate().flat_map(|(subtask, files)| files.into_iter().map(move |file| (subtask, file)));
         for (subtask, file) in files {
             // The staged name is unique, so no other run of this epoch has a file of the published one.
             let unique = file.file.trim_end_matches(".tmp").rsplit('-').next().unwrap_or_default().to_owned();
