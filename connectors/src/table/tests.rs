@@ -129,7 +129,8 @@ fn a_table_in_an_object_store_is_one_like_others() {
     assert_eq!(table.compact(&schema(), 1 << 20).unwrap(), 24);
     found.extend(reading.rest());
     let mut compacted = all(&table);
-    (found.sort_unstable(), compacted.sort_unstable());
+    found.sort_unstable();
+    compacted.sort_unstable();
     let expected: Vec<i64> = (0..3).flat_map(|thread| (0..8).map(move |n| thread * 100 + n)).collect();
     assert_eq!((found, compacted), (expected.clone(), expected));
     assert_eq!(table_names(Path::new(place.trim_end_matches("/t"))).unwrap(), ["t"]);
