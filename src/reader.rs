@@ -422,7 +422,7 @@ impl DataFrameReader {
     /// The records of Kafka topics between the options `startingOffsets` and `endingOffsets`, as they are now.
     ///
     /// # Errors
-    /// When an option is missing or can't be used, when the cluster does not answer, or when the feature `kafka` is not there.
+    /// When an option is missing or can't be used, or when the feature `kafka` is not there. The cluster is asked when the frame is run.
     pub fn kafka(self) -> Result<DataFrame> {
         let supplier = kafka::batch_source(&self.options)?;
         let schema = supplier.schema()?;

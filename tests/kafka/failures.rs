@@ -87,7 +87,7 @@ pub(crate) fn what_can_not_be_reached_or_logged_in_to_is_said(broker: &Broker) {
     let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).unwrap().to_string();
     let load = |servers: &str, options: &[(&str, &str)]| {
         let reader = session().read().option("kafka.bootstrap.servers", servers).option("subscribe", "one");
-        reader.option("fetchOffset.numRetries", 0).options(options.iter().copied()).kafka()
+        reader.option("fetchOffset.numRetries", 0).options(options.iter().copied()).kafka()?.collect()
     };
     says(load(&nobody, &[]), "Connection refused");
 
