@@ -35,3 +35,20 @@ pub(crate) fn create_directory(dir: &Path, path: &str) -> Result<()> {
     }
     Ok(())
 }
+
+/// Removes a file, if it is there.
+pub(crate) fn remove_file(path: &Path) -> Result<()> {
+    if_there(std::fs::remove_file(path), path)
+}
+
+/// Removes a directory and what is in it, if it is there.
+pub(crate) fn remove_directory(path: &Path) -> Result<()> {
+    if_there(std::fs::remove_dir_all(path), path)
+}
+
+fn if_there(removed: std::io::Result<()>, path: &Path) -> Result<()> {
+    match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
+        _ => Ok(()),
+    }
+}

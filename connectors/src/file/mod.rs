@@ -72,7 +72,7 @@ mod watch;
 pub use cleaner::CleanSource;
 pub use compression::Compression;
 pub use csv_options::CsvOptions;
-pub(crate) use durable::sync_directory;
+pub(crate) use durable::{remove_directory, remove_file, sync_directory};
 pub use forms::{TextForm, TimeForms};
 pub use inference::TextInference;
 pub use json_options::JsonOptions;

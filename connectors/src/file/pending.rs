@@ -8,7 +8,7 @@ use tidegate_runtime::{Epoch, EpochInfo, Error, Result, failpoint};
 use uuid::Uuid;
 
 use super::compaction::{PENDING, directory_of, merge, visible_path};
-use super::durable::{create_directory, sync_directory};
+use super::durable::{create_directory, remove_file, sync_directory};
 use super::format::Format;
 use super::manifest::{CommittedFile, Content, Manifest, Merge, Record};
 use super::sink_writer::STAGING;
@@ -75,7 +75,7 @@ impl Pending {
             }
         }
         // Readers may still be on their way to the small files of these merges, but hardly to those of the ones before.
-        std::mem::replace(&mut self.replaced, replaced).iter().try_for_each(|path| remove(&self.dir.join(path)))
+        std::mem::replace(&mut self.replaced, replaced).iter().try_for_each(|path| remove_file(&self.dir.join(path)))
     }
 
     fn merge(&self, directory: &str, files: &[CommittedFile], epoch: Epoch, manifest: &mut Manifest) -> Result<()> {
@@ -120,16 +120,9 @@ impl Pending {
             if entry.path().is_dir() {
                 self.sweep(&path, kept)?;
             } else if !kept.contains(path.as_str()) {
-                remove(&entry.path())?;
+                remove_file(&entry.path())?;
             }
         }
         Ok(())
-    }
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, S
 
 use super::compaction::PENDING;
 use super::compression::Compression;
-use super::durable::{create_directory, sync_directory};
+use super::durable::{create_directory, remove_file, sync_directory};
 use super::format::{CsvFormat, Format, FormatKind};
 use super::listing::below;
 use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record};
@@ -268,7 +268,7 @@ impl FileCommitter {
     fn discard(&self, staged: &[Staged]) -> Result<()> {
         for staged in staged {
             for file in staged.decode::<Vec<StagedFile>>()? {
-                remove(&self.staging().join(file.file))?;
+                remove_file(&self.staging().join(file.file))?;
             }
         }
         Ok(())
@@ -345,7 +345,7 @@ fn check_foreign_parts(dir: &Path) -> Result<()> {
 fn sweep_staging(staging: &Path) -> Result<()> {
     std::fs::create_dir_all(staging).map_err(Error::io("create", staging))?;
     for entry in std::fs::read_dir(staging).map_err(Error::io("list", staging))? {
-        remove(&entry.map_err(Error::io("list", staging))?.path())?;
+        remove_file(&entry.map_err(Error::io("list", staging))?.path())?;
     }
     Ok(())
 }
@@ -355,17 +355,10 @@ fn remove_uncommitted(dir: &Path, last: Option<Epoch>) -> Result<()> {
     for (name, epoch) in part_files(dir)? {
         if Some(epoch) > last {
             tracing::info!(file = name, %epoch, "removing a file of an epoch that was not committed");
-            remove(&dir.join(name))?;
+            remove_file(&dir.join(name))?;
         }
     }
     sync_directory(dir)
-}
-
-fn remove(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
-    }
 }
 
 #[cfg(test)]

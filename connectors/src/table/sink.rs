@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::log::{Change, Log, WriterEpoch};
 use super::{Table, TableFile};
-use crate::file::{FileSink, StagedFile};
+use crate::file::{FileSink, StagedFile, remove_file};
 
 /// Writes rows into a table: every row is in a committed file exactly once, also after crashes.
 ///
@@ -193,7 +193,7 @@ impl Sink for TableCommitter {
         let mut log = table.newest()?;
         if log.epoch_of(&self.writer) >= Some(epoch) {
             // Committed already: these are the same rows once more.
-            return staged.into_iter().flatten().try_for_each(|file| remove_staged(&staging.join(file.file)));
+            return staged.into_iter().flatten().try_for_each(|file| remove_file(&staging.join(file.file)));
         }
         failpoint::hit("sink.prepared")?;
         let mut added = Vec::new();
@@ -220,12 +220,5 @@ impl Sink for TableCommitter {
 
     fn close(&mut self) -> Result<()> {
         self.table().store.clear_staging(&self.short_name)
-    }
-}
-
-fn remove_staged(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
     }
 }

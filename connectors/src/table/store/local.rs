@@ -8,7 +8,7 @@ use tidegate_runtime::{Error, Result};
 use uuid::Uuid;
 
 use super::{LOG, LocalFile, Storage};
-use crate::file::sync_directory;
+use crate::file::{remove_directory, remove_file, sync_directory};
 
 /// Where files wait for the commit that names them; hidden from those who list the directory.
 const STAGING: &str = "_staging";
@@ -37,10 +37,7 @@ impl Storage for Directory {
 
     fn clear_staging(&self, writer: &str) -> Result<()> {
         let staging = self.dir.join(STAGING).join(writer);
-        match std::fs::remove_dir_all(&staging) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", staging)(error)),
-            _ => Ok(()),
-        }
+        remove_directory(&staging)
     }
 
     fn prepare(&self) -> Result<()> {
@@ -117,10 +114,7 @@ impl Storage for Directory {
             self.remove(&name)?;
         }
         let staging = self.dir.join(STAGING);
-        match std::fs::remove_dir_all(&staging) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", staging)(error)),
-            _ => Ok(()),
-        }
+        remove_directory(&staging)
     }
 }
 
@@ -128,14 +122,6 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     file.sync_all()
-}
-
-/// Removes a file, if it is there.
-pub(super) fn remove_file(path: &Path) -> Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::io("remove", path)(error)),
-        _ => Ok(()),
-    }
 }
 
 fn names(dir: &Path) -> Result<Vec<String>> {

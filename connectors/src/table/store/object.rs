@@ -12,8 +12,8 @@ use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload,
 use tidegate_runtime::{Error, Result};
 use uuid::Uuid;
 
-use super::local::remove_file;
 use super::{LOG, LocalFile, Storage};
+use crate::file::{remove_directory, remove_file};
 
 /// The length of the parts that a large file is uploaded in.
 const PART_BYTES: usize = 8 << 20;
@@ -157,10 +157,7 @@ impl Storage for Objects {
 
     fn clear_staging(&self, writer: &str) -> Result<()> {
         let staging = std::env::temp_dir().join(format!("tidegate-staging-{writer}"));
-        match std::fs::remove_dir_all(&staging) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(Error::io("remove", staging)(error)),
-            _ => Ok(()),
-        }
+        remove_directory(&staging)
     }
 
     fn publish(&self, staged: &Path, path: &str) -> Result<()> {
