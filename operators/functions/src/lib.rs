@@ -41,6 +41,7 @@ pub mod time_window;
 
 mod registry;
 
+pub use aggregate::depends_on_order;
 pub use error::{SparkError, spark_error};
 pub use function::{Arg, Arity, Call, Function, Invocation, Kernel, Resolved, Settings};
 pub use registry::{aggregate, generator, higher_order, names, scalar};

@@ -8,28 +8,19 @@ use arrow::compute::{filter, filter_record_batch, not};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::state::{KeyGroup, StateStore, TableSpec, hash_columns, relabel_columns};
-use tidegate_runtime::{EpochInfo, Error, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
+use tidegate_runtime::{EpochInfo, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
 
 use super::accumulators::{Accumulators, Calls};
-use super::{AggregateSpec, not_open};
+use super::{AggregateInput, AggregateSpec, not_open};
 use crate::closing::Closing;
 use crate::event_time::EventTime;
-use crate::expressions::{batch_of, evaluate_all};
+use crate::expressions::batch_of;
 use crate::groups::Groups;
 use crate::output::single_input;
 
 /// The name of the state table.
 const TABLE: &str = "groups";
 const NAME: &str = "aggregate";
-
-/// What the rows are that a [`StatefulAggregate`] is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AggregateInput {
-    /// Rows as they are: the expressions of the keys and arguments are computed from them.
-    Rows,
-    /// What a [`PartialAggregate`](super::PartialAggregate) of the same aggregation gives.
-    States,
-}
 
 /// Which keys an epoch gives, and which are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +34,8 @@ pub enum AggregateEmit {
 }
 
 impl AggregateEmit {
-    fn event_time(self) -> Option<EventTime> {
+    /// The event time among the keys, if it decides what is final and what is late.
+    pub fn event_time(self) -> Option<EventTime> {
         match self {
             AggregateEmit::Changed(event_time) => event_time,
             AggregateEmit::Closed(event_time) => Some(event_time),
@@ -121,11 +113,7 @@ impl StatefulAggregate {
 impl OperatorSupplier for StatefulAggregate {
     fn output_schema(&self, inputs: &[SchemaRef]) -> Result<SchemaRef> {
         let input = single_input(&self.name, inputs)?;
-        let expected = self.spec.partial_schema()?.fields().len();
-        if self.input == AggregateInput::States && input.fields().len() != expected {
-            let given = input.fields().len();
-            return Err(Error::InvalidArgument(format!("{}: partial states have {expected} columns, not {given}", self.name)));
-        }
+        self.spec.check_input(&self.name, self.input, &input)?;
         if let Some(event_time) = self.emit.event_time() {
             event_time.check(&Arc::new(Schema::new(self.spec.key_fields().collect::<Vec<_>>())))?;
         }
@@ -215,10 +203,7 @@ impl Open {
         rows: &mut Vec<usize>,
         context: &OperatorContext<'_>,
     ) -> Result<()> {
-        let keys = match aggregate.input {
-            AggregateInput::Rows => evaluate_all(aggregate.spec.key_exprs(), &batch)?,
-            AggregateInput::States => batch.columns().iter().take(self.keys.fields().len()).map(Arc::clone).collect(),
-        };
+        let keys = aggregate.spec.keys_of(aggregate.input, &batch)?;
         let Some((batch, keys)) = in_time(aggregate.emit, batch, keys, context)? else { return Ok(()) };
         self.groups.assign(&keys, batch.num_rows(), rows)?;
         match aggregate.input {
