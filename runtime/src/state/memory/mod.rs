@@ -7,15 +7,18 @@
 //! A change sets a mark on its slot and puts the slot on a list. [`snapshot`](StateStore::snapshot) copies the bytes of the slots
 //! on the list, and turns them into columns later, on the thread that writes the checkpoint. A removed row that the last snapshot
 //! had keeps its slot as a tombstone until the next one, so that its key can be written, and revived by a `put` before that.
+//!
+//! A row that has a deadline is found by its slot when it is due: its key is neither kept elsewhere nor hashed and looked for again.
 
 mod codec;
+mod deadlines;
 mod mark;
 mod records;
 mod snapshot;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -23,10 +26,12 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use self::codec::{Codec, Encoded, Part, check_rows};
+use self::deadlines::Deadlines;
 use self::mark::{Mark, SlotState};
 use self::records::Records;
 use self::snapshot::{Parsed, RowsToWrite};
 use super::{KeyGroup, KeyGroupRange, Snapshot, StateRows, StateStore, TableSpec, hash_columns};
+use crate::TARGET_BATCH_ROWS;
 use crate::error::{Error, Result};
 
 /// A state table in memory.
@@ -69,6 +74,7 @@ pub struct MemoryTable {
     marks: Vec<Mark>,
     /// The slots that may have changed since the last snapshot, each once.
     listed: Vec<u32>,
+    deadlines: Deadlines,
     /// How many rows there are, without tombstones.
     live: usize,
 }
@@ -93,6 +99,15 @@ struct RowsToPut<'a> {
     values: &'a Encoded,
     /// The rows that are not to be put, if there are such.
     removed: Option<&'a BooleanArray>,
+    /// When those that are new are due, if they are some day.
+    deadlines: Option<&'a Int64Array>,
+}
+
+impl RowsToPut<'_> {
+    #[inline]
+    fn deadline(&self, row: usize) -> Option<i64> {
+        self.deadlines.filter(|deadlines| deadlines.is_valid(row)).map(|deadlines| deadlines.value(row))
+    }
 }
 
 impl MemoryTable {
@@ -118,6 +133,7 @@ impl MemoryTable {
             records: Records::default(),
             marks: Vec::new(),
             listed: Vec::new(),
+            deadlines: Deadlines::default(),
             live: 0,
         })
     }
@@ -151,6 +167,16 @@ impl MemoryTable {
                 self.groups.start,
                 self.groups.end,
             ))),
+        }
+    }
+
+    fn check_deadlines(&self, deadlines: Option<&Int64Array>, rows: &RecordBatch) -> Result<()> {
+        match deadlines.map(Array::len) {
+            Some(given) if given != rows.num_rows() => {
+                let (name, rows) = (self.spec.name(), rows.num_rows());
+                Err(Error::InvalidArgument(format!("state table {name}: {given} deadlines for {rows} rows")))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -197,22 +223,21 @@ impl MemoryTable {
             if rows.removed.is_some_and(|removed| removed.value(row)) {
                 continue;
             }
-            match slot {
-                Some(slot) => self.replace(slot, rows.values.row(row), origin),
-                None => {
-                    if let Some(slot) = self.insert_row(rows, row, origin) {
-                        self.replace(slot, rows.values.row(row), origin);
-                    }
-                }
+            if let Some(slot) = slot.or_else(|| self.insert_row(rows, row, origin)) {
+                self.replace(slot, rows, row, origin);
             }
         }
     }
 
+    /// Gives the row or tombstone in a slot the value of a row with its key.
     #[inline]
-    fn replace(&mut self, slot: u32, value: &[u8], origin: Origin) {
-        let unchanged = self.marks[slot as usize].is_live() && self.records.value(slot) == value;
-        if unchanged && origin == Origin::Operator {
+    fn replace(&mut self, slot: u32, rows: &RowsToPut<'_>, row: usize, origin: Origin) {
+        let (value, live) = (rows.values.row(row), self.marks[slot as usize].is_live());
+        if live && self.records.value(slot) == value && origin == Origin::Operator {
             return;
+        }
+        if !live && let Some(deadline) = rows.deadline(row) {
+            self.deadlines.set(slot, deadline);
         }
         self.records.set_value(slot, value);
         self.mark_put(slot, origin);
@@ -221,7 +246,7 @@ impl MemoryTable {
     /// Inserts a row, unless an earlier one of the batch has the same key: gives the slot of that one.
     fn insert_row(&mut self, rows: &RowsToPut<'_>, row: usize, origin: Origin) -> Option<u32> {
         let (hash, key, value) = (rows.hashes[row], rows.keys.row(row), rows.values.row(row));
-        let MemoryTable { index, records, marks, .. } = self;
+        let MemoryTable { index, records, marks, deadlines, .. } = self;
         match index.entry(hash, |&slot| records.has_key(slot, hash, key), |&slot| records.hash(slot)) {
             Entry::Occupied(entry) => Some(*entry.get()),
             Entry::Vacant(entry) => {
@@ -229,6 +254,9 @@ impl MemoryTable {
                 entry.insert(slot);
                 marks.resize(records.slot_count(), Mark::default());
                 marks[slot as usize].group = rows.groups[row];
+                if let Some(deadline) = rows.deadline(row) {
+                    deadlines.set(slot, deadline);
+                }
                 self.mark_put(slot, origin);
                 None
             }
@@ -257,6 +285,7 @@ impl MemoryTable {
         for slot in found.into_iter().flatten() {
             let mark = &mut self.marks[slot as usize];
             self.live -= usize::from(mark.is_live());
+            self.deadlines.clear(slot);
             match mark.state {
                 // Its key came twice.
                 SlotState::Free => {}
@@ -356,7 +385,7 @@ impl MemoryTable {
         let removed = rows.removed.values().set_indices().map(|row| self.find(hashes[row], keys.row(row))).collect();
         self.remove_found(removed, Origin::Checkpoint);
         let removed = Some(&rows.removed).filter(|removed| removed.true_count() > 0);
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys, values: &values, removed };
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys, values: &values, removed, deadlines: None };
         self.put_rows(&rows, Origin::Checkpoint);
         Ok(())
     }
@@ -380,6 +409,7 @@ impl StateStore for MemoryTable {
             + self.index.allocation_size()
             + self.marks.capacity() * size_of::<Mark>()
             + self.listed.capacity() * size_of::<u32>()
+            + self.deadlines.memory_bytes()
     }
 
     fn get(&self, keys: &RecordBatch) -> Result<StateRows> {
@@ -393,12 +423,19 @@ impl StateStore for MemoryTable {
         let values = self.values.encode(values.columns())?;
         let groups = self.groups_of(keys, &hashes)?;
         self.check_groups(&groups)?;
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        let (removed, deadlines) = (None, None);
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed, deadlines };
         self.put_rows(&rows, Origin::Operator);
         Ok(())
     }
 
-    fn update(&mut self, keys: &RecordBatch, merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>) -> Result<()> {
+    fn update(
+        &mut self,
+        keys: &RecordBatch,
+        deadlines: Option<&Int64Array>,
+        merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>,
+    ) -> Result<()> {
+        self.check_deadlines(deadlines, keys)?;
         let (hashes, keys_encoded) = self.locate(keys)?;
         let groups = self.groups_of(keys, &hashes)?;
         self.check_groups(&groups)?;
@@ -406,24 +443,27 @@ impl StateStore for MemoryTable {
         let values = merge(&self.stored(&found)?)?;
         check_rows(self.spec.name(), &values, keys.num_rows())?;
         let values = self.values.encode(values.columns())?;
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        let removed = None;
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed, deadlines };
         self.put_found(&rows, found, Origin::Operator);
         Ok(())
     }
 
-    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray> {
+    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch, deadlines: Option<&Int64Array>) -> Result<BooleanArray> {
+        self.check_deadlines(deadlines, keys)?;
         check_rows(self.spec.name(), values, keys.num_rows())?;
         let (hashes, keys_encoded) = self.locate(keys)?;
         let values = self.values.encode(values.columns())?;
         let groups = self.groups_of(keys, &hashes)?;
         self.check_groups(&groups)?;
         let found = self.find_all(&hashes, &keys_encoded);
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        let removed = None;
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed, deadlines };
         let mut insert = |(row, slot): (usize, Option<u32>)| match slot {
             None => self.insert_row(&rows, row, Origin::Operator).is_none(),
             Some(slot) if self.marks[slot as usize].is_live() => false,
             Some(tombstone) => {
-                self.replace(tombstone, rows.values.row(row), Origin::Operator);
+                self.replace(tombstone, &rows, row, Origin::Operator);
                 true
             }
         };
@@ -434,6 +474,36 @@ impl StateStore for MemoryTable {
         let (hashes, encoded) = self.locate(keys)?;
         let found = self.find_all(&hashes, &encoded);
         self.remove_found(found, Origin::Operator);
+        Ok(())
+    }
+
+    fn take_due(&mut self, time: i64, at_most: usize) -> Result<RecordBatch> {
+        let slots = self.deadlines.take_due(time, at_most);
+        let rows = self.rows(&slots)?;
+        self.remove_found(slots.into_iter().map(Some).collect(), Origin::Operator);
+        Ok(rows)
+    }
+
+    fn remove_due(&mut self, time: i64) -> usize {
+        let slots = self.deadlines.take_due(time, usize::MAX);
+        let rows = slots.len();
+        self.remove_found(slots.into_iter().map(Some).collect(), Origin::Operator);
+        rows
+    }
+
+    fn set_deadlines(&mut self, of: &mut dyn FnMut(&RecordBatch) -> Result<Int64Array>) -> Result<()> {
+        let slots: Vec<u32> = self.live_slots().collect();
+        for slots in slots.chunks(TARGET_BATCH_ROWS) {
+            let rows = self.rows(slots)?;
+            let deadlines = of(&rows)?;
+            self.check_deadlines(Some(&deadlines), &rows)?;
+            for (&slot, deadline) in slots.iter().zip(&deadlines) {
+                match deadline {
+                    Some(deadline) => self.deadlines.set(slot, deadline),
+                    None => self.deadlines.clear(slot),
+                }
+            }
+        }
         Ok(())
     }
 
