@@ -95,6 +95,9 @@ pub trait StateStore: Send {
     /// All rows (key columns, then value columns), in no particular order, in batches of at most `batch_rows`.
     fn scan(&self, batch_rows: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + '_>;
 
+    /// How many rows have changed since the last [`snapshot`](StateStore::snapshot), at most.
+    fn changes(&self) -> usize;
+
     /// The changes since the last call, as an immutable copy, and starts to collect the next ones. Costs as much as there are
     /// changed keys, not as there are rows.
     ///
@@ -102,7 +105,8 @@ pub trait StateStore: Send {
     /// When the store can't read its own rows.
     fn snapshot(&mut self) -> Result<Snapshot>;
 
-    /// Like [`snapshot`](StateStore::snapshot), but all rows: taken once after a restore at another parallelism.
+    /// Like [`snapshot`](StateStore::snapshot), but all rows: taken after a restore at another parallelism, and where it is the
+    /// smaller one. What was snapshotted before is not needed any more.
     ///
     /// # Errors
     /// When the store can't read its own rows.

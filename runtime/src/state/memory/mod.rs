@@ -513,6 +513,10 @@ impl StateStore for MemoryTable {
         Box::new(std::iter::from_fn(move || Some(next()).filter(|slots| !slots.is_empty())).map(|slots| self.rows(&slots)))
     }
 
+    fn changes(&self) -> usize {
+        self.listed.len()
+    }
+
     fn snapshot(&mut self) -> Result<Snapshot> {
         let slots = self.take_listed();
         let mut rows = RowsToWrite::with_capacity(slots.len());
