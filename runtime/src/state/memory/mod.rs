@@ -11,7 +11,6 @@
 //! A row that has a deadline is found by its slot when it is due: its key is neither kept elsewhere nor hashed and looked for again.
 
 mod codec;
-mod deadlines;
 mod mark;
 mod records;
 mod snapshot;
@@ -26,11 +25,10 @@ use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use self::codec::{Codec, Encoded, Part, check_rows};
-use self::deadlines::Deadlines;
 use self::mark::{Mark, SlotState};
 use self::records::Records;
 use self::snapshot::{Parsed, RowsToWrite};
-use super::{KeyGroup, KeyGroupRange, Snapshot, StateRows, StateStore, TableSpec, hash_columns};
+use super::{Deadlines, KeyGroup, KeyGroupRange, Snapshot, StateRows, StateStore, TableSpec, hash_columns};
 use crate::TARGET_BATCH_ROWS;
 use crate::error::{Error, Result};
 

@@ -1,4 +1,4 @@
-//! When rows are due: which ones they are is known without looking at the others, or looking for any.
+//! When rows are due, by the numbers that a table or an operator gives them.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,9 +7,21 @@ const NONE: i64 = i64::MIN;
 /// Deadlines are kept apart by so many low bits, about a second of microseconds: they are put in order only when they are due.
 const BUCKET_BITS: u32 = 20;
 
-/// The deadlines of a table's slots. They are in memory only.
+/// The deadlines of slots, the places of a table that are given to one row after the other. Which slots are due is known without
+/// looking at the others, and costs as much as there are such. They are in memory only.
+///
+/// ```
+/// use tidegate_runtime::state::Deadlines;
+///
+/// let mut deadlines = Deadlines::default();
+/// deadlines.set(0, 300);
+/// deadlines.set(1, 100);
+/// deadlines.set(2, 200);
+/// deadlines.clear(2);
+/// assert_eq!(deadlines.take_due(300, usize::MAX), [1, 0]);
+/// ```
 #[derive(Debug, Default)]
-pub(super) struct Deadlines {
+pub struct Deadlines {
     /// By deadline, without the low bits. What is said of a slot that has another deadline by now, or none, is passed over.
     buckets: BTreeMap<i64, Vec<(i64, u32)>>,
     /// What was found to be due and has not been taken, in order.
@@ -18,9 +30,9 @@ pub(super) struct Deadlines {
 }
 
 impl Deadlines {
-    /// Notes when a slot's row is due.
+    /// Notes when a slot is due, in microseconds.
     #[inline]
-    pub(super) fn set(&mut self, slot: u32, deadline: i64) {
+    pub fn set(&mut self, slot: u32, deadline: i64) {
         let deadline = deadline.max(NONE + 1);
         if self.of_slot.len() <= slot as usize {
             self.of_slot.resize(slot as usize + 1, NONE);
@@ -29,9 +41,9 @@ impl Deadlines {
         self.buckets.entry(deadline >> BUCKET_BITS).or_default().push((deadline, slot));
     }
 
-    /// Forgets when a slot's row is due.
+    /// Forgets when a slot is due.
     #[inline]
-    pub(super) fn clear(&mut self, slot: u32) {
+    pub fn clear(&mut self, slot: u32) {
         if let Some(deadline) = self.of_slot.get_mut(slot as usize) {
             *deadline = NONE;
         }
@@ -39,7 +51,7 @@ impl Deadlines {
 
     /// Takes out at most so many slots whose deadlines are not after `time`: the earliest first, those of one time in the order in
     /// which they were set.
-    pub(super) fn take_due(&mut self, time: i64, at_most: usize) -> Vec<u32> {
+    pub fn take_due(&mut self, time: i64, at_most: usize) -> Vec<u32> {
         let mut slots = Vec::new();
         while slots.len() < at_most {
             let Some(&(deadline, slot)) = self.due.front() else {
@@ -78,8 +90,8 @@ impl Deadlines {
         !self.due.is_empty()
     }
 
-    /// The memory taken, in bytes.
-    pub(super) fn memory_bytes(&self) -> usize {
+    /// The memory that they take, in bytes, about.
+    pub fn memory_bytes(&self) -> usize {
         let entries = self.due.capacity() + self.buckets.values().map(Vec::capacity).sum::<usize>();
         self.of_slot.capacity() * size_of::<i64>() + entries * size_of::<(i64, u32)>()
     }
