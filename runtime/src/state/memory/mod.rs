@@ -11,6 +11,7 @@
 //! A row that has a deadline is found by its slot when it is due: its key is neither kept elsewhere nor hashed and looked for again.
 
 mod codec;
+mod index;
 mod mark;
 mod records;
 mod snapshot;
@@ -21,10 +22,10 @@ use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use self::codec::{Codec, Encoded, Part, check_rows};
+use self::index::{Index, Indexed, Tag};
 use self::mark::{Mark, SlotState};
 use self::records::Records;
 use self::snapshot::{Parsed, RowsToWrite};
@@ -66,7 +67,7 @@ pub struct MemoryTable {
     /// Key columns, then value columns: what `scan` gives.
     row_schema: SchemaRef,
     /// The slots of all rows and tombstones, by the hash of their key.
-    index: HashTable<u32>,
+    index: Index,
     records: Records,
     /// What is known of each slot, whether in use or not.
     marks: Vec<Mark>,
@@ -76,9 +77,6 @@ pub struct MemoryTable {
     /// How many rows there are, without tombstones.
     live: usize,
 }
-
-/// So many slots are given up together.
-const FORGET_AT_ONCE: usize = 256;
 
 /// Whether a change must be in the next snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +125,7 @@ impl MemoryTable {
             keys: Arc::new(keys),
             values: Arc::new(values),
             row_schema: Arc::new(Schema::new(fields)),
-            index: HashTable::new(),
+            index: Index::default(),
             records: Records::default(),
             marks: Vec::new(),
             listed: Vec::new(),
@@ -181,18 +179,17 @@ impl MemoryTable {
     /// The slot of the row or tombstone with this key.
     #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |&slot| self.records.has_key(slot, hash, key)).copied()
+        self.index.find(Tag::of(hash), |slot| self.records.key(slot) == key)
     }
 
     /// The slots of the rows and tombstones with these keys.
     ///
-    /// Passes of their own, one by hash and one that compares keys: without writes in between, and with one place of memory to wait
+    /// Passes of their own, one by tag and one that compares keys: without writes in between, and with one place of memory to wait
     /// for in each, the processor waits for many rows at once.
     fn find_all(&self, hashes: &[u64], keys: &Encoded) -> Vec<Option<u32>> {
-        let by_hash = |&hash: &u64| self.index.find(hash, |&slot| self.records.hash(slot) == hash).copied();
-        let mut found: Vec<Option<u32>> = hashes.iter().map(by_hash).collect();
+        let mut found: Vec<Option<u32>> = hashes.iter().map(|&hash| self.index.guess(Tag::of(hash))).collect();
         for (row, slot) in found.iter_mut().enumerate() {
-            // Two keys may have the same hash.
+            // Two keys may have the same tag.
             if slot.is_some_and(|slot| self.records.key(slot) != keys.row(row)) {
                 *slot = self.find(hashes[row], keys.row(row));
             }
@@ -243,13 +240,13 @@ impl MemoryTable {
 
     /// Inserts a row, unless an earlier one of the batch has the same key: gives the slot of that one.
     fn insert_row(&mut self, rows: &RowsToPut<'_>, row: usize, origin: Origin) -> Option<u32> {
-        let (hash, key, value) = (rows.hashes[row], rows.keys.row(row), rows.values.row(row));
+        let (tag, key, value) = (Tag::of(rows.hashes[row]), rows.keys.row(row), rows.values.row(row));
         let MemoryTable { index, records, marks, deadlines, .. } = self;
-        match index.entry(hash, |&slot| records.has_key(slot, hash, key), |&slot| records.hash(slot)) {
-            Entry::Occupied(entry) => Some(*entry.get()),
+        match index.entry(tag, |slot| records.key(slot) == key) {
+            Entry::Occupied(entry) => Some(entry.get().slot),
             Entry::Vacant(entry) => {
-                let slot = records.insert(hash, key, value);
-                entry.insert(slot);
+                let slot = records.insert(tag, key, value);
+                entry.insert(Indexed::new(tag, slot));
                 marks.resize(records.slot_count(), Mark::default());
                 marks[slot as usize].group = rows.groups[row];
                 if let Some(deadline) = rows.deadline(row) {
@@ -306,18 +303,8 @@ impl MemoryTable {
     /// Gives up slots whose marks say that they are free. They may still be on the list of changes, where they are passed over.
     fn forget(&mut self, freed: &[u32]) {
         let MemoryTable { index, records, .. } = self;
-        let mut places = Vec::with_capacity(FORGET_AT_ONCE.min(freed.len()));
-        for slots in freed.chunks(FORGET_AT_ONCE) {
-            // All are found before the first is removed: see `find_all`.
-            let place = |&slot: &u32| index.find_bucket_index(records.hash(slot), |&other| other == slot);
-            places.extend(slots.iter().filter_map(place));
-            for place in places.drain(..) {
-                if let Ok(entry) = index.get_bucket_entry(place) {
-                    entry.remove();
-                }
-            }
-            slots.iter().for_each(|&slot| records.remove(slot));
-        }
+        index.remove(freed, |slot| records.tag(slot));
+        freed.iter().for_each(|&slot| records.remove(slot));
     }
 
     /// The slots of all rows, in the order of their numbers, which is about that of their records.
@@ -360,14 +347,6 @@ impl MemoryTable {
         self.forget(&freed);
     }
 
-    /// Gives memory back after many rows were removed.
-    fn shrink(&mut self) {
-        let MemoryTable { index, records, .. } = self;
-        if index.capacity() > 1024 && index.len() < index.capacity() / 4 {
-            index.shrink_to(index.len() * 2, |&slot| records.hash(slot));
-        }
-    }
-
     fn write(&self, full: bool, rows: RowsToWrite) -> Snapshot {
         let (keys, values) = (Arc::clone(&self.keys), Arc::clone(&self.values));
         Snapshot::new(rows.len(), full, move || rows.into_batches(&keys, &values))
@@ -404,7 +383,7 @@ impl StateStore for MemoryTable {
 
     fn memory_bytes(&self) -> usize {
         self.records.memory_bytes()
-            + self.index.allocation_size()
+            + self.index.memory_bytes()
             + self.marks.capacity() * size_of::<Mark>()
             + self.listed.capacity() * size_of::<u32>()
             + self.deadlines.memory_bytes()
@@ -527,7 +506,7 @@ impl StateStore for MemoryTable {
             }
         }
         self.mark_snapshotted(&slots);
-        self.shrink();
+        self.index.shrink();
         Ok(self.write(false, rows))
     }
 
@@ -538,7 +517,7 @@ impl StateStore for MemoryTable {
         }
         let listed = self.take_listed();
         self.mark_snapshotted(&listed);
-        self.shrink();
+        self.index.shrink();
         Ok(self.write(true, rows))
     }
 
