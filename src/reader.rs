@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use tidegate_connectors::{FileSource, MemoryStream, RateMicroBatchSource, RateSource, SocketSource};
+use tidegate_connectors::{MemoryStream, RateMicroBatchSource, RateSource, SocketSource};
 use tidegate_functions::types;
 use tidegate_runtime::{EpochInfo, SourceSupplier};
 
@@ -12,7 +12,7 @@ use crate::analysis::stream::StreamFactory;
 use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
-use crate::files::{FileRequest, Files};
+use crate::files::{FileRequest, FileStream, Files};
 use crate::kafka;
 use crate::options::Options;
 use crate::parquet_table::ParquetTable;
@@ -192,7 +192,7 @@ impl DataStreamReader {
             FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: true };
         let Files { source, schema, .. } = request.files()?;
         let name = self.options.get("name").map(str::to_owned);
-        let relation = stream_relation(Arc::new(FileStream { source, schema, name }))?;
+        let relation = stream_relation(Arc::new(FileStream::new(source, &schema, name)))?;
         Ok(self.session.frame(relation))
     }
 
@@ -257,33 +257,6 @@ impl Session {
         let schema = supplier.schema()?;
         let relation = stream_relation(Arc::new(SupplierStream { supplier, schema, name }))?;
         Ok(self.frame(relation))
-    }
-}
-
-/// A stream of files, which read only the columns that are needed.
-#[derive(Debug)]
-struct FileStream {
-    source: FileSource,
-    schema: SchemaRef,
-    name: Option<String>,
-}
-
-impl StreamFactory for FileStream {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn source(&self, projection: &[usize]) -> Result<Arc<dyn SourceSupplier>> {
-        let names: Vec<&String> = projection.iter().map(|index| self.schema.field(*index).name()).collect();
-        Ok(Arc::new(self.source.clone().projection(names)))
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn describe(&self) -> String {
-        self.source.describe()
     }
 }
 
@@ -452,7 +425,7 @@ impl DataFrameReader {
             let table = ParquetTable::new(self.session.batch(), source, path)?;
             return Ok(self.session.frame(relation_of("parquet", Arc::new(table))?));
         }
-        let (files, path) = (FileStream { source, schema, name: None }, path.to_owned());
+        let (files, path) = (FileStream::new(source, &schema, None), path.to_owned());
         let table = SourceTable::new(Arc::new(files), move || fingerprint(&path));
         Ok(self.session.frame(relation_of(&self.format, Arc::new(table))?))
     }

@@ -4,6 +4,7 @@
 
 mod inference;
 mod options;
+mod stream;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use crate::options::Options;
 use crate::session::Session;
 
 pub(crate) use options::sink;
+pub(crate) use stream::FileStream;
 
 /// A request for files.
 pub(crate) struct FileRequest<'a> {

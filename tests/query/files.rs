@@ -138,3 +138,97 @@ fn batches_of_globs_and_times() {
     assert!(read("y", &[("modifiedBefore", "2001-01-01T00:00:00")]).is_empty());
     assert_eq!(read("y", &[("modifiedAfter", "2001-01-01T00:00:00")]), ["2", "3"]);
 }
+
+/// The names of files in `_metadata`, beside a column of theirs.
+const FILE_OF_ROW: [&str; 2] = ["value", "_metadata.file_name"];
+
+#[test]
+fn metadata_of_files_is_there_for_those_who_name_it() {
+    let dir = tree(&[("in/a.txt", "x\ny\n"), ("in/b.txt", "z\n")]);
+    let session = session();
+    let frame = session.read().text(text(&dir.path().join("in"))).unwrap();
+    assert_eq!(frame.columns().unwrap(), ["value"]);
+    assert_eq!(sorted(&frame.select(["*"]).collect().unwrap()), ["x", "y", "z"]);
+    assert_eq!(sorted(&frame.select(FILE_OF_ROW).collect().unwrap()), ["x|a.txt", "y|a.txt", "z|b.txt"]);
+    frame.create_or_replace_temp_view("t").unwrap();
+    let sql = |query: &str| session.sql(query).and_then(|frame| frame.collect()).map(|rows| sorted(&rows));
+    assert_eq!(sql("SELECT * FROM t WHERE _metadata.file_name = 'b.txt'").unwrap(), ["z"]);
+    assert_eq!(sql("SELECT t._metadata.file_size, count(*) FROM t GROUP BY _metadata.file_size").unwrap(), ["2|1", "4|2"]);
+    assert_eq!(
+        sql("SELECT value, upper(_METADATA.File_Name) AS f FROM t ORDER BY _metadata.file_size, value LIMIT 1").unwrap(),
+        ["z|B.TXT"]
+    );
+    let all = sql("SELECT _metadata.* FROM t WHERE value = 'x'").unwrap();
+    assert!(all[0].starts_with("file://") && all[0].contains("/in/a.txt|a.txt|4|0|4|20"), "{all:?}");
+    let pairs = "SELECT l.value, r.value, r._metadata.file_name FROM t l JOIN t r ON l.value < r.value AND l.value = 'y'";
+    assert_eq!(sql(pairs).unwrap(), ["y|z|b.txt"]);
+    let error = sql(&pairs.replace("r._metadata", "_metadata")).unwrap_err().to_string();
+    assert!(error.contains("AMBIGUOUS_REFERENCE"), "{error}");
+    let error = sql("SELECT _metadata FROM (SELECT count(*) FROM t)").unwrap_err().to_string();
+    assert!(error.contains("UNRESOLVED_COLUMN"), "{error}");
+    let error = sql("SELECT vale FROM t").unwrap_err().to_string();
+    assert!(!error.contains("_metadata"), "{error}");
+    let error = sql("SELECT _metadata.nothing FROM t").unwrap_err().to_string();
+    assert!(error.contains("FIELD_NOT_FOUND"), "{error}");
+}
+
+#[test]
+fn metadata_passes_through_what_keeps_the_rows() {
+    let dir = tree(&[("a.txt", "x\ny\n"), ("b.txt", "z\n")]);
+    let session = session();
+    let frame = session.read().text(text(dir.path())).unwrap();
+    let names = |frame: &tidegate::DataFrame| sorted(&frame.select(["_metadata.file_name"]).collect().unwrap());
+    assert_eq!(names(&frame.filter("_metadata.file_size > 2").filter("value <> 'x'")), ["a.txt"]);
+    assert_eq!(
+        names(&frame.with_column("n", tidegate::functions::expr("length(value)")).alias("q").order_by(["value"]).limit(1)),
+        ["a.txt"]
+    );
+    assert_eq!(names(&frame.with_column_renamed("value", "v").select(["v"])), ["a.txt", "a.txt", "b.txt"]);
+    let named = frame.with_column("file", "_metadata.file_name").group_by(["file"]).count();
+    assert_eq!(sorted(&named.collect().unwrap()), ["a.txt|2", "b.txt|1"]);
+    assert!(frame.distinct().select(["_metadata"]).collect().is_err());
+}
+
+#[test]
+fn a_column_of_the_files_own_is_not_hidden() {
+    let dir = tree(&[("a.json", "{\"_metadata\":7,\"v\":1}\n")]);
+    let frame = session().read().json(text(dir.path())).unwrap();
+    assert_eq!(frame.columns().unwrap(), ["_metadata", "v"]);
+    assert_eq!(sorted(&frame.select(["_metadata"]).collect().unwrap()), ["7"]);
+}
+
+#[test]
+fn metadata_of_parquet_files_and_partitions() {
+    let dir = tree(&[("in/a.json", "{\"v\":10,\"k\":1}\n{\"v\":20,\"k\":2}\n")]);
+    let (session, plain, parts) = (session(), dir.path().join("plain"), dir.path().join("parts"));
+    let rows = session.read().json(text(&dir.path().join("in"))).unwrap();
+    let batch = rows.write().format("parquet");
+    batch.clone().save(text(&plain)).unwrap();
+    batch.partition_by(["k"]).save(text(&parts)).unwrap();
+    for path in [&plain, &parts] {
+        let frame = session.read().parquet(text(path)).unwrap();
+        let filtered = frame.filter("_metadata.file_size > 0 AND v > 10");
+        let ends = filtered.select_expr(["v", "k", "_metadata.file_name LIKE 'part-%.parquet'"]);
+        assert_eq!(sorted(&ends.collect().unwrap()), ["20|2|true"]);
+        assert_eq!(frame.columns().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn metadata_of_a_stream() {
+    let dir = tree(&[("in/a.txt", "x\ny\n"), ("in/b.txt", "z\n")]);
+    let (session, sink) = (session(), MemorySink::new());
+    let stream = session.read_stream().text(text(&dir.path().join("in"))).unwrap();
+    let named = stream
+        .filter("_metadata.file_name <> 'none'")
+        .with_column("n", tidegate::functions::expr("length(value)"))
+        .select(FILE_OF_ROW);
+    run(&named, OutputMode::Append, &sink, &dir.path().join("c1")).unwrap();
+    assert_eq!(sorted(&sink.batches()), ["x|a.txt", "y|a.txt", "z|b.txt"]);
+    let (all, counts) = (MemorySink::new(), MemorySink::new());
+    run(&stream, OutputMode::Append, &all, &dir.path().join("c2")).unwrap();
+    assert_eq!(sorted(&all.batches()), ["x", "y", "z"]);
+    let counted = stream.group_by(["_metadata.file_name"]).count();
+    run(&counted, OutputMode::Complete, &counts, &dir.path().join("c3")).unwrap();
+    assert_eq!(sorted(&counts.batches()), ["a.txt|2", "b.txt|1"]);
+}
