@@ -9,13 +9,25 @@ use tidegate_runtime::{Error, Result};
 
 use super::conform::guarded;
 use super::csv_options::CsvOptions;
+use super::listing::FileState;
 use super::location::Location;
-use super::partitions;
 use super::source::{FileSource, SourceFormat};
+use super::{object_reader, partitions};
 
 impl FileSource {
     fn location(&self) -> Result<Location> {
         Location::of(&self.path, &self.choice)
+    }
+
+    /// A number that changes when files come, go or are written again.
+    ///
+    /// # Errors
+    /// When a directory can't be listed.
+    pub fn fingerprint(&self) -> Result<u64> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.location()?.files(&|_| true)?.hash(&mut hasher);
+        Ok(hasher.finish())
     }
 
     /// The files that are there now, oldest first.
@@ -67,8 +79,17 @@ impl FileSource {
     /// # Errors
     /// When a file can't be read, or files have columns of one name and different types.
     pub fn columns_of_files(&self, merge: bool) -> Result<Option<Schema>> {
-        let files = self.files()?;
-        let schemas = files.iter().take(if merge { usize::MAX } else { 1 }).map(|path| self.columns_of_file(path));
+        let location = self.location()?;
+        let files = location.files(&|_| true)?;
+        let columns = |file: &FileState| match location.remote() {
+            Some(objects) => {
+                let copies = object_reader::copies()?;
+                let copied = object_reader::copy(objects, file, &copies)?;
+                self.columns_of_file(&copies.path().join(copied.path))
+            }
+            None => self.columns_of_file(&location.base().join(&file.path)),
+        };
+        let schemas = files.iter().take(if merge { usize::MAX } else { 1 }).map(columns);
         let schemas = schemas.collect::<Result<Option<Vec<Schema>>>>()?;
         match schemas {
             Some(schemas) if !schemas.is_empty() => Ok(Some(Schema::try_merge(schemas)?)),

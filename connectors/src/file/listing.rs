@@ -14,7 +14,7 @@ use crate::clock::nanos_since_epoch;
 const MAX_DEPTH: usize = 100;
 
 /// A file as it was when it was listed or planned. Ordered by age, then name: the order in which files are read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct FileState {
     /// Modification time in nanoseconds since 1970-01-01 UTC.
     pub(crate) mtime: i64,
@@ -22,16 +22,19 @@ pub(crate) struct FileState {
     pub(crate) path: String,
     /// Its length in bytes.
     pub(crate) len: u64,
+    /// What an object store says of this version of it: `ETag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tag: Option<String>,
 }
 
 impl FileState {
     pub(crate) fn new(path: String, metadata: &Metadata) -> std::io::Result<Self> {
-        Ok(FileState { mtime: nanos_since_epoch(metadata.modified()?), path, len: metadata.len() })
+        Ok(FileState { mtime: nanos_since_epoch(metadata.modified()?), path, len: metadata.len(), tag: None })
     }
 
     /// A file below `dir` as it is now; `None` if there is none.
     pub(crate) fn of(dir: &Path, path: &str) -> Result<Option<Self>> {
-        FileState { mtime: 0, path: path.to_owned(), len: 0 }.refresh(dir)
+        FileState { mtime: 0, path: path.to_owned(), len: 0, tag: None }.refresh(dir)
     }
 
     /// The file as it is now; `None` if it is gone.

@@ -40,7 +40,7 @@ use crate::file::{FileSink, FileSource};
 
 pub use sink::TableSink;
 pub use source::TableSource;
-pub use store::{register_object_store, table_names};
+pub use store::table_names;
 
 /// What a table is: fixed when it is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +118,7 @@ fn has_times(data_type: &DataType) -> bool {
 }
 
 /// A table in a directory, or in an object store under a URL such as `s3://bucket/warehouse/ids`
-/// ([`register_object_store`]). Clones are handles on the same table.
+/// ([`register_object_store`](crate::register_object_store)). Clones are handles on the same table.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
