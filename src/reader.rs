@@ -12,13 +12,13 @@ use crate::analysis::stream::StreamFactory;
 use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
-use crate::files::{FileRequest, FileStream, Files};
+use crate::files::{self, FileRequest, FileStream, Files};
 use crate::kafka;
 use crate::options::Options;
 use crate::parquet_table::ParquetTable;
 use crate::planner::MappedSource;
 use crate::session::Session;
-use crate::source_table::{SourceTable, fingerprint};
+use crate::source_table::SourceTable;
 use crate::tables::ManagedTable;
 
 /// The columns that a user declares: as SQL writes them, or as Arrow has them.
@@ -421,12 +421,12 @@ impl DataFrameReader {
         let request =
             FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: false };
         let Files { source, schema, partitions } = request.files()?;
-        if self.format == "parquet" && partitions == 0 && !is_given {
+        if self.format == "parquet" && partitions == 0 && !is_given && !files::is_url(path) {
             let table = ParquetTable::new(self.session.batch(), source, path)?;
             return Ok(self.session.frame(relation_of("parquet", Arc::new(table))?));
         }
-        let (files, path) = (FileStream::new(source, &schema, None), path.to_owned());
-        let table = SourceTable::new(Arc::new(files), move || fingerprint(&path));
+        let (own, path) = (source.clone(), path.to_owned());
+        let table = SourceTable::new(Arc::new(FileStream::new(source, &schema, None)), move || files::version(&own, &path));
         Ok(self.session.frame(relation_of(&self.format, Arc::new(table))?))
     }
 }

@@ -596,8 +596,7 @@ impl DataFrameWriter {
 
     /// The rows as one committed epoch of the streaming sink: the same files, whole or not at all.
     fn write(self, format: &str, path: &str) -> Result<()> {
-        let occupied = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
+        if files::is_occupied(path)? {
             return Err(Error::analysis(
                 "PATH_ALREADY_EXISTS",
                 format!("Path {path} already exists and is not empty: choose another, or remove it."),

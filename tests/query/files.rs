@@ -139,6 +139,33 @@ fn batches_of_globs_and_times() {
     assert_eq!(read("y", &[("modifiedAfter", "2001-01-01T00:00:00")]), ["2", "3"]);
 }
 
+#[test]
+fn a_stream_from_one_object_store_into_another() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    let (input, middle, output) = ("memory://query-files/in", "memory://query-files/middle", "memory://query-files/out");
+    let numbers = |from: i64| session.sql(&format!("SELECT id, id % 2 AS k FROM range({from}, {})", from + 3)).unwrap();
+    numbers(0).write().partition_by(["k"]).format("csv").save(input).unwrap();
+    let error = numbers(3).write().csv(input).unwrap_err().to_string();
+    assert!(error.contains("PATH_ALREADY_EXISTS"), "{error}");
+    let copy = |from: &str, to: &str, format: &str, checkpoint: &str| {
+        let stream = session.read_stream().schema("id BIGINT, k INT").format(if from == input { "csv" } else { "parquet" });
+        let stream = stream.option("path", from).load().unwrap().filter("id <> 1");
+        let writer = stream.write_stream().format(format).partition_by(["k"]).checkpoint(dir.path().join(checkpoint));
+        writer.available_now().start_path(to).unwrap().await_termination(None).unwrap();
+    };
+    for _ in 0..2 {
+        copy(input, middle, "parquet", "one");
+        copy(middle, output, "json", "two");
+    }
+    let (columns, rows) = batch(&session, "parquet", middle, &[]).unwrap();
+    assert_eq!((columns, rows), (vec!["id Int64".to_owned(), "k Int32".to_owned()], vec!["0|0".to_owned(), "2|0".to_owned()]));
+    assert_eq!(batch(&session, "json", output, &[]).unwrap().1, ["0|0", "2|0"]);
+    let named = session.read().parquet("memory://query-files/middle/k=*").unwrap().select(["_metadata.file_path"]);
+    assert!(sorted(&named.collect().unwrap())[0].starts_with("memory://query-files/middle/k=0/part-00000-0000"));
+    let error = batch(&session, "text", "memory://query-files/none", &[]).unwrap_err().to_string();
+    assert!(error.contains("PATH_NOT_FOUND"), "{error}");
+}
+
 /// The names of files in `_metadata`, beside a column of theirs.
 const FILE_OF_ROW: [&str; 2] = ["value", "_metadata.file_name"];
 
