@@ -19,6 +19,8 @@ pub(crate) struct Job {
     pub(crate) in_flight: usize,
     /// Up to which size, in bytes, snapshot runs lie in the catalogue.
     pub(crate) inline_limit: usize,
+    /// After how many epochs small files of the output are merged; 0 for never.
+    pub(crate) compact_every: usize,
     /// `FAILPOINTS`, as the `fail` crate reads it.
     pub(crate) failpoints: String,
 }
@@ -31,6 +33,7 @@ const OUTPUT: &str = "TIDEGATE_CHILD_OUTPUT";
 const CHECKPOINT: &str = "TIDEGATE_CHILD_CHECKPOINT";
 const PARALLELISM: &str = "TIDEGATE_CHILD_PARALLELISM";
 const INLINE_LIMIT: &str = "TIDEGATE_CHILD_INLINE_LIMIT";
+const COMPACT_EVERY: &str = "TIDEGATE_CHILD_COMPACT_EVERY";
 const IN_FLIGHT: &str = "TIDEGATE_CHILD_IN_FLIGHT";
 
 /// Starts a child.
@@ -42,6 +45,7 @@ pub(crate) fn start(job: &Job) -> Child {
         .env(CHECKPOINT, &job.checkpoint)
         .env(PARALLELISM, job.parallelism.to_string())
         .env(IN_FLIGHT, job.in_flight.to_string())
+        .env(COMPACT_EVERY, job.compact_every.to_string())
         .env(INLINE_LIMIT, job.inline_limit.to_string())
         .env("FAILPOINTS", &job.failpoints)
         .stdin(Stdio::null())
@@ -64,7 +68,7 @@ fn run_as_child() {
         ..CheckpointOptions::default()
     };
     let run = || -> Result<(), Box<dyn std::error::Error>> {
-        let query = Query::new(topology(input.clone().into(), path(OUTPUT), number(PARALLELISM))?)
+        let query = Query::new(topology(input.clone().into(), path(OUTPUT), number(PARALLELISM), number(COMPACT_EVERY) as u64)?)
             .checkpoint(path(CHECKPOINT))
             .checkpoint_options(options.clone())
             .max_epochs_in_flight(number(IN_FLIGHT))
@@ -81,13 +85,14 @@ fn run_as_child() {
 }
 
 /// Files → words → count, parallelism as told → files. One file in each epoch.
-fn topology(input: PathBuf, output: PathBuf, parallelism: usize) -> Result<Topology> {
+fn topology(input: PathBuf, output: PathBuf, parallelism: usize, compact_every: u64) -> Result<Topology> {
     let mut t = Topology::builder("exactly-once").default_parallelism(parallelism);
     let lines = t.source("lines", FileSource::text(input).max_files_per_trigger(1).split_bytes(512));
     let words =
         t.operator("split", [lines], FlatMap::strings("value", "word", |line, words| words.extend(line.split_whitespace())));
     let count = KeyedAggregate::new(["word"]).count("count").epoch_column("epoch");
     let counts = t.operator("count", [words.hash(["word"])], count);
-    t.sink("out", [counts], FileSink::csv(output));
+    let sink = FileSink::csv(output);
+    t.sink("out", [counts], if compact_every > 0 { sink.compact_every(compact_every) } else { sink });
     t.build()
 }

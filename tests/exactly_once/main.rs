@@ -10,6 +10,7 @@
 )]
 
 mod child;
+mod compaction;
 mod damage;
 mod faults;
 mod kills;
