@@ -30,6 +30,9 @@ mod clock;
 mod console;
 mod file;
 mod foreach;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod instants;
 #[cfg(feature = "kafka")]
 mod kafka;

@@ -89,7 +89,7 @@ pub(crate) struct CommittedFile {
 /// What the manifest's bytes say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
-    owner: Owner,
+    pub(crate) owner: Owner,
     pub(crate) records: Vec<Record>,
     /// All merges that are complete, oldest first.
     pub(crate) merged: Vec<Merge>,

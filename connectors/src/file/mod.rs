@@ -20,6 +20,8 @@
 mod avro_reader;
 #[cfg(feature = "avro")]
 mod avro_writer;
+#[cfg(test)]
+mod bad_file_tests;
 mod cleaner;
 mod columns;
 mod compaction;
@@ -33,6 +35,8 @@ mod format;
 #[cfg(test)]
 mod format_tests;
 mod forms;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod glob;
 mod inference;
 mod json_cursor;
