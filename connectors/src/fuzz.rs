@@ -2,7 +2,6 @@
 //!
 //! A function panics if a parser does, or if what it says can't be: a split file has other lines than the whole one, a copy of JSON is
 //! no JSON. `fuzz/` runs them under a fuzzer; the tests here run them on mutations of good inputs, everywhere and for a short while.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a failed check is what a fuzzer looks for")]
 
 pub use crate::file::fuzz::{csv, glob, json, lines, manifest, snappy};
 pub use crate::table::fuzz::table_log;

@@ -5,6 +5,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Field};
@@ -94,7 +95,7 @@ fn json_without_bottom_is_malformed() {
             for multi_line in [false, true] {
                 let columns = schema(&[("a", kind.clone()), ("_corrupt_record", DataType::Utf8)]);
                 let options = JsonOptions { multi_line, ..JsonOptions::default() };
-                let source = |mode| FileSource::json(dir.path(), columns.clone()).mode(mode).json_options(options.clone());
+                let source = |mode| FileSource::json(dir.path(), Arc::clone(&columns)).mode(mode).json_options(options);
                 let rows = batches(&source(ParseMode::Permissive)).unwrap();
                 assert_eq!(rows.iter().map(RecordBatch::num_rows).sum::<usize>(), 1);
                 assert!(rows[0].column(0).is_null(0));
@@ -147,7 +148,8 @@ fn a_file_that_goes_or_changes_between_its_planning_and_its_reading_is_named() {
     let later = std::time::SystemTime::now() + std::time::Duration::from_secs(60);
     let touch = |path: &Path| File::options().write(true).open(path).unwrap().set_modified(later).unwrap();
     let shorten = |path: &Path| File::options().write(true).open(path).unwrap().set_len(1).unwrap();
-    let damages: [(&str, &dyn Fn(&Path)); 4] =
+    type Damage<'a> = &'a dyn Fn(&Path);
+    let damages: [(&str, Damage<'_>); 4] =
         [("gone", &remove), ("a directory", &replace), ("touched", &touch), ("cut off", &shorten)];
     let mut sources = readers(dir.path());
     let columns = || schema(&[("a", DataType::Utf8)]);
