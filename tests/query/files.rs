@@ -259,3 +259,22 @@ fn metadata_of_a_stream() {
     run(&counted, OutputMode::Complete, &counts, &dir.path().join("c3")).unwrap();
     assert_eq!(sorted(&counts.batches()), ["a.txt|2", "b.txt|1"]);
 }
+
+#[test]
+fn columns_without_bottom_are_text_from_some_depth_on() {
+    for (open, close) in [("{\"a\":", "}"), ("[", "]")] {
+        let columns = |depth: usize| {
+            let value = format!("{{\"v\":{}1{}}}\n", open.repeat(depth), close.repeat(depth));
+            let dir = tree(&[("deep.json", &value)]);
+            let frame = session().read().json(text(dir.path())).unwrap();
+            assert_eq!(frame.collect().unwrap()[0].num_rows(), 1);
+            let tree = frame.schema_string().unwrap();
+            (frame.columns().unwrap().concat(), tree.lines().count(), tree.lines().last().unwrap_or_default().contains("string"))
+        };
+        assert_eq!(columns(20), ("v".to_owned(), 22, false));
+        // What lies deeper is kept as it is written: nobody's stack overflows.
+        assert_eq!(columns(990), ("v".to_owned(), 66, true));
+        // As in Spark, this is no JSON.
+        assert_eq!(columns(10_000).0, "_corrupt_record");
+    }
+}

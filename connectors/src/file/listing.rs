@@ -88,9 +88,11 @@ fn walk_level(
         let what = format!("{} lies more than {MAX_DEPTH} directories deep: does a link lead back?", full.display());
         return Err(Error::InvalidArgument(what));
     }
-    for (name, kind) in visible_entries(&full)? {
-        let path = below(dir, &name);
+    for entry in visible_entries(&full)? {
+        let (name, kind) = entry?;
         let descends = descent == Descent::All || partitions::is_partition(&name);
+        // Most names are of files that were read before: nothing is copied for these.
+        let path = if dir.is_empty() { name } else { below(dir, &name) };
         if descends && (kind.is_dir() || kind.is_symlink() && base.join(&path).is_dir()) {
             walk_level(base, &path, descent, depth + 1, wanted, found)?;
         } else if !kind.is_dir() && wanted(&path) {
@@ -107,12 +109,12 @@ pub(crate) fn below(dir: &str, name: &str) -> String {
 
 /// The names in `dir` that are not hidden.
 pub(crate) fn visible_names(dir: &Path) -> Result<Vec<String>> {
-    Ok(visible_entries(dir)?.into_iter().map(|(name, _)| name).collect())
+    visible_entries(dir)?.map(|entry| entry.map(|(name, _)| name)).collect()
 }
 
-fn visible_entries(dir: &Path) -> Result<Vec<(String, FileType)>> {
+fn visible_entries(dir: &Path) -> Result<impl Iterator<Item = Result<(String, FileType)>>> {
     let entries = std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
-    let entry = |entry: std::io::Result<DirEntry>| {
+    let entry = move |entry: std::io::Result<DirEntry>| {
         let entry = entry.map_err(Error::io("list", dir))?;
         let Some(name) = visible_name(&entry)? else { return Ok(None) };
         match entry.file_type() {
@@ -121,7 +123,7 @@ fn visible_entries(dir: &Path) -> Result<Vec<(String, FileType)>> {
             Err(error) => Err(Error::io("read the type of", entry.path())(error)),
         }
     };
-    entries.map(entry).filter_map(Result::transpose).collect()
+    Ok(entries.map(entry).filter_map(Result::transpose))
 }
 
 /// The file of this path below `dir`; `None` if there is none, or it is a directory.
