@@ -17,6 +17,8 @@
 //! from Spark and Hadoop.
 
 #[cfg(feature = "avro")]
+mod avro_blocks;
+#[cfg(feature = "avro")]
 mod avro_reader;
 #[cfg(feature = "avro")]
 mod avro_writer;
