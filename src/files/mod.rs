@@ -105,7 +105,7 @@ impl FileRequest<'_> {
     fn check_path(&self, source: &FileSource) -> Result<()> {
         let is_there = match is_url(self.path) {
             // An object store has no directories: a stream may wait for the first file.
-            true => self.is_stream || self.path.contains(GLOB) || !source.files()?.is_empty(),
+            true => self.is_stream || self.path.contains(GLOB) || source.is_there()?,
             false => self.path.contains(GLOB) || std::path::Path::new(self.path).exists(),
         };
         if is_there {

@@ -45,12 +45,18 @@ fn with_manifest(output: &Path) -> Option<BTreeMap<u64, Rows>> {
     if !output.join("_tidegate_manifest").exists() {
         return None;
     }
+    rows_of(output)
+}
+
+/// The same of an output that is there, also in an object store.
+pub(crate) fn rows_of(output: &Path) -> Option<BTreeMap<u64, Rows>> {
     let session = Session::builder().build().unwrap();
     let reader = session.read().schema("epoch BIGINT, word STRING, count BIGINT").option("header", true);
     let batches = match reader.csv(output.to_str().unwrap()).and_then(|frame| frame.collect()) {
         Ok(batches) => batches,
         // Two merges passed since the listing: whoever reads so slowly is told, and reads again.
         Err(error) if error.to_string().contains("is gone") => return None,
+        Err(error) if error.condition().as_deref() == Some("PATH_NOT_FOUND") => Vec::new(),
         Err(error) => panic!("{error}"),
     };
     let mut epochs: BTreeMap<u64, Rows> = BTreeMap::new();

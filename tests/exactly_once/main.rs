@@ -14,5 +14,6 @@ mod compaction;
 mod damage;
 mod faults;
 mod kills;
+mod objects;
 mod scene;
 mod tables;

@@ -101,6 +101,7 @@ impl Scene {
             in_flight: 1,
             inline_limit: CheckpointOptions::default().inline_limit,
             compact_every: 0,
+            store: None,
             failpoints: String::new(),
         }
     }

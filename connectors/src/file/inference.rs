@@ -30,6 +30,18 @@ impl FileSource {
         Ok(hasher.finish())
     }
 
+    /// Whether the path is there: a directory, or in an object store anything below it, whether or not there is a file to read.
+    ///
+    /// # Errors
+    /// When an object store can't be asked.
+    pub fn is_there(&self) -> Result<bool> {
+        let location = self.location()?;
+        match location.remote() {
+            Some(objects) => Ok(!objects.list("")?.is_empty()),
+            None => Ok(location.base().exists()),
+        }
+    }
+
     /// The files that are there now, oldest first.
     ///
     /// # Errors
