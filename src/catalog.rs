@@ -16,7 +16,7 @@ use tidegate_connectors::MemorySink;
 use tidegate_functions::types::canonical;
 
 use crate::analysis::stream::{StreamFactory, StreamTable};
-use crate::analysis::{Attribute, Relation, Tables};
+use crate::analysis::{Attribute, Relation, Tables, hidden_columns};
 use crate::error::{Error, Result};
 use crate::tables::ManagedTable;
 
@@ -87,7 +87,9 @@ pub(crate) fn plain_name(name: &[String]) -> Option<&String> {
 /// The relation of a table, whose columns are cast to the types that stand for Spark's.
 pub(crate) fn relation_of(name: &str, provider: Arc<dyn TableProvider>) -> Result<Relation> {
     let schema = provider.schema();
-    let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), None)?.build()?;
+    let hidden = hidden_columns(provider.as_ref());
+    let shown = (hidden > 0).then(|| (0..schema.fields().len() - hidden).collect());
+    let scan = LogicalPlanBuilder::scan(name, provider_as_source(provider), shown)?.build()?;
     let mut columns = Vec::new();
     for (field, column) in schema.fields().iter().zip(scan.schema().columns()) {
         let own = canonical(field.data_type()).ok_or_else(|| {

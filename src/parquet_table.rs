@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::datasource::file_format::parquet::ParquetFormat;
@@ -10,19 +10,27 @@ use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTable
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
+use datafusion::physical_expr::expressions::{Column, cast};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 use tidegate_connectors::FileSource;
 
+use crate::analysis::stream::StreamFactory;
 use crate::batch;
 use crate::error::Result;
-use crate::source_table::fingerprint;
+use crate::files::FileStream;
+use crate::reader::DeclaredSchema;
+use crate::source_table::{SourceTable, fingerprint};
 
 /// The files of a source that are there when it is scanned.
 #[derive(Debug)]
 pub(crate) struct ParquetTable {
     source: FileSource,
+    /// The columns of the files, then those that only Tidegate's readers give.
     schema: SchemaRef,
+    /// The same rows as Tidegate's readers read them.
+    rows: SourceTable,
     path: String,
 }
 
@@ -34,7 +42,44 @@ impl ParquetTable {
             let config = config_of(&own)?.infer_schema(&context.state()).await?;
             Ok(ListingTable::try_new(config)?.schema())
         })?;
-        Ok(ParquetTable { source, schema, path: path.to_owned() })
+        let given = DeclaredSchema::from(Arc::clone(&schema)).resolved()?;
+        let files = FileStream::new(source.clone().with_schema(&given), &given, None);
+        let hidden = files.schema().fields().iter().skip(given.fields().len()).cloned().collect::<Vec<_>>();
+        let schema = Arc::new(Schema::new([schema.fields().to_vec(), hidden].concat()));
+        let changed = path.to_owned();
+        let rows = SourceTable::new(Arc::new(files), move || fingerprint(&changed));
+        Ok(ParquetTable { source, schema, rows, path: path.to_owned() })
+    }
+
+    /// How many of its columns, the last ones, are hidden.
+    pub(crate) fn hidden(&self) -> usize {
+        self.rows.hidden()
+    }
+
+    /// The columns that are in the files.
+    fn file_columns(&self) -> datafusion::error::Result<SchemaRef> {
+        let columns: Vec<usize> = (0..self.schema.fields().len() - self.hidden()).collect();
+        Ok(Arc::new(self.schema.project(&columns)?))
+    }
+
+    /// A scan of columns that DataFusion's reader does not have.
+    async fn scan_hidden(
+        &self,
+        state: &dyn Session,
+        columns: &Vec<usize>,
+        limit: Option<usize>,
+    ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let rows = self.rows.scan(state, Some(columns), &[], limit).await?;
+        let (given, wanted) = (rows.schema(), self.schema.project(columns)?);
+        if given.as_ref() == &wanted {
+            return Ok(rows);
+        }
+        let as_wanted = |(index, field): (usize, &FieldRef)| {
+            let column = Arc::new(Column::new(field.name(), index));
+            Ok((cast(column, &given, field.data_type().clone())?, field.name().clone()))
+        };
+        let columns = wanted.fields().iter().enumerate().map(as_wanted).collect::<datafusion::error::Result<Vec<_>>>()?;
+        Ok(Arc::new(ProjectionExec::try_new(columns, rows)?))
     }
 
     /// Changes when files come, go or are written again.
@@ -72,14 +117,16 @@ impl TableProvider for ParquetTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let columns = projection.unwrap_or(&all);
+        let in_files = self.file_columns()?;
+        if columns.iter().any(|column| *column >= in_files.fields().len()) {
+            return self.scan_hidden(state, columns, limit).await;
+        }
         let config = tokio::task::block_in_place(|| config_of(&self.source))?;
         if config.table_paths.is_empty() {
-            let schema = match projection {
-                Some(columns) => Arc::new(self.schema.project(columns)?),
-                None => Arc::clone(&self.schema),
-            };
-            return Ok(Arc::new(EmptyExec::new(schema)));
+            return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(columns)?))));
         }
-        ListingTable::try_new(config.with_schema(Arc::clone(&self.schema)))?.scan(state, projection, filters, limit).await
+        ListingTable::try_new(config.with_schema(in_files))?.scan(state, projection, filters, limit).await
     }
 }

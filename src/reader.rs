@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use tidegate_connectors::{FileSource, MemoryStream, RateMicroBatchSource, RateSource, SocketSource};
+use tidegate_connectors::{MemoryStream, RateMicroBatchSource, RateSource, SocketSource};
 use tidegate_functions::types;
 use tidegate_runtime::{EpochInfo, SourceSupplier};
 
@@ -12,13 +12,13 @@ use crate::analysis::stream::StreamFactory;
 use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
-use crate::files::{FileRequest, Files};
+use crate::files::{self, FileRequest, FileStream, Files};
 use crate::kafka;
 use crate::options::Options;
 use crate::parquet_table::ParquetTable;
 use crate::planner::MappedSource;
 use crate::session::Session;
-use crate::source_table::{SourceTable, fingerprint};
+use crate::source_table::SourceTable;
 use crate::tables::ManagedTable;
 
 /// The columns that a user declares: as SQL writes them, or as Arrow has them.
@@ -192,7 +192,7 @@ impl DataStreamReader {
             FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: true };
         let Files { source, schema, .. } = request.files()?;
         let name = self.options.get("name").map(str::to_owned);
-        let relation = stream_relation(Arc::new(FileStream { source, schema, name }))?;
+        let relation = stream_relation(Arc::new(FileStream::new(source, &schema, name)))?;
         Ok(self.session.frame(relation))
     }
 
@@ -257,33 +257,6 @@ impl Session {
         let schema = supplier.schema()?;
         let relation = stream_relation(Arc::new(SupplierStream { supplier, schema, name }))?;
         Ok(self.frame(relation))
-    }
-}
-
-/// A stream of files, which read only the columns that are needed.
-#[derive(Debug)]
-struct FileStream {
-    source: FileSource,
-    schema: SchemaRef,
-    name: Option<String>,
-}
-
-impl StreamFactory for FileStream {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-
-    fn source(&self, projection: &[usize]) -> Result<Arc<dyn SourceSupplier>> {
-        let names: Vec<&String> = projection.iter().map(|index| self.schema.field(*index).name()).collect();
-        Ok(Arc::new(self.source.clone().projection(names)))
-    }
-
-    fn name(&self) -> Option<&str> {
-        self.name.as_deref()
-    }
-
-    fn describe(&self) -> String {
-        self.source.describe()
     }
 }
 
@@ -448,12 +421,12 @@ impl DataFrameReader {
         let request =
             FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: false };
         let Files { source, schema, partitions } = request.files()?;
-        if self.format == "parquet" && partitions == 0 && !is_given {
+        if self.format == "parquet" && partitions == 0 && !is_given && !files::is_url(path) {
             let table = ParquetTable::new(self.session.batch(), source, path)?;
             return Ok(self.session.frame(relation_of("parquet", Arc::new(table))?));
         }
-        let (files, path) = (FileStream { source, schema, name: None }, path.to_owned());
-        let table = SourceTable::new(Arc::new(files), move || fingerprint(&path));
+        let (own, path) = (source.clone(), path.to_owned());
+        let table = SourceTable::new(Arc::new(FileStream::new(source, &schema, None)), move || files::version(&own, &path));
         Ok(self.session.frame(relation_of(&self.format, Arc::new(table))?))
     }
 }

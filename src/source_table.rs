@@ -38,6 +38,11 @@ impl SourceTable {
         SourceTable { source, version: Box::new(version) }
     }
 
+    /// How many of its columns, the last ones, are hidden.
+    pub(crate) fn hidden(&self) -> usize {
+        self.source.hidden()
+    }
+
     /// Changes when the rows do.
     pub(crate) fn version(&self) -> Result<u64> {
         (self.version)()

@@ -73,12 +73,12 @@ fn drop_views(session: &Session, names: &[ast::ObjectName], if_exists: bool) -> 
     Ok(())
 }
 
-/// `CREATE TABLE [IF NOT EXISTS] name (columns) [USING format] [AS query]`.
+/// `CREATE TABLE [IF NOT EXISTS] name (columns) [USING format] [LOCATION place] [AS query]`.
 fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast::Query) -> Result<DataFrame>) -> Result<()> {
     let name = path(&table.name);
     let unsupported = [
         (table.or_replace, "CREATE OR REPLACE TABLE"),
-        (table.external || table.location.is_some(), "CREATE EXTERNAL TABLE, LOCATION"),
+        (table.external, "CREATE EXTERNAL TABLE: write CREATE TABLE … LOCATION"),
         (table.temporary, "CREATE TEMPORARY TABLE: use CREATE TEMP VIEW"),
         (table.like.is_some() || table.clone.is_some(), "CREATE TABLE … LIKE"),
         (table.partition_by.is_some() || table.hive_distribution != ast::HiveDistributionStyle::NONE, "PARTITIONED BY"),
@@ -89,7 +89,9 @@ fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast
     if ManagedTable::open(session.warehouse(), &name)?.is_some() {
         return if table.if_not_exists { Ok(()) } else { Err(already_exists(&name.join("`.`"))) };
     }
-    let storage = table.hive_formats.as_ref().and_then(|formats| formats.storage.as_ref());
+    let formats = table.hive_formats.as_ref();
+    let location = formats.and_then(|formats| formats.location.as_deref()).or(table.location.as_deref());
+    let storage = formats.and_then(|formats| formats.storage.as_ref());
     let format = match storage {
         None => TableFormat::default(),
         Some(ast::HiveIOFormat::Using { format }) => table_format(&format.value)?,
@@ -106,9 +108,15 @@ fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast
             table.columns.iter().map(column).collect::<Result<Vec<_>>>()?
         }
     };
+    if let (Some(location), Some(_)) = (location, &rows)
+        && tidegate_connectors::Table::open(location)?.is_some()
+    {
+        let message = format!("CREATE-TABLE-AS-SELECT cannot create table with location to a non-empty directory {location}.");
+        return Err(Error::analysis("CTAS_LOCATION_NOT_EMPTY", message));
+    }
     // The rows first: a query that fails leaves no table behind.
     let batches = rows.map(|rows| rows.collect()).transpose()?;
-    let created = ManagedTable::create(session.warehouse(), &name, &columns, format)?;
+    let created = ManagedTable::create(session.warehouse(), &name, &columns, format, location)?;
     match batches {
         Some(batches) => Ok(created.sink(false).write_batch(relabelled(batches, &created)?)?),
         None => Ok(()),

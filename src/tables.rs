@@ -48,8 +48,14 @@ impl ManagedTable {
         Ok(Some(ManagedTable { name: name.to_lowercase(), table, schema: Arc::new(Schema::new(fields)) }))
     }
 
-    /// Creates a table.
-    pub(crate) fn create(warehouse: &Path, name: &[String], columns: &[(String, DataType)], format: TableFormat) -> Result<Self> {
+    /// Creates a table; with a location, one whose files are there, and which is as it is if there is one already.
+    pub(crate) fn create(
+        warehouse: &Path,
+        name: &[String],
+        columns: &[(String, DataType)],
+        format: TableFormat,
+        location: Option<&str>,
+    ) -> Result<Self> {
         let plain = plain_name(name).filter(|name| is_plain(name)).ok_or_else(|| {
             let message = format!(
                 "`{}` is not a valid name for tables/schemas. Valid names only contain alphabet characters, numbers and _.",
@@ -62,19 +68,23 @@ impl ManagedTable {
             let message = format!("The column `{twice}` already exists. Choose another name or rename the existing column.");
             return Err(Error::analysis("COLUMN_ALREADY_EXISTS", message));
         }
-        if columns.is_empty() {
-            return Err(Error::analysis("UNSUPPORTED_FEATURE", "a table without columns"));
-        }
         let directory = directory(warehouse, plain);
         if Table::open(directory.clone())?.is_some() {
             return Err(already_exists(plain));
         }
         let column = |(name, data_type): &(String, DataType)| format!("`{}` {}", name.replace('`', "``"), types::name(data_type));
         let columns = columns.iter().map(column).collect::<Vec<_>>().join(", ");
-        // What can't be read back is refused now.
-        let schema = Arc::new(Schema::new(types::parse_schema(&columns)?));
-        format.check(&schema)?;
-        let table = Table::create(directory, &TableDefinition { columns, format })?;
+        let definition = (!columns.is_empty()).then_some(TableDefinition { columns, format });
+        if let Some(definition) = &definition {
+            // What can't be read back is refused now.
+            format.check(&Arc::new(Schema::new(types::parse_schema(&definition.columns)?)))?;
+        }
+        let table = match (location, &definition) {
+            (Some(location), definition) => Table::link(directory, location, definition.as_ref())?,
+            (None, Some(definition)) => Table::create(directory, definition)?,
+            (None, None) => return Err(Error::analysis("UNSUPPORTED_FEATURE", "a table without columns")),
+        };
+        let schema = Arc::new(Schema::new(types::parse_schema(&table.definition().columns)?));
         Ok(ManagedTable { name: plain.to_lowercase(), table, schema })
     }
 

@@ -307,7 +307,8 @@ impl DataStreamWriter {
 
     /// Starts the query, writing to a table of the warehouse, which is created if it is not there: with the columns of the result, in
     /// the [`format`](Self::format) that is set (Parquet, if not). Columns are found by their names. In the complete mode each epoch
-    /// takes the place of all rows.
+    /// takes the place of all rows. With the option `compactEveryEpochs` small files of the table are merged after each so many epochs,
+    /// to files of about `targetFileSize` bytes (128 MiB); Spark has none of the two.
     ///
     /// ```
     /// # let warehouse = tempfile::tempdir().unwrap();
@@ -346,11 +347,16 @@ impl DataStreamWriter {
                     Target::Format(format) => table_format(format)?,
                     Target::Sink(_) => TableFormat::default(),
                 };
-                ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format)?
+                ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format, None)?
             }
         };
         self.frame = table.conform(&self.frame, By::Name)?;
-        self.target = Target::Sink(Arc::new(table.sink(self.mode == OutputMode::Complete)));
+        let mut sink = table.sink(self.mode == OutputMode::Complete);
+        if let Some(epochs) = self.options.positive("compactEveryEpochs")? {
+            sink = sink
+                .compact_every(epochs as u64, self.options.positive("targetFileSize")?.map_or(128 << 20, |bytes| bytes as u64));
+        }
+        self.target = Target::Sink(Arc::new(sink));
         self.start()
     }
 
@@ -534,7 +540,7 @@ impl DataFrameWriter {
             return Err(already_exists(name));
         }
         let rows = self.frame.collect()?;
-        let table = ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format)?;
+        let table = ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format, None)?;
         Ok(table.sink(false).write_batch(relabelled(rows, &table)?)?)
     }
 
@@ -596,8 +602,7 @@ impl DataFrameWriter {
 
     /// The rows as one committed epoch of the streaming sink: the same files, whole or not at all.
     fn write(self, format: &str, path: &str) -> Result<()> {
-        let occupied = std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some());
-        if occupied {
+        if files::is_occupied(path)? {
             return Err(Error::analysis(
                 "PATH_ALREADY_EXISTS",
                 format!("Path {path} already exists and is not empty: choose another, or remove it."),

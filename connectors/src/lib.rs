@@ -30,11 +30,15 @@ mod clock;
 mod console;
 mod file;
 mod foreach;
+#[cfg(any(test, feature = "fuzzing"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod instants;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod memory;
 mod noop;
+mod objects;
 mod rate;
 mod rate_micro_batch;
 mod socket;
@@ -55,7 +59,8 @@ pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 pub use kafka::{KafkaSink, KafkaSource};
 pub use memory::{MemorySink, MemoryStream};
 pub use noop::NoopSink;
+pub use objects::register_object_store;
 pub use rate::RateSource;
 pub use rate_micro_batch::RateMicroBatchSource;
 pub use socket::SocketSource;
-pub use table::{Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, register_object_store, table_names};
+pub use table::{Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, table_names};

@@ -10,6 +10,7 @@
 //! column has an identity of its own. So DataFusion's analyser has nothing left to do, and its optimiser and executors change no result.
 
 mod aggregation;
+mod hidden;
 mod joins;
 mod lambda;
 pub(crate) mod nodes;
@@ -31,6 +32,7 @@ use dashmap::DashMap;
 use datafusion::logical_expr::ScalarUDF;
 use tidegate_functions::Settings;
 
+pub(crate) use hidden::hidden_columns;
 pub(crate) use joins::{JoinKind, table_not_found};
 pub(crate) use query::{cube, rollup, select_item};
 pub(crate) use relation::{Attribute, EventTime, EventTimeKind, Relation, unique_id, visible_name};

@@ -262,6 +262,11 @@ impl<'a> Resolver<'a> {
         expr.column_refs().into_iter().all(|column| params.iter().any(|param| param.id == column.name))
     }
 
+    /// Whether a name stands for no column.
+    pub(super) fn is_unknown(&self, parts: &[String]) -> bool {
+        matches!(self.lookup(parts, self.columns), Ok(None))
+    }
+
     /// The column, or the field of a column, that the parts of a name stand for.
     fn lookup(&self, parts: &[String], columns: &[Attribute]) -> Result<Option<Typed>> {
         for qualifiers in (0..parts.len()).rev() {

@@ -49,10 +49,18 @@ impl Select {
 impl Analyzer<'_> {
     /// The rows for which a condition is true.
     pub(crate) fn filter(&self, input: Relation, condition: &Expr) -> Result<Relation> {
+        let shown = input.columns.len();
+        let input = self.with_hidden(input, &[condition])?;
+        let hidden: Vec<String> = input.columns.iter().skip(shown).map(|column| column.id.clone()).collect();
         let (input, replaced) = self.with_time_windows(input, &[condition])?;
         let resolver = Resolver { replaced: &replaced, ..Resolver::new(self, &input.columns) };
         let condition = resolver.condition(condition, "WHERE")?;
-        self.filtered(input, condition.expr)
+        let filtered = self.filtered(input, condition.expr)?;
+        if hidden.is_empty() {
+            return Ok(filtered);
+        }
+        let shown = filtered.columns.iter().filter(|column| !hidden.contains(&column.id)).cloned().collect();
+        filtered.keep(shown)
     }
 
     pub(super) fn filtered(&self, input: Relation, condition: DfExpr) -> Result<Relation> {
@@ -70,6 +78,7 @@ impl Analyzer<'_> {
             };
             items.iter().chain(keys).chain(&select.having).chain(select.order_by.iter().map(|key| &key.expr)).collect()
         };
+        let input = self.with_hidden(input, &used)?;
         let (input, windows) = self.with_time_windows(input, &used)?;
         let select = Select { items, ..select };
         let probe = Resolver::new(self, &input.columns);
@@ -435,6 +444,7 @@ impl Analyzer<'_> {
             path => {
                 // The fields of a struct.
                 let whole = Expr::Column { parts: path.to_vec(), at: crate::expr::Position::default() };
+                let input = self.with_hidden(input.clone(), &[&whole])?;
                 let typed = Resolver::new(self, &input.columns).resolve(&whole)?;
                 let DataType::Struct(fields) = typed.data_type else {
                     let message = format!("Cannot resolve \"{}.*\" given input columns.", path.join("."));

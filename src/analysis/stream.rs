@@ -14,8 +14,13 @@ use tidegate_runtime::SourceSupplier;
 
 /// Makes the source that reads a stream, once it is known which columns are needed.
 pub(crate) trait StreamFactory: std::fmt::Debug + Send + Sync {
-    /// All columns, of canonical types.
+    /// All columns, of canonical types; [hidden](Self::hidden) ones at the end.
     fn schema(&self) -> SchemaRef;
+
+    /// How many columns only those get who name them.
+    fn hidden(&self) -> usize {
+        0
+    }
 
     /// A source of the columns with these numbers, in their order.
     fn source(&self, projection: &[usize]) -> crate::error::Result<Arc<dyn SourceSupplier>>;

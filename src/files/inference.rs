@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use tidegate_connectors::{CsvOptions, FileSource, TextInference};
 use tidegate_functions::json::JsonInference;
 
@@ -13,11 +13,16 @@ use crate::error::{Error, Result};
 use crate::reader::DeclaredSchema;
 use crate::source_table::read_all;
 
+/// Structures within each other that become columns: who writes a file must not decide how much stack its readers need.
+const MAX_DEPTH: usize = 64;
+/// For the 1 000 structures within each other that JSON may have, which are all looked at before they are cut to those.
+const STACK_BYTES: usize = 64 << 20;
+
 impl FileRequest<'_> {
     /// The columns of the files that are there.
     pub(super) fn infer(&self, source: &FileSource) -> Result<SchemaRef> {
         let schema = match self.format {
-            "json" => self.json_columns()?,
+            "json" => with_deep_stack(|| self.json_columns())?,
             "csv" => self.csv_columns()?,
             _ => {
                 let merge = self.options.parsed("mergeSchema")?.unwrap_or(false);
@@ -39,7 +44,9 @@ impl FileRequest<'_> {
         let multi_line = self.options.parsed("multiLine")?.unwrap_or(false);
         self.for_each_line(multi_line, &mut |line| inference.add(line))?;
         let corrupt = self.options.get("columnNameOfCorruptRecord").unwrap_or("_corrupt_record");
-        Ok(Schema::new(inference.finish(corrupt)?))
+        let fields = inference.finish(corrupt)?;
+        let shallow = fields.iter().map(|field| field.as_ref().clone().with_data_type(shallow(field.data_type(), MAX_DEPTH)));
+        Ok(Schema::new(shallow.collect::<Vec<_>>()))
     }
 
     fn csv_columns(&self) -> Result<Schema> {
@@ -80,6 +87,31 @@ impl FileRequest<'_> {
         let source = options::text_of(self)?.whole_text(whole_files);
         read_all(&source)?.iter().for_each(&mut look_at);
         Ok(())
+    }
+}
+
+/// Runs on a thread with room for the deepest JSON.
+fn with_deep_stack<T: Send>(infer: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("tg-inference".to_owned()).stack_size(STACK_BYTES);
+        let no_thread = |error| tidegate_runtime::Error::user(format!("a thread to infer columns can't be started: {error}"));
+        let thread = thread.spawn_scoped(scope, infer).map_err(no_thread)?;
+        thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+    })
+}
+
+/// A type of so many levels: what is deeper is text, as it is written.
+fn shallow(data_type: &DataType, levels: usize) -> DataType {
+    match (data_type, levels.checked_sub(1)) {
+        (DataType::Struct(_) | DataType::List(_), None) => DataType::Utf8,
+        (DataType::Struct(fields), Some(below)) => {
+            let field = |field: &FieldRef| field.as_ref().clone().with_data_type(shallow(field.data_type(), below));
+            DataType::Struct(fields.iter().map(field).collect())
+        }
+        (DataType::List(item), Some(below)) => {
+            DataType::List(Arc::new(item.as_ref().clone().with_data_type(shallow(item.data_type(), below))))
+        }
+        (other, _) => other.clone(),
     }
 }
 

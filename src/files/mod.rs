@@ -4,6 +4,7 @@
 
 mod inference;
 mod options;
+mod stream;
 
 use std::sync::Arc;
 
@@ -13,8 +14,37 @@ use tidegate_connectors::FileSource;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::session::Session;
+use crate::source_table::fingerprint;
 
 pub(crate) use options::sink;
+pub(crate) use stream::FileStream;
+
+/// What makes a path a pattern.
+const GLOB: [char; 4] = ['*', '?', '[', '{'];
+
+/// Whether a path is the URL of a place in an object store.
+pub(crate) fn is_url(path: &str) -> bool {
+    path.contains("://")
+}
+
+/// Whether there is something where a batch is to be written.
+///
+/// # Errors
+/// When an object store can't be asked.
+pub(crate) fn is_occupied(path: &str) -> Result<bool> {
+    match is_url(path) {
+        true => Ok(!FileSource::text(path).recursive_file_lookup(true).files()?.is_empty()),
+        false => Ok(std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())),
+    }
+}
+
+/// A number that changes when the files of a source, which are below `path`, come, go or are written again.
+///
+/// # Errors
+/// When they can't be listed.
+pub(crate) fn version(source: &FileSource, path: &str) -> Result<u64> {
+    if is_url(path) { Ok(source.fingerprint()?) } else { fingerprint(path) }
+}
 
 /// A request for files.
 pub(crate) struct FileRequest<'a> {
@@ -43,7 +73,7 @@ impl FileRequest<'_> {
         if self.is_stream && self.schema.is_none() && self.format != "text" && !self.may_infer() {
             return Err(self.schema_missing());
         }
-        self.check_path()?;
+        self.check_path(&empty)?;
         let partitions = empty.discover_partitions(self.infers_partitions())?;
         let given = match (self.format, &self.schema) {
             ("text", None) => Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)])),
@@ -72,10 +102,13 @@ impl FileRequest<'_> {
         options::source(self, schema)
     }
 
-    fn check_path(&self) -> Result<()> {
-        let path = std::path::Path::new(self.path);
-        let is_glob = self.path.contains(['*', '?', '[', '{']);
-        if is_glob || path.exists() {
+    fn check_path(&self, source: &FileSource) -> Result<()> {
+        let is_there = match is_url(self.path) {
+            // An object store has no directories: a stream may wait for the first file.
+            true => self.is_stream || self.path.contains(GLOB) || source.is_there()?,
+            false => self.path.contains(GLOB) || std::path::Path::new(self.path).exists(),
+        };
+        if is_there {
             return Ok(());
         }
         Err(Error::analysis("PATH_NOT_FOUND", format!("Path does not exist: {}.", self.path)))

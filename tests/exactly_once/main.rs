@@ -10,8 +10,10 @@
 )]
 
 mod child;
+mod compaction;
 mod damage;
 mod faults;
 mod kills;
+mod objects;
 mod scene;
 mod tables;

@@ -36,7 +36,7 @@ impl Random {
 }
 
 /// One epoch's rows: word → running count.
-type Rows = BTreeMap<String, i64>;
+pub(crate) type Rows = BTreeMap<String, i64>;
 
 /// Input, output and checkpoint of one query.
 pub(crate) struct Scene {
@@ -100,8 +100,24 @@ impl Scene {
             parallelism,
             in_flight: 1,
             inline_limit: CheckpointOptions::default().inline_limit,
+            compact_every: 0,
+            store: None,
             failpoints: String::new(),
         }
+    }
+
+    /// Checks the epochs that are committed so far: the first ones, each whole. Says how many there are.
+    pub(crate) fn check_first(&self, committed: &BTreeMap<u64, Rows>) -> usize {
+        for ((epoch, rows), (expected_epoch, expected)) in committed.iter().zip(&self.expected) {
+            assert_eq!((epoch, rows), (expected_epoch, expected), "of {} epochs", committed.len());
+        }
+        assert!(committed.len() <= self.expected.len());
+        committed.len()
+    }
+
+    /// How many epochs there will be.
+    pub(crate) fn epochs(&self) -> usize {
+        self.expected.len()
     }
 
     /// Checks the output of a run that is done.
@@ -120,7 +136,7 @@ impl Scene {
 }
 
 /// What any reader of the directory sees. A word twice in an epoch is a failure.
-fn committed(output: &Path) -> BTreeMap<u64, Rows> {
+pub(crate) fn committed(output: &Path) -> BTreeMap<u64, Rows> {
     let mut epochs: BTreeMap<u64, Rows> = BTreeMap::new();
     let visible = |path: &PathBuf| !path.file_name().unwrap().to_string_lossy().starts_with(['_', '.']);
     for path in std::fs::read_dir(output).unwrap().map(|entry| entry.unwrap().path()).filter(visible) {

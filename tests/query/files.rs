@@ -138,3 +138,143 @@ fn batches_of_globs_and_times() {
     assert!(read("y", &[("modifiedBefore", "2001-01-01T00:00:00")]).is_empty());
     assert_eq!(read("y", &[("modifiedAfter", "2001-01-01T00:00:00")]), ["2", "3"]);
 }
+
+#[test]
+fn a_stream_from_one_object_store_into_another() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    let (input, middle, output) = ("memory://query-files/in", "memory://query-files/middle", "memory://query-files/out");
+    let numbers = |from: i64| session.sql(&format!("SELECT id, id % 2 AS k FROM range({from}, {})", from + 3)).unwrap();
+    numbers(0).write().partition_by(["k"]).format("csv").save(input).unwrap();
+    let error = numbers(3).write().csv(input).unwrap_err().to_string();
+    assert!(error.contains("PATH_ALREADY_EXISTS"), "{error}");
+    let copy = |from: &str, to: &str, format: &str, checkpoint: &str| {
+        let stream = session.read_stream().schema("id BIGINT, k INT").format(if from == input { "csv" } else { "parquet" });
+        let stream = stream.option("path", from).load().unwrap().filter("id <> 1");
+        let writer = stream.write_stream().format(format).partition_by(["k"]).checkpoint(dir.path().join(checkpoint));
+        writer.available_now().start_path(to).unwrap().await_termination(None).unwrap();
+    };
+    for _ in 0..2 {
+        copy(input, middle, "parquet", "one");
+        copy(middle, output, "json", "two");
+    }
+    let (columns, rows) = batch(&session, "parquet", middle, &[]).unwrap();
+    assert_eq!((columns, rows), (vec!["id Int64".to_owned(), "k Int32".to_owned()], vec!["0|0".to_owned(), "2|0".to_owned()]));
+    assert_eq!(batch(&session, "json", output, &[]).unwrap().1, ["0|0", "2|0"]);
+    let named = session.read().parquet("memory://query-files/middle/k=*").unwrap().select(["_metadata.file_path"]);
+    assert!(sorted(&named.collect().unwrap())[0].starts_with("memory://query-files/middle/k=0/part-00000-0000"));
+    let error = batch(&session, "text", "memory://query-files/none", &[]).unwrap_err().to_string();
+    assert!(error.contains("PATH_NOT_FOUND"), "{error}");
+}
+
+/// The names of files in `_metadata`, beside a column of theirs.
+const FILE_OF_ROW: [&str; 2] = ["value", "_metadata.file_name"];
+
+#[test]
+fn metadata_of_files_is_there_for_those_who_name_it() {
+    let dir = tree(&[("in/a.txt", "x\ny\n"), ("in/b.txt", "z\n")]);
+    let session = session();
+    let frame = session.read().text(text(&dir.path().join("in"))).unwrap();
+    assert_eq!(frame.columns().unwrap(), ["value"]);
+    assert_eq!(sorted(&frame.select(["*"]).collect().unwrap()), ["x", "y", "z"]);
+    assert_eq!(sorted(&frame.select(FILE_OF_ROW).collect().unwrap()), ["x|a.txt", "y|a.txt", "z|b.txt"]);
+    frame.create_or_replace_temp_view("t").unwrap();
+    let sql = |query: &str| session.sql(query).and_then(|frame| frame.collect()).map(|rows| sorted(&rows));
+    assert_eq!(sql("SELECT * FROM t WHERE _metadata.file_name = 'b.txt'").unwrap(), ["z"]);
+    assert_eq!(sql("SELECT t._metadata.file_size, count(*) FROM t GROUP BY _metadata.file_size").unwrap(), ["2|1", "4|2"]);
+    assert_eq!(
+        sql("SELECT value, upper(_METADATA.File_Name) AS f FROM t ORDER BY _metadata.file_size, value LIMIT 1").unwrap(),
+        ["z|B.TXT"]
+    );
+    let all = sql("SELECT _metadata.* FROM t WHERE value = 'x'").unwrap();
+    assert!(all[0].starts_with("file://") && all[0].contains("/in/a.txt|a.txt|4|0|4|20"), "{all:?}");
+    let pairs = "SELECT l.value, r.value, r._metadata.file_name FROM t l JOIN t r ON l.value < r.value AND l.value = 'y'";
+    assert_eq!(sql(pairs).unwrap(), ["y|z|b.txt"]);
+    let error = sql(&pairs.replace("r._metadata", "_metadata")).unwrap_err().to_string();
+    assert!(error.contains("AMBIGUOUS_REFERENCE"), "{error}");
+    let error = sql("SELECT _metadata FROM (SELECT count(*) FROM t)").unwrap_err().to_string();
+    assert!(error.contains("UNRESOLVED_COLUMN"), "{error}");
+    let error = sql("SELECT vale FROM t").unwrap_err().to_string();
+    assert!(!error.contains("_metadata"), "{error}");
+    let error = sql("SELECT _metadata.nothing FROM t").unwrap_err().to_string();
+    assert!(error.contains("FIELD_NOT_FOUND"), "{error}");
+}
+
+#[test]
+fn metadata_passes_through_what_keeps_the_rows() {
+    let dir = tree(&[("a.txt", "x\ny\n"), ("b.txt", "z\n")]);
+    let session = session();
+    let frame = session.read().text(text(dir.path())).unwrap();
+    let names = |frame: &tidegate::DataFrame| sorted(&frame.select(["_metadata.file_name"]).collect().unwrap());
+    assert_eq!(names(&frame.filter("_metadata.file_size > 2").filter("value <> 'x'")), ["a.txt"]);
+    assert_eq!(
+        names(&frame.with_column("n", tidegate::functions::expr("length(value)")).alias("q").order_by(["value"]).limit(1)),
+        ["a.txt"]
+    );
+    assert_eq!(names(&frame.with_column_renamed("value", "v").select(["v"])), ["a.txt", "a.txt", "b.txt"]);
+    let named = frame.with_column("file", "_metadata.file_name").group_by(["file"]).count();
+    assert_eq!(sorted(&named.collect().unwrap()), ["a.txt|2", "b.txt|1"]);
+    assert!(frame.distinct().select(["_metadata"]).collect().is_err());
+}
+
+#[test]
+fn a_column_of_the_files_own_is_not_hidden() {
+    let dir = tree(&[("a.json", "{\"_metadata\":7,\"v\":1}\n")]);
+    let frame = session().read().json(text(dir.path())).unwrap();
+    assert_eq!(frame.columns().unwrap(), ["_metadata", "v"]);
+    assert_eq!(sorted(&frame.select(["_metadata"]).collect().unwrap()), ["7"]);
+}
+
+#[test]
+fn metadata_of_parquet_files_and_partitions() {
+    let dir = tree(&[("in/a.json", "{\"v\":10,\"k\":1}\n{\"v\":20,\"k\":2}\n")]);
+    let (session, plain, parts) = (session(), dir.path().join("plain"), dir.path().join("parts"));
+    let rows = session.read().json(text(&dir.path().join("in"))).unwrap();
+    let batch = rows.write().format("parquet");
+    batch.clone().save(text(&plain)).unwrap();
+    batch.partition_by(["k"]).save(text(&parts)).unwrap();
+    for path in [&plain, &parts] {
+        let frame = session.read().parquet(text(path)).unwrap();
+        let filtered = frame.filter("_metadata.file_size > 0 AND v > 10");
+        let ends = filtered.select_expr(["v", "k", "_metadata.file_name LIKE 'part-%.parquet'"]);
+        assert_eq!(sorted(&ends.collect().unwrap()), ["20|2|true"]);
+        assert_eq!(frame.columns().unwrap().len(), 2);
+    }
+}
+
+#[test]
+fn metadata_of_a_stream() {
+    let dir = tree(&[("in/a.txt", "x\ny\n"), ("in/b.txt", "z\n")]);
+    let (session, sink) = (session(), MemorySink::new());
+    let stream = session.read_stream().text(text(&dir.path().join("in"))).unwrap();
+    let named = stream
+        .filter("_metadata.file_name <> 'none'")
+        .with_column("n", tidegate::functions::expr("length(value)"))
+        .select(FILE_OF_ROW);
+    run(&named, OutputMode::Append, &sink, &dir.path().join("c1")).unwrap();
+    assert_eq!(sorted(&sink.batches()), ["x|a.txt", "y|a.txt", "z|b.txt"]);
+    let (all, counts) = (MemorySink::new(), MemorySink::new());
+    run(&stream, OutputMode::Append, &all, &dir.path().join("c2")).unwrap();
+    assert_eq!(sorted(&all.batches()), ["x", "y", "z"]);
+    let counted = stream.group_by(["_metadata.file_name"]).count();
+    run(&counted, OutputMode::Complete, &counts, &dir.path().join("c3")).unwrap();
+    assert_eq!(sorted(&counts.batches()), ["a.txt|2", "b.txt|1"]);
+}
+
+#[test]
+fn columns_without_bottom_are_text_from_some_depth_on() {
+    for (open, close) in [("{\"a\":", "}"), ("[", "]")] {
+        let columns = |depth: usize| {
+            let value = format!("{{\"v\":{}1{}}}\n", open.repeat(depth), close.repeat(depth));
+            let dir = tree(&[("deep.json", &value)]);
+            let frame = session().read().json(text(dir.path())).unwrap();
+            assert_eq!(frame.collect().unwrap()[0].num_rows(), 1);
+            let tree = frame.schema_string().unwrap();
+            (frame.columns().unwrap().concat(), tree.lines().count(), tree.lines().last().unwrap_or_default().contains("string"))
+        };
+        assert_eq!(columns(20), ("v".to_owned(), 22, false));
+        // What lies deeper is kept as it is written: nobody's stack overflows.
+        assert_eq!(columns(990), ("v".to_owned(), 66, true));
+        // As in Spark, this is no JSON.
+        assert_eq!(columns(10_000).0, "_corrupt_record");
+    }
+}

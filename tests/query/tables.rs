@@ -217,3 +217,52 @@ fn a_warehouse_in_an_object_store() {
     session.sql("DROP TABLE words").unwrap();
     assert_eq!(all(&session, "SHOW TABLES"), ["default|copy|false"]);
 }
+
+#[test]
+fn tables_at_a_location_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (session(&dir.path().join("one")), session(&dir.path().join("two")));
+    let data = dir.path().join("data");
+    let sql = |session: &Session, text: &str| session.sql(text).map(|_| ());
+    let create = format!("CREATE TABLE t (n BIGINT) USING parquet LOCATION '{}'", data.display());
+    sql(&first, &create).unwrap();
+    sql(&first, "INSERT INTO t VALUES (1), (2)").unwrap();
+    assert!(data.is_dir());
+    // Another warehouse knows it, too: with the same columns or with none.
+    let known = format!("CREATE TABLE other USING parquet LOCATION '{}'", data.display());
+    sql(&second, &known).unwrap();
+    sql(&second, "INSERT INTO other VALUES (3)").unwrap();
+    assert_eq!(all(&first, "SELECT * FROM t"), ["1", "2", "3"]);
+    let error = second.sql(&create.replace("BIGINT", "STRING").replace("TABLE t", "TABLE u")).unwrap_err().to_string();
+    assert!(error.contains("INCOMPATIBLE_TABLE_CHANGE_AFTER_ANALYSIS"), "{error}");
+    let described = all(&first, "DESCRIBE t");
+    assert!(described.iter().any(|line| line.contains(data.to_str().unwrap())), "{described:?}");
+    let again = format!("CREATE TABLE u USING parquet LOCATION '{}' AS SELECT 1L AS n", data.display());
+    assert_eq!(condition(&first, &again), "CTAS_LOCATION_NOT_EMPTY");
+    // Its rows are not the warehouse's to remove.
+    sql(&first, "DROP TABLE t").unwrap();
+    assert_eq!(condition(&first, "SELECT * FROM t"), "TABLE_OR_VIEW_NOT_FOUND");
+    assert_eq!(all(&second, "SELECT * FROM other"), ["1", "2", "3"]);
+    sql(&first, &create).unwrap();
+    assert_eq!(all(&first, "SELECT count(*) FROM t"), ["3"]);
+    let elsewhere = "CREATE TABLE m LOCATION 'memory://located/m' AS SELECT 7 AS n";
+    sql(&first, elsewhere).unwrap();
+    assert_eq!(all(&first, "SELECT * FROM m"), ["7"]);
+}
+
+#[test]
+fn a_stream_compacts_its_table_as_it_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = session(&dir.path().join("warehouse"));
+    let (input, numbers) = session.memory_stream("n BIGINT").unwrap();
+    let writer = numbers.write_stream().checkpoint(dir.path().join("checkpoint")).option("compactEveryEpochs", 4);
+    let query = writer.to_table("numbers").unwrap();
+    for n in 0..9 {
+        input.add_data(rows(vec![("n", crate::support::numbers([n]))])).unwrap();
+        query.process_all_available().unwrap();
+    }
+    query.stop().unwrap();
+    assert_eq!(all(&session, "SELECT * FROM numbers").len(), 9);
+    let table = tidegate::connectors::Table::open(dir.path().join("warehouse/numbers")).unwrap().unwrap();
+    assert!(table.files().unwrap().len() <= 4, "{:?}", table.files());
+}

@@ -9,6 +9,7 @@ use arrow::error::ArrowError;
 use arrow_avro::reader::{Reader, ReaderBuilder};
 use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
+use super::avro_blocks::check_blocks;
 use super::conform::{conform_batch, find, guarded};
 use super::split_reader::{FileSplit, check_unchanged, open_unchanged};
 
@@ -26,6 +27,7 @@ impl SourceReader for AvroReader {
         let split: FileSplit = split.decode()?;
         let path = self.dir.join(&split.file.path);
         let file = open_unchanged(&path, &split.file)?;
+        guarded("Avro", &path, || check_blocks(&file))?;
         let second = file.try_clone().map_err(Error::io("open", &path))?;
         let mut batches = guarded("Avro", &path, || self.open(second))?;
         while let Some(batch) = guarded("Avro", &path, || batches.next().transpose())? {

@@ -13,6 +13,7 @@ use super::columns::Column;
 use super::inference::instants;
 use super::location::Partitioning;
 use super::split_reader::FileSplit;
+use crate::objects::as_url;
 
 /// The name of the column that says which file a row is from.
 pub(crate) const METADATA: &str = "_metadata";
@@ -130,12 +131,15 @@ fn partition(field: &Field, value: Option<&str>, path: &Path) -> Result<ArrayRef
 /// The one value of `_metadata`.
 fn metadata(dir: &Path, split: &FileSplit) -> Result<ArrayRef> {
     let path = dir.join(&split.file.path);
-    let absolute = std::path::absolute(&path).map_err(Error::io("resolve", &path))?;
+    let uri = match as_url(&path) {
+        Some(url) => escaped(url),
+        None => file_uri(&std::path::absolute(&path).map_err(Error::io("resolve", &path))?),
+    };
     let length = split.file.len.min(split.end).saturating_sub(split.start);
     let number = |value: u64| -> ArrayRef { Arc::new(Int64Array::from(vec![i64::try_from(value).unwrap_or(i64::MAX)])) };
     let modified = TimestampMicrosecondArray::from(vec![split.file.mtime.div_euclid(1_000_000) * 1_000]);
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from(vec![file_uri(&absolute)])),
+        Arc::new(StringArray::from(vec![uri])),
         Arc::new(StringArray::from(vec![split.file.name()])),
         number(split.file.len),
         number(split.start),
@@ -147,8 +151,12 @@ fn metadata(dir: &Path, split: &FileSplit) -> Result<ArrayRef> {
 
 /// A path as a URI, in which what has a meaning of its own is escaped.
 pub(crate) fn file_uri(path: &Path) -> String {
-    let mut uri = "file://".to_owned();
-    for byte in path.to_string_lossy().bytes() {
+    format!("file://{}", escaped(&path.to_string_lossy()))
+}
+
+fn escaped(path: &str) -> String {
+    let mut uri = String::with_capacity(path.len());
+    for byte in path.bytes() {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => uri.push(char::from(byte)),
             _ if b"/-_.~!$&'()*+,;=:@".contains(&byte) => uri.push(char::from(byte)),

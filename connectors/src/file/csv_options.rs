@@ -77,21 +77,38 @@ impl CsvOptions {
         }
     }
 
-    /// Whether a record ends within quotes, so that the next line belongs to it.
-    pub(crate) fn is_open(&self, record: &[u8]) -> bool {
-        if self.is_skipped(record) {
+    /// Whether a record ends within quotes, so that the next line belongs to it. `looked` is how far the record was looked at when it
+    /// had fewer lines: nothing is looked at twice, however many lines there are.
+    pub(crate) fn is_open(&self, record: &[u8], looked: &mut Looked) -> bool {
+        if *looked == Looked::default() && self.is_skipped(record) {
             return false;
         }
-        let (mut rest, mut unquoted) = (Some(record), Vec::new());
-        while let Some(text) = rest {
-            if let Some(quoted) = self.after_quote(text)
-                && self.unquote(quoted, &mut unquoted) == Unquoted::Open
-            {
-                return true;
-            }
-            rest = self.next_value(text, &mut unquoted).1;
+        let mut unquoted = Vec::new();
+        while let Some(text) = record.get(looked.value..) {
+            let after = match self.after_quote(text) {
+                Some(quoted) => {
+                    let inside = looked.inside.max(record.len() - quoted.len());
+                    unquoted.clear();
+                    match self.unquote(record.get(inside..).unwrap_or_default(), &mut unquoted) {
+                        Unquoted::Open => {
+                            looked.inside = record.len();
+                            return true;
+                        }
+                        Unquoted::Closed(after) => after,
+                        Unquoted::Not => self.after_separator(text),
+                    }
+                }
+                None => self.after_separator(text),
+            };
+            let Some(after) = after else { return false };
+            *looked = Looked { value: record.len() - after.len(), inside: 0 };
         }
         false
+    }
+
+    /// What follows a value that is not quoted.
+    fn after_separator<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
+        text.get(memchr::memchr(self.separator, text)? + 1..)
     }
 
     /// The first value of `text`, and what follows its separator. `None` for a value that was quoted: it is in `unquoted`.
@@ -150,6 +167,15 @@ impl CsvOptions {
             }
         }
     }
+}
+
+/// How far a record was looked at whose quotes are open.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Looked {
+    /// Where the value begins whose quote is open.
+    value: usize,
+    /// From where on its closing quote is looked for.
+    inside: usize,
 }
 
 /// What became of a value that begins with a quote.

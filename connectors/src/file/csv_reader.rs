@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use tidegate_runtime::{Result, SourceOutput, SourceReader, Split};
 
 use super::columns::{Column, Structs};
-use super::csv_options::CsvOptions;
+use super::csv_options::{CsvOptions, Looked};
 use super::lines::Lines;
 use super::records::{RecordColumns, Records, Verdict};
 use super::split_reader::{FileSplit, LineOptions, ReadError, read_split_lines};
@@ -47,7 +47,7 @@ impl SourceReader for CsvReader {
             records.judge(first, record, verdict).map_err(|bad| bad.in_file(&path, at))
         };
         // With `multiLine`: the start of a record whose quotes are still open, and where it began.
-        let (mut open, mut began) = (Vec::new(), 0);
+        let (mut open, mut began, mut looked) = (Vec::new(), 0, Looked::default());
         let max_bytes = self.lines.max_bytes;
         let mut emit = |lines: Lines| -> Result<(), ReadError> {
             for (at, line) in lines.iter() {
@@ -67,9 +67,10 @@ impl SourceReader for CsvReader {
                 }
                 // Within quotes only a line with a quote can end the record.
                 let may_end = began == at || options.quote.is_some_and(|quote| line.contains(&quote));
-                if may_end && !options.is_open(&open) {
+                if may_end && !options.is_open(&open, &mut looked) {
                     take(records, began, &open)?;
                     open.clear();
+                    looked = Looked::default();
                 }
             }
             match records.take()? {
@@ -87,7 +88,7 @@ impl SourceReader for CsvReader {
     }
 }
 
-fn read_record(rows: &mut Structs, record: &[u8], options: &CsvOptions, targets: &[Option<usize>]) -> Verdict {
+pub(crate) fn read_record(rows: &mut Structs, record: &[u8], options: &CsvOptions, targets: &[Option<usize>]) -> Verdict {
     if std::str::from_utf8(record).is_err() {
         return Verdict::Malformed;
     }

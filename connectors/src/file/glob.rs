@@ -2,6 +2,11 @@
 
 use tidegate_runtime::{Error, Result};
 
+/// Braces within each other.
+const MAX_DEPTH: usize = 16;
+/// What braces may multiply to: tokens of all alternatives together.
+const MAX_TOKENS: usize = 1 << 16;
+
 /// A pattern for one name, as Hadoop's: `*`, `?`, `[a-z]`, `[^a]`, `{a,b}`, and `\` before a character that is meant itself.
 #[derive(Debug, Clone)]
 pub(crate) struct Pattern {
@@ -20,7 +25,7 @@ enum Token {
 impl Pattern {
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let characters: Vec<char> = text.chars().collect();
-        let mut parser = Parser { text, rest: &characters };
+        let mut parser = Parser { text, rest: &characters, depth: 0 };
         let alternatives = parser.sequence(false)?;
         Ok(Pattern { alternatives })
     }
@@ -34,6 +39,7 @@ impl Pattern {
 struct Parser<'a> {
     text: &'a str,
     rest: &'a [char],
+    depth: usize,
 }
 
 impl Parser<'_> {
@@ -58,6 +64,12 @@ impl Parser<'_> {
                 '\\' => Token::Char(self.next().ok_or_else(|| self.unfinished())?),
                 '{' => {
                     let choices = self.choices()?;
+                    let tokens = |sequences: &[Vec<Token>]| sequences.iter().map(|tokens| tokens.len() + 1).sum::<usize>();
+                    if tokens(&alternatives).saturating_mul(choices.len()) + tokens(&choices).saturating_mul(alternatives.len())
+                        > MAX_TOKENS
+                    {
+                        return Err(self.too_large());
+                    }
                     let joined = |head: &Vec<Token>| choices.iter().map(move |tail| [&head[..], &tail[..]].concat()).collect();
                     alternatives = alternatives.iter().flat_map::<Vec<_>, _>(joined).collect();
                     continue;
@@ -65,15 +77,23 @@ impl Parser<'_> {
                 other => Token::Char(other),
             };
             alternatives.iter_mut().for_each(|tokens| tokens.push(token.clone()));
+            if alternatives.len() > 1 && alternatives.iter().map(Vec::len).sum::<usize>() > MAX_TOKENS {
+                return Err(self.too_large());
+            }
         }
         if in_braces { Err(self.unfinished()) } else { Ok(alternatives) }
     }
 
     fn choices(&mut self) -> Result<Vec<Vec<Token>>> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.too_large());
+        }
         let mut choices = self.sequence(true)?;
         while self.next() == Some(',') {
             choices.extend(self.sequence(true)?);
         }
+        self.depth -= 1;
         Ok(choices)
     }
 
@@ -98,6 +118,11 @@ impl Parser<'_> {
                 _ => ranges.push((first, first)),
             }
         }
+    }
+
+    fn too_large(&self) -> Error {
+        let start: String = self.text.chars().take(100).collect();
+        Error::InvalidArgument(format!("the pattern {start} has too many braces: give fewer alternatives"))
     }
 
     fn unfinished(&self) -> Error {
@@ -167,5 +192,10 @@ mod tests {
         for wrong in ["{a", "[a", "a\\"] {
             assert!(Pattern::parse(wrong).is_err(), "{wrong}");
         }
+        // Neither memory nor stack is spent on what multiplies without bound.
+        for wrong in ["{a,b}".repeat(100), "{".repeat(100_000), format!("{}{}", "{a,".repeat(17), "}".repeat(17))] {
+            assert!(Pattern::parse(&wrong).unwrap_err().to_string().contains("too many braces"));
+        }
+        assert!(Pattern::parse(&"{a,b}".repeat(8)).unwrap().matches("abababab"));
     }
 }

@@ -9,13 +9,37 @@ use tidegate_runtime::{Error, Result};
 
 use super::conform::guarded;
 use super::csv_options::CsvOptions;
+use super::listing::FileState;
 use super::location::Location;
-use super::partitions;
 use super::source::{FileSource, SourceFormat};
+use super::{object_reader, partitions};
 
 impl FileSource {
     fn location(&self) -> Result<Location> {
         Location::of(&self.path, &self.choice)
+    }
+
+    /// A number that changes when files come, go or are written again.
+    ///
+    /// # Errors
+    /// When a directory can't be listed.
+    pub fn fingerprint(&self) -> Result<u64> {
+        use std::hash::{DefaultHasher, Hash, Hasher};
+        let mut hasher = DefaultHasher::new();
+        self.location()?.files(&|_| true)?.hash(&mut hasher);
+        Ok(hasher.finish())
+    }
+
+    /// Whether the path is there: a directory, or in an object store anything below it, whether or not there is a file to read.
+    ///
+    /// # Errors
+    /// When an object store can't be asked.
+    pub fn is_there(&self) -> Result<bool> {
+        let location = self.location()?;
+        match location.remote() {
+            Some(objects) => Ok(!objects.list("")?.is_empty()),
+            None => Ok(location.base().exists()),
+        }
     }
 
     /// The files that are there now, oldest first.
@@ -67,8 +91,17 @@ impl FileSource {
     /// # Errors
     /// When a file can't be read, or files have columns of one name and different types.
     pub fn columns_of_files(&self, merge: bool) -> Result<Option<Schema>> {
-        let files = self.files()?;
-        let schemas = files.iter().take(if merge { usize::MAX } else { 1 }).map(|path| self.columns_of_file(path));
+        let location = self.location()?;
+        let files = location.files(&|_| true)?;
+        let columns = |file: &FileState| match location.remote() {
+            Some(objects) => {
+                let copies = object_reader::copies()?;
+                let copied = object_reader::copy(objects, file, &copies)?;
+                self.columns_of_file(&copies.path().join(copied.path))
+            }
+            None => self.columns_of_file(&location.base().join(&file.path)),
+        };
+        let schemas = files.iter().take(if merge { usize::MAX } else { 1 }).map(columns);
         let schemas = schemas.collect::<Result<Option<Vec<Schema>>>>()?;
         match schemas {
             Some(schemas) if !schemas.is_empty() => Ok(Some(Schema::try_merge(schemas)?)),

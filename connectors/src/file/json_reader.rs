@@ -54,7 +54,7 @@ impl SourceReader for JsonReader {
 }
 
 /// Reads one record, and gives the cursor back for the next one.
-fn read_record<'a>(records: &mut Records, cursor: Cursor<'_>, text: &[u8]) -> (Cursor<'a>, Result<(), BadRecord>) {
+pub(crate) fn read_record<'a>(records: &mut Records, cursor: Cursor<'_>, text: &[u8]) -> (Cursor<'a>, Result<(), BadRecord>) {
     let first = records.rows.len();
     let mut json = cursor.on(text);
     let verdict =

@@ -14,7 +14,7 @@ use crate::clock::nanos_since_epoch;
 const MAX_DEPTH: usize = 100;
 
 /// A file as it was when it was listed or planned. Ordered by age, then name: the order in which files are read.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct FileState {
     /// Modification time in nanoseconds since 1970-01-01 UTC.
     pub(crate) mtime: i64,
@@ -22,16 +22,19 @@ pub(crate) struct FileState {
     pub(crate) path: String,
     /// Its length in bytes.
     pub(crate) len: u64,
+    /// What an object store says of this version of it: `ETag`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tag: Option<String>,
 }
 
 impl FileState {
     pub(crate) fn new(path: String, metadata: &Metadata) -> std::io::Result<Self> {
-        Ok(FileState { mtime: nanos_since_epoch(metadata.modified()?), path, len: metadata.len() })
+        Ok(FileState { mtime: nanos_since_epoch(metadata.modified()?), path, len: metadata.len(), tag: None })
     }
 
     /// A file below `dir` as it is now; `None` if there is none.
     pub(crate) fn of(dir: &Path, path: &str) -> Result<Option<Self>> {
-        FileState { mtime: 0, path: path.to_owned(), len: 0 }.refresh(dir)
+        FileState { mtime: 0, path: path.to_owned(), len: 0, tag: None }.refresh(dir)
     }
 
     /// The file as it is now; `None` if it is gone.
@@ -85,9 +88,11 @@ fn walk_level(
         let what = format!("{} lies more than {MAX_DEPTH} directories deep: does a link lead back?", full.display());
         return Err(Error::InvalidArgument(what));
     }
-    for (name, kind) in visible_entries(&full)? {
-        let path = below(dir, &name);
+    for entry in visible_entries(&full)? {
+        let (name, kind) = entry?;
         let descends = descent == Descent::All || partitions::is_partition(&name);
+        // Most names are of files that were read before: nothing is copied for these.
+        let path = if dir.is_empty() { name } else { below(dir, &name) };
         if descends && (kind.is_dir() || kind.is_symlink() && base.join(&path).is_dir()) {
             walk_level(base, &path, descent, depth + 1, wanted, found)?;
         } else if !kind.is_dir() && wanted(&path) {
@@ -104,12 +109,12 @@ pub(crate) fn below(dir: &str, name: &str) -> String {
 
 /// The names in `dir` that are not hidden.
 pub(crate) fn visible_names(dir: &Path) -> Result<Vec<String>> {
-    Ok(visible_entries(dir)?.into_iter().map(|(name, _)| name).collect())
+    visible_entries(dir)?.map(|entry| entry.map(|(name, _)| name)).collect()
 }
 
-fn visible_entries(dir: &Path) -> Result<Vec<(String, FileType)>> {
+fn visible_entries(dir: &Path) -> Result<impl Iterator<Item = Result<(String, FileType)>>> {
     let entries = std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
-    let entry = |entry: std::io::Result<DirEntry>| {
+    let entry = move |entry: std::io::Result<DirEntry>| {
         let entry = entry.map_err(Error::io("list", dir))?;
         let Some(name) = visible_name(&entry)? else { return Ok(None) };
         match entry.file_type() {
@@ -118,7 +123,7 @@ fn visible_entries(dir: &Path) -> Result<Vec<(String, FileType)>> {
             Err(error) => Err(Error::io("read the type of", entry.path())(error)),
         }
     };
-    entries.map(entry).filter_map(Result::transpose).collect()
+    Ok(entries.map(entry).filter_map(Result::transpose))
 }
 
 /// The file of this path below `dir`; `None` if there is none, or it is a directory.

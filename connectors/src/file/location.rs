@@ -1,13 +1,17 @@
-//! Which files a path stands for: a directory's, one file, or what a pattern matches.
+//! Which files a path stands for: a directory's, one file, or what a pattern matches; in a file system or in an object store.
 
+use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
 
 use tidegate_runtime::{Error, Result};
 
 use super::glob::Pattern;
-use super::listing::{Descent, FileState, below, file_state, visible_names, walk};
+use super::listing::{Descent, FileState, below, file_state, is_hidden, visible_names, walk};
 use super::manifest::{Content, MANIFEST};
+use super::object_directory::ObjectDirectory;
+use super::object_manifest::owner_in;
 use super::partitions;
+use crate::objects::{Objects, as_url};
 
 /// Which of the files below a path are taken: Spark's general options of file sources.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +30,8 @@ pub(crate) struct Choice {
 #[derive(Debug, Clone)]
 pub(crate) struct Location {
     base: PathBuf,
+    /// Set if the base is the URL of a place in an object store.
+    remote: Option<ObjectDirectory>,
     /// What names below the base must match, one level each. None: the files right in the base.
     levels: Vec<Level>,
     filter: Option<Pattern>,
@@ -67,7 +73,11 @@ enum Level {
 impl Location {
     /// What `path` stands for now. A path that exists is taken as it is, whatever characters it has.
     pub(crate) fn of(path: &Path, choice: &Choice) -> Result<Self> {
-        let (base, levels) = resolve(path)?;
+        let (base, levels) = match as_url(path) {
+            Some(url) => resolve_url(url)?,
+            None => resolve(path)?,
+        };
+        let remote = as_url(&base).map(Objects::at).transpose()?.map(ObjectDirectory::new);
         let descent = if choice.recursive { Descent::All } else { Descent::Partitions };
         let mut partitioning = Partitioning { above: Vec::new(), skip: levels.len(), off: choice.recursive };
         if let Some(root) = &choice.base_path {
@@ -83,12 +93,30 @@ impl Location {
             partitioning.skip = 0;
         }
         let filter = choice.filter.as_deref().map(Pattern::parse).transpose()?;
-        Ok(Location { base, levels, filter, descent, modified: choice.modified, partitioning })
+        Ok(Location { base, remote, levels, filter, descent, modified: choice.modified, partitioning })
     }
 
     /// The directory that the paths of files are relative to.
     pub(crate) fn base(&self) -> &Path {
         &self.base
+    }
+
+    /// The place in an object store that it is, if it is one.
+    pub(crate) fn remote(&self) -> Option<&Objects> {
+        self.remote.as_ref().map(|remote| &remote.objects)
+    }
+
+    /// Fails if there is no directory to list. An object store has none: there are files, or none yet.
+    pub(crate) fn check(&self) -> Result<()> {
+        if self.remote.is_some() { Ok(()) } else { check_directory(&self.base) }
+    }
+
+    /// A file as it is now; `None` if it is gone.
+    pub(crate) fn refresh(&self, file: FileState) -> Result<Option<FileState>> {
+        match &self.remote {
+            Some(remote) => remote.state(&file.path),
+            None => file.refresh(&self.base),
+        }
     }
 
     pub(crate) fn partitioning(&self) -> &Partitioning {
@@ -97,10 +125,23 @@ impl Location {
 
     /// All visible files whose paths `wanted` accepts, oldest first.
     pub(crate) fn files(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileState>> {
+        let mut files = match &self.remote {
+            Some(remote) => self.objects(remote, wanted)?,
+            None => self.walked(wanted)?,
+        };
+        files.retain(|file| self.is_in_time(file));
+        files.sort_unstable();
+        Ok(files)
+    }
+
+    /// The same in a file system, in any order.
+    fn walked(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileState>> {
         let passes = |path: &str| self.passes(path) && wanted(path);
         let mut files = Vec::new();
-        if self.has_manifest() {
-            self.committed(wanted, &mut files)?;
+        if self.levels.is_empty()
+            && let Some(content) = Content::read(&self.base)?
+        {
+            self.committed(&content, wanted, &mut files, &|path| file_state(&self.base, path.to_owned()))?;
             files.retain(|file| self.passes(&file.path));
         } else if self.levels.is_empty() {
             walk(&self.base, "", self.descent, &passes, &mut files)?;
@@ -113,19 +154,61 @@ impl Location {
                 files.extend(file_state(&self.base, path)?);
             }
         }
-        files.retain(|file| self.is_in_time(file));
-        files.sort_unstable();
         Ok(files)
     }
 
-    /// Whether the directory is the output of a file sink.
-    pub(crate) fn has_manifest(&self) -> bool {
-        self.levels.is_empty() && self.base.join(MANIFEST).is_file()
+    /// The same in an object store: all of it is listed at once.
+    fn objects(&self, remote: &ObjectDirectory, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileState>> {
+        let mut listed = remote.list()?;
+        let content = if self.levels.is_empty() { remote.manifest(&listed)? } else { None };
+        let Some(content) = content else {
+            listed.retain(|file| self.covers(&file.path) && self.passes(&file.path) && wanted(&file.path));
+            return Ok(listed);
+        };
+        let listed: HashMap<&str, &FileState> = listed.iter().map(|file| (file.path.as_str(), file)).collect();
+        let mut files = Vec::new();
+        self.committed(&content, wanted, &mut files, &|path| Ok(listed.get(path).map(|state| FileState::clone(state))))?;
+        files.retain(|file| self.passes(&file.path));
+        Ok(files)
     }
 
-    /// The files of a sink's committed epochs.
-    fn committed(&self, wanted: &dyn Fn(&str) -> bool, files: &mut Vec<FileState>) -> Result<()> {
-        let Some(content) = Content::read(&self.base)? else { return Ok(()) };
+    /// Whether a walk from the base would come to an object of this path.
+    fn covers(&self, path: &str) -> bool {
+        let parts: Vec<&str> = path.split('/').collect();
+        let Some((named, below)) = parts.split_at_checked(self.levels.len()) else { return false };
+        let fits = |(level, part): (&Level, &&str)| match level {
+            Level::Name(name) => name == part,
+            Level::Pattern(pattern) => !is_hidden(part) && pattern.matches(part),
+        };
+        let descends = |part: &&str| !is_hidden(part) && (self.descent == Descent::All || partitions::is_partition(part));
+        self.levels.iter().zip(named).all(fits)
+            && match below.split_last() {
+                // What matches is itself a file.
+                None => true,
+                Some((name, directories)) => !is_hidden(name) && directories.iter().all(descends),
+            }
+    }
+
+    /// Whether the directory is the output of a file sink.
+    ///
+    /// # Errors
+    /// When an object store can't be asked.
+    pub(crate) fn has_manifest(&self) -> Result<bool> {
+        Ok(self.levels.is_empty()
+            && match &self.remote {
+                Some(remote) => owner_in(&remote.list()?).is_some(),
+                None => self.base.join(MANIFEST).is_file(),
+            })
+    }
+
+    /// The files of a sink's committed epochs; `state` gives a file as it is now.
+    fn committed(
+        &self,
+        content: &Content,
+        wanted: &dyn Fn(&str) -> bool,
+        files: &mut Vec<FileState>,
+        state: &dyn Fn(&str) -> Result<Option<FileState>>,
+    ) -> Result<()> {
         let mut paths: Vec<&str> = Vec::new();
         for file in content.files() {
             match content.merged.iter().find(|merge| merge.file.path == file.path) {
@@ -137,7 +220,7 @@ impl Location {
             }
         }
         for path in paths.into_iter().filter(|path| wanted(path)) {
-            match file_state(&self.base, path.to_owned())? {
+            match state(path)? {
                 Some(state) => files.push(state),
                 None => {
                     return Err(Error::SourceDataLoss(format!(
@@ -180,6 +263,43 @@ impl Location {
         }
         Ok(paths)
     }
+}
+
+fn check_directory(dir: &Path) -> Result<()> {
+    std::fs::read_dir(dir).map(drop).map_err(|error| {
+        let what =
+            format!("{error}; create the directory, or give the one that the files are put into, with the right to list it");
+        Error::io("list the source directory", dir)(std::io::Error::new(error.kind(), what))
+    })
+}
+
+/// The part of a URL that is no pattern, and what follows it.
+fn resolve_url(url: &str) -> Result<(PathBuf, Vec<Level>)> {
+    let url = url.trim_end_matches('/');
+    let is_pattern = |part: &str| part.contains(['*', '?', '{', '[']);
+    let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
+    let parts: Vec<&str> = rest.split('/').collect();
+    if let Some(first) = parts.iter().position(|part| is_pattern(part)) {
+        let level = |part: &&str| match is_pattern(part) {
+            true => Pattern::parse(part).map(Level::Pattern),
+            false => Ok(Level::Name((*part).to_owned())),
+        };
+        let (literal, levels) = parts.split_at(first);
+        return Ok((
+            PathBuf::from(format!("{scheme}://{}", literal.join("/"))),
+            levels.iter().map(level).collect::<Result<_>>()?,
+        ));
+    }
+    // An object of this name is a file, as in a file system.
+    if let [directories @ .., name] = parts.as_slice()
+        && !directories.is_empty()
+    {
+        let parent = format!("{scheme}://{}", directories.join("/"));
+        if Objects::at(&parent)?.head(name)?.is_some() {
+            return Ok((PathBuf::from(parent), vec![Level::Name((*name).to_owned())]));
+        }
+    }
+    Ok((PathBuf::from(url), Vec::new()))
 }
 
 /// The directory of a path that is no pattern, and what follows it.

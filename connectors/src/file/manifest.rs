@@ -87,9 +87,9 @@ pub(crate) struct CommittedFile {
 }
 
 /// What the manifest's bytes say.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Content {
-    owner: Owner,
+    pub(crate) owner: Owner,
     pub(crate) records: Vec<Record>,
     /// All merges that are complete, oldest first.
     pub(crate) merged: Vec<Merge>,
@@ -110,6 +110,31 @@ impl Content {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(Error::io("read", path)(error)),
         }
+    }
+
+    /// What the bytes of a whole manifest at `path` say.
+    pub(crate) fn parse(path: &Path, bytes: &[u8]) -> Result<Content> {
+        parse(path, bytes)
+    }
+
+    pub(crate) fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The newest committed epoch.
+    pub(crate) fn last(&self) -> Option<Epoch> {
+        self.records.last().map(|record| record.epoch)
+    }
+
+    /// Takes in the epoch after the last one, which is in the file at `path`.
+    pub(crate) fn add(&mut self, path: &Path, record: Record) -> Result<()> {
+        push_record(path, 1, &mut self.records, record)
+    }
+
+    /// The whole manifest, if nothing was merged.
+    pub(crate) fn to_bytes(&self) -> Result<Vec<u8>> {
+        let lines = self.records.iter().map(checked_line).collect::<Result<Vec<_>>>()?;
+        Ok([header(&self.owner)?, lines.concat()].concat())
     }
 
     /// The files that are the output now: of what was merged only the merged file.
@@ -156,7 +181,7 @@ impl Manifest {
         };
         let path = dir.join(MANIFEST);
         check_owner(dir, &content.owner, owner)?;
-        let last = content.records.last().map(|record| record.epoch);
+        let last = content.last();
         check_complete(&path, last, committed)?;
         let file = OpenOptions::new().append(true).open(&path).map_err(Error::io("open", &path))?;
         mend(&file, &content).map_err(Error::io("mend", &path))?;
@@ -198,9 +223,13 @@ impl Manifest {
     }
 }
 
+/// The first line of a manifest.
+pub(crate) fn header(owner: &Owner) -> Result<Vec<u8>> {
+    checked_line(&Header { format: FORMAT.to_owned(), version: VERSION, owner: owner.clone() })
+}
+
 fn begin(dir: &Path, owner: &Owner) -> Result<Content> {
-    let header = Header { format: FORMAT.to_owned(), version: VERSION, owner: owner.clone() };
-    let bytes = checked_line(&header)?;
+    let bytes = header(owner)?;
     write_whole(dir, MANIFEST, &bytes)?;
     // The directory itself may be new, too.
     if let Some(parent) = dir.canonicalize().map_err(Error::io("resolve", dir))?.parent() {
@@ -217,7 +246,7 @@ fn mend(mut file: &File, content: &Content) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn check_owner(dir: &Path, owner: &Owner, this: &Owner) -> Result<()> {
+pub(crate) fn check_owner(dir: &Path, owner: &Owner, this: &Owner) -> Result<()> {
     if owner == this {
         return Ok(());
     }
@@ -233,7 +262,7 @@ fn check_owner(dir: &Path, owner: &Owner, this: &Owner) -> Result<()> {
 }
 
 /// The checkpoint's epoch is committed last, so the manifest can't know less.
-fn check_complete(path: &Path, last: Option<Epoch>, committed: Option<Epoch>) -> Result<()> {
+pub(crate) fn check_complete(path: &Path, last: Option<Epoch>, committed: Option<Epoch>) -> Result<()> {
     match committed {
         Some(committed) if last < Some(committed) => {
             let last = last.map_or("nothing".to_owned(), |last| format!("epochs up to {last} only"));

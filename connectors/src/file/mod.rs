@@ -6,8 +6,10 @@
 //!              split_reader, lines, compression (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► batches)
 //!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours)
 //!              constants (columns that come from the path)
+//!              object_directory, object_reader (the same of an object store: list, copy, read)
 //! FileSink     partition_rows (rows ─► partitions) ─► sink_writer (rows ─► format ─► hidden file)
 //!              ─► sink (rename, then one line in the manifest) ─► pending, compaction (small files ─► large ones)
+//!              ─► object_sink (upload, then one object of object_manifest)
 //! ```
 //!
 //! Both sides keep to one rule: a file is visible whole or not at all. The source expects its files to be *moved* into the
@@ -15,9 +17,13 @@
 //! from Spark and Hadoop.
 
 #[cfg(feature = "avro")]
+mod avro_blocks;
+#[cfg(feature = "avro")]
 mod avro_reader;
 #[cfg(feature = "avro")]
 mod avro_writer;
+#[cfg(test)]
+mod bad_file_tests;
 mod cleaner;
 mod columns;
 mod compaction;
@@ -31,6 +37,8 @@ mod format;
 #[cfg(test)]
 mod format_tests;
 mod forms;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod glob;
 mod inference;
 mod json_cursor;
@@ -41,6 +49,12 @@ mod lines;
 mod listing;
 mod location;
 mod manifest;
+mod object_directory;
+mod object_manifest;
+mod object_reader;
+mod object_sink;
+#[cfg(test)]
+mod object_tests;
 #[cfg(feature = "orc")]
 mod orc_reader;
 #[cfg(feature = "orc")]

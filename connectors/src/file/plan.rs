@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     fn file(name: &str) -> FileState {
-        FileState { mtime: 1, path: name.into(), len: 1 }
+        FileState { mtime: 1, path: name.into(), len: 1, tag: None }
     }
 
     fn range(start: Option<u64>, end: u64) -> OffsetRange {

@@ -1,7 +1,6 @@
 //! The planning half of the file source: what is new, and which of it does an epoch get?
 
 use std::collections::VecDeque;
-use std::path::Path;
 use std::time::Duration;
 
 use tidegate_runtime::{
@@ -12,6 +11,7 @@ use super::compression::Compression;
 use super::constants::WithConstants;
 use super::listing::FileState;
 use super::location::Location;
+use super::object_reader::ObjectReader;
 use super::plan::{LogOffset, Plan};
 use super::source::{FileSource, SourceFormat};
 use super::split_reader::FileSplit;
@@ -19,8 +19,9 @@ use super::watch::Watch;
 
 /// How long an idle query waits until it lists again.
 const POLL_INTERVAL: Duration = Duration::from_millis(500);
-/// The same, where the file system tells of new files: it does not of those that another machine puts there.
-const WATCHED_POLL_INTERVAL: Duration = Duration::from_secs(10);
+/// The same, where the file system tells of new files: it does not of those that another machine puts there. And for object stores, which
+/// are paid by the request.
+const SLOW_POLL_INTERVAL: Duration = Duration::from_secs(10);
 
 /// The planning half, shared by all formats.
 pub(crate) struct FilePlanner {
@@ -69,7 +70,7 @@ impl FilePlanner {
         while taken.len() < max_files {
             let Some(listed) = self.backlog.pop_front() else { break };
             // Gone since it was listed: it was never promised to anybody.
-            let Some(file) = listed.refresh(self.location.base())? else { continue };
+            let Some(file) = self.location.refresh(listed)? else { continue };
             bytes = bytes.saturating_add(file.len);
             if bytes > max_bytes && !taken.is_empty() {
                 self.backlog.push_front(file);
@@ -82,7 +83,8 @@ impl FilePlanner {
 
     /// Watches for news from now on, if it is to be waited for and is not watched yet.
     fn begin_watch(&mut self) -> bool {
-        let Some(notifier) = self.notifier.take_if(|_| !self.frozen) else { return false };
+        let is_told = !self.frozen && self.location.remote().is_none();
+        let Some(notifier) = self.notifier.take_if(|_| is_told) else { return false };
         self.watch = Watch::start(self.location.base(), self.config.looks_below(), notifier);
         self.watch.is_some()
     }
@@ -94,7 +96,7 @@ impl FilePlanner {
 
 impl Source for FilePlanner {
     fn open(&mut self, context: SourceContext) -> Result<()> {
-        check_directory(self.location.base())?;
+        self.location.check()?;
         self.plan = Plan::restore(&context.journal, context.offset.as_ref(), self.config.seen_rules())?;
         self.config.check_clean_source(&self.location)?;
         self.notifier = Some(context.notifier);
@@ -131,20 +133,25 @@ impl Source for FilePlanner {
 
     fn splits(&mut self, range: &OffsetRange) -> Result<Vec<Split>> {
         let files = self.plan.files_of(range)?;
-        let whole = self.config.reads_whole_files();
+        let (whole, is_remote) = (self.config.reads_whole_files(), self.location.remote().is_some());
         let lines = self.config.format.is_lines();
         let cut = |file: &FileState| -> Vec<FileSplit> {
             if whole || lines && Compression::of_name(file.name()).is_some() {
                 return vec![FileSplit::whole(file)];
             }
-            FileSplit::cut(file, self.config.split_bytes).collect()
+            // An object is copied as a whole, by the task that reads it.
+            FileSplit::cut(file, if is_remote { u64::MAX } else { self.config.split_bytes }).collect()
         };
         files.iter().flat_map(cut).map(|split| Split::encode(&split)).collect()
     }
 
     fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
         let (dir, columns) = (self.location.base().to_path_buf(), self.config.record_columns()?);
-        let inner = self.config.format.reader(&self.config, dir.clone(), &columns)?;
+        let reader = |dir| self.config.format.reader(&self.config, dir, &columns);
+        let inner = match self.location.remote() {
+            Some(objects) => Box::new(ObjectReader::new(objects.clone(), reader)?),
+            None => reader(dir.clone())?,
+        };
         let (schema, origins) = self.config.output()?;
         let partitioning = self.location.partitioning().clone();
         let replaces = !matches!(self.config.format, SourceFormat::Csv(_) | SourceFormat::Text { .. });
@@ -153,7 +160,7 @@ impl Source for FilePlanner {
 
     fn commit(&mut self, end: &Offset) -> Result<()> {
         for file in self.plan.forget(end)? {
-            self.config.clean.clean(&self.location.base().join(&file.path));
+            self.config.clean.clean(&self.location, &file.path);
         }
         Ok(())
     }
@@ -171,15 +178,8 @@ impl Source for FilePlanner {
     }
 
     fn wake(&self) -> Wake {
-        let usual = if self.watch.is_some() { WATCHED_POLL_INTERVAL } else { POLL_INTERVAL };
+        let is_slow = self.watch.is_some() || self.location.remote().is_some();
+        let usual = if is_slow { SLOW_POLL_INTERVAL } else { POLL_INTERVAL };
         Wake::Poll(self.config.poll_interval.unwrap_or(usual))
     }
-}
-
-fn check_directory(dir: &Path) -> Result<()> {
-    std::fs::read_dir(dir).map(drop).map_err(|error| {
-        let what =
-            format!("{error}; create the directory, or give the one that the files are put into, with the right to list it");
-        Error::io("list the source directory", dir)(std::io::Error::new(error.kind(), what))
-    })
 }

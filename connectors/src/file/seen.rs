@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str, mtime: i64) -> FileState {
-        FileState { mtime, path: path.to_owned(), len: 1 }
+        FileState { mtime, path: path.to_owned(), len: 1, tag: None }
     }
 
     #[test]

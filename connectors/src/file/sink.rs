@@ -12,10 +12,13 @@ use super::durable::{create_directory, remove_file, sync_directory};
 use super::format::{CsvFormat, Format, FormatKind};
 use super::listing::below;
 use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record};
+use super::object_directory::ObjectDirectory;
+use super::object_sink::ObjectCommitter;
 use super::part::{part_files, part_name};
 use super::partition_rows::PartitionRows;
 use super::pending::Pending;
 use super::sink_writer::{FileLimits, FileWriter, STAGING, StagedFile};
+use crate::objects::{Objects, as_url};
 
 /// Writes rows into files of a directory: every row is in a committed file exactly once, also after crashes.
 ///
@@ -25,6 +28,11 @@ use super::sink_writer::{FileLimits, FileWriter, STAGING, StagedFile};
 /// which is the record of what belongs to the output. A reader that lists the directory sees whole files only; while an epoch is
 /// being committed, or between a crash then and the restart, it may see some of its files early. Ask
 /// [`committed_files`](Self::committed_files) for the files of committed epochs alone.
+///
+/// The directory may be a place in an object store, by its URL ([`register_object_store`](crate::register_object_store)). Files are
+/// uploaded to where they belong when the epoch commits, under names that no other run gives, and the request that puts the manifest's
+/// entry of the epoch makes them part of the output. Readers that only list see them a little earlier, and those of a run that did not
+/// come to that until the epoch is committed by another.
 ///
 /// The directory belongs to one query. Other files in it are left alone, unless they have names like the sink's own.
 ///
@@ -39,7 +47,7 @@ use super::sink_writer::{FileLimits, FileWriter, STAGING, StagedFile};
 pub struct FileSink {
     dir: PathBuf,
     format: Format,
-    partition_by: Vec<String>,
+    pub(crate) partition_by: Vec<String>,
     limits: FileLimits,
     compact_every: Option<u64>,
 }
@@ -175,6 +183,13 @@ impl FileSink {
         Box::new(FileWriter::new(staging, subtask, self.format.clone(), limits, PartitionRows::default()))
     }
 
+    /// A task's writer of the output's files, which are staged in this directory.
+    pub(crate) fn file_writer(&self, staging: PathBuf, subtask: usize, partitions: PartitionRows) -> Box<dyn SinkWriter> {
+        let (format, mut limits) = (self.format.clone(), self.limits);
+        limits.bytes = limits.bytes.min(format.max_bytes());
+        Box::new(FileWriter::new(staging, subtask, format, limits, partitions))
+    }
+
     /// Where the files are.
     pub fn directory(&self) -> &Path {
         &self.dir
@@ -196,8 +211,16 @@ impl FileSink {
     /// When `dir` can't be read, or its manifest is damaged.
     pub fn committed_files(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
         let dir = dir.as_ref();
-        std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
-        let content = Content::read(dir)?;
+        let content = match as_url(dir) {
+            Some(url) => {
+                let directory = ObjectDirectory::new(Objects::at(url)?);
+                directory.manifest(&directory.list()?)?
+            }
+            None => {
+                std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
+                Content::read(dir)?
+            }
+        };
         Ok(content.iter().flat_map(Content::files).map(|file| dir.join(&file.path)).collect())
     }
 }
@@ -210,6 +233,15 @@ impl SinkSupplier for FileSink {
 
     fn supply(&self) -> Result<Box<dyn Sink>> {
         self.format.check_options()?;
+        if let Some(url) = as_url(&self.dir) {
+            if self.compact_every.is_some() {
+                return Err(Error::InvalidArgument(format!(
+                    "small files are not merged in an object store: leave out compactEveryEpochs for {url}, use a longer trigger, or write \
+                     a table, which can be compacted"
+                )));
+            }
+            return Ok(Box::new(ObjectCommitter::new(self.clone(), Objects::at(url)?)));
+        }
         Ok(Box::new(FileCommitter { config: self.clone(), partitions: PartitionRows::default(), manifest: None, pending: None }))
     }
 
@@ -296,9 +328,7 @@ impl Sink for FileCommitter {
     }
 
     fn writer(&mut self, subtask: usize) -> Result<Box<dyn SinkWriter>> {
-        let (format, mut limits) = (self.config.format.clone(), self.config.limits);
-        limits.bytes = limits.bytes.min(format.max_bytes());
-        Ok(Box::new(FileWriter::new(self.staging(), subtask, format, limits, self.partitions.clone())))
+        Ok(self.config.file_writer(self.staging(), subtask, self.partitions.clone()))
     }
 
     fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
@@ -322,7 +352,7 @@ impl Sink for FileCommitter {
     }
 }
 
-fn not_open() -> Error {
+pub(crate) fn not_open() -> Error {
     Error::Protocol("the file sink is not open, or a commit of it has failed".to_owned())
 }
 

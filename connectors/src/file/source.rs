@@ -26,6 +26,9 @@ use crate::clock::nanos_since_epoch;
 /// partitions: they are looked into, and `key` can be a column; other sub-directories only if
 /// [asked for](Self::recursive_file_lookup).
 ///
+/// The path may be the URL of a place in an object store ([`register_object_store`](crate::register_object_store)); a file there is
+/// copied to this machine when it is read, and read by one task.
+///
 /// Files whose names end with `.gz`, `.bz2`, `.zst`, `.snappy` or `.deflate` are decompressed as they are read, but for the formats
 /// that compress their own blocks.
 ///
@@ -405,7 +408,8 @@ impl FileSource {
         self
     }
 
-    /// How long an idle query waits until it lists the directory again: 500 ms, or 10 s where the file system tells of new files.
+    /// How long an idle query waits until it lists the directory again: 500 ms, or 10 s where the file system tells of new files, and
+    /// in an object store.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
         self.poll_interval = Some(interval);
@@ -446,7 +450,7 @@ impl FileSource {
 
     /// The files of a sink are its manifest's: none may disappear.
     pub(crate) fn check_clean_source(&self, location: &Location) -> Result<()> {
-        if self.clean != CleanSource::Off && location.has_manifest() {
+        if self.clean != CleanSource::Off && location.has_manifest()? {
             return Err(
                 self.refused("the output of a file sink can't be cleaned up by the source that reads it: set cleanSource to off")
             );

@@ -15,6 +15,11 @@ use super::source::{FileSource, SourceFormat};
 const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
 
 impl FileSource {
+    /// The column that says which file a row is from, for those who ask for it: Spark's `_metadata`.
+    pub fn metadata_column() -> Field {
+        Field::new(METADATA, DataType::Struct(metadata_fields()), true)
+    }
+
     pub(super) fn check(&self) -> Result<()> {
         let problem = match self {
             _ if self.max_files.is_some() && self.max_bytes.is_some() => {
@@ -78,7 +83,7 @@ impl FileSource {
                     if self.is_partition(name) { Origin::Partition } else { Origin::File(in_file) }
                 }
                 Err(_) if name == METADATA => {
-                    fields.push(Field::new(METADATA, DataType::Struct(metadata_fields()), true));
+                    fields.push(FileSource::metadata_column());
                     Origin::Metadata
                 }
                 Err(_) => return Err(self.refused(&format!("[FIELD_NOT_FOUND] there is no column {name} to read"))),

@@ -174,7 +174,7 @@ pub(crate) fn check_unchanged(file: &File, path: &Path, planned: &FileState) -> 
     }
 }
 
-fn changed(path: &Path, how: &str) -> Error {
+pub(crate) fn changed(path: &Path, how: &str) -> Error {
     Error::SourceDataLoss(format!(
         "the file {} {how}: its rows can't be read again as they were. Files of a stream must not change: write them elsewhere on the \
          same file system and move them into the directory when they are complete",

@@ -33,7 +33,12 @@ impl Commit {
 #[serde(tag = "change", rename_all = "lowercase")]
 pub(super) enum Change {
     /// The table begins, without rows.
-    Create { definition: TableDefinition },
+    Create {
+        definition: TableDefinition,
+        /// Set if the table itself is elsewhere, and this log says only that it is known here.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<String>,
+    },
     /// Rows come.
     Append { writer: Option<WriterEpoch>, added: Vec<TableFile> },
     /// Rows take the place of all there were.
@@ -58,6 +63,9 @@ pub(super) struct State {
     table: String,
     /// `None` after the table was dropped.
     definition: Option<TableDefinition>,
+    /// Where the table is, if it is elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    location: Option<String>,
     /// The newest commit that changed rows.
     changed: u64,
     /// Its files, in the order of their commits.
@@ -67,20 +75,20 @@ pub(super) struct State {
 }
 
 impl State {
-    fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         let (table, files, writers) = (String::new(), Vec::new(), BTreeMap::new());
-        State { version: 0, table, definition: None, changed: 0, files, writers }
+        State { version: 0, table, definition: None, location: None, changed: 0, files, writers }
     }
 
-    fn apply(&mut self, commit: &Commit) {
+    pub(super) fn apply(&mut self, commit: &Commit) {
         self.version = commit.version;
         if !matches!(commit.change, Change::Compact { .. }) {
             self.changed = commit.version;
         }
         match &commit.change {
-            Change::Create { definition } => {
-                let (table, definition) = (commit.table.clone(), Some(definition.clone()));
-                *self = State { version: commit.version, changed: commit.version, table, definition, ..State::empty() };
+            Change::Create { definition, location } => {
+                let (table, definition, location) = (commit.table.clone(), Some(definition.clone()), location.clone());
+                *self = State { version: commit.version, changed: commit.version, table, definition, location, ..State::empty() };
             }
             Change::Drop => (self.definition, self.files) = (None, Vec::new()),
             Change::Append { writer, added } => {
@@ -114,14 +122,15 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Begins a table, if there is none; says whether it did.
-    pub(super) fn create(store: &dyn Storage, definition: &TableDefinition) -> Result<bool> {
+    /// Begins a table, if there is none, whose files are here or elsewhere; says whether it did.
+    pub(super) fn create(store: &dyn Storage, definition: &TableDefinition, location: Option<&str>) -> Result<bool> {
         let newest = newest_state(store)?;
         if newest.as_ref().is_some_and(|state| state.definition.is_some()) {
             return Ok(false);
         }
         let version = newest.map_or(0, |state| state.version + 1);
-        let (table, change) = (Uuid::new_v4().to_string(), Change::Create { definition: definition.clone() });
+        let change = Change::Create { definition: definition.clone(), location: location.map(str::to_owned) };
+        let table = Uuid::new_v4().to_string();
         store.create_log(&commit_name(version), &checked_line(&Commit { version, table, change })?)
     }
 
@@ -144,6 +153,11 @@ impl Log {
             self.state.apply(&commit);
         }
         Ok(())
+    }
+
+    /// Where the table is, if it is elsewhere.
+    pub(super) fn location(&self) -> Option<&str> {
+        self.state.location.as_deref()
     }
 
     /// The table's id.

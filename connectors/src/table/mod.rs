@@ -20,6 +20,8 @@
 //! | `compaction.rs` | small files become large ones |
 
 mod compaction;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzz;
 mod log;
 mod sink;
 mod source;
@@ -40,7 +42,7 @@ use crate::file::{FileSink, FileSource};
 
 pub use sink::TableSink;
 pub use source::TableSource;
-pub use store::{register_object_store, table_names};
+pub use store::table_names;
 
 /// What a table is: fixed when it is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,7 +120,7 @@ fn has_times(data_type: &DataType) -> bool {
 }
 
 /// A table in a directory, or in an object store under a URL such as `s3://bucket/warehouse/ids`
-/// ([`register_object_store`]). Clones are handles on the same table.
+/// ([`register_object_store`](crate::register_object_store)). Clones are handles on the same table.
 ///
 /// ```
 /// # let dir = tempfile::tempdir().unwrap();
@@ -136,6 +138,8 @@ pub struct Table {
     store: Arc<dyn Storage>,
     definition: TableDefinition,
     log: Arc<Mutex<Log>>,
+    /// Where it is known, if its files are elsewhere.
+    entry: Option<Arc<dyn Storage>>,
 }
 
 /// A file of a table.
@@ -161,11 +165,52 @@ impl Table {
         let place = place.into();
         let store = storage_of(&place)?;
         store.prepare()?;
-        if !Log::create(store.as_ref(), definition)? {
-            let place = store.name();
-            return Err(Error::InvalidArgument(format!("[TABLE_OR_VIEW_ALREADY_EXISTS] there is a table in {place} already")));
-        }
+        begin(store.as_ref(), definition, None)?;
         Self::open(&place)?.ok_or_else(|| Error::damaged(&place, "the table that was just created is gone"))
+    }
+
+    /// Makes a table known at `place` whose files are at `location`, another directory or URL: Spark's external table. A table that is
+    /// at the location is taken as it is; without one, a table of this definition is created there. To [remove](Self::remove) the table
+    /// from `place` leaves the one at the location alone.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// use tidegate_connectors::{Table, TableDefinition, TableFormat};
+    ///
+    /// let definition = TableDefinition { columns: "id BIGINT".to_owned(), format: TableFormat::Parquet };
+    /// let data = dir.path().join("data");
+    /// Table::link(dir.path().join("ids"), &data.to_string_lossy(), Some(&definition))?.remove()?;
+    /// assert!(Table::open(dir.path().join("ids"))?.is_none());
+    /// assert!(Table::open(data)?.is_some());
+    /// # Ok::<(), tidegate_runtime::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is a table at `place`; when the one at `location` has another definition, or there is none and none is given.
+    pub fn link(place: impl Into<PathBuf>, location: &str, definition: Option<&TableDefinition>) -> Result<Self> {
+        let place = place.into();
+        let entry = storage_of(&place)?;
+        if Log::open(entry.as_ref())?.is_some() {
+            return Err(exists(entry.as_ref()));
+        }
+        let table = match (Self::open(location)?, definition) {
+            (Some(table), Some(definition)) if table.definition != *definition => {
+                return Err(Error::InvalidArgument(format!(
+                    "[INCOMPATIBLE_TABLE_CHANGE_AFTER_ANALYSIS] the table in {location} has the columns {} in {} files: give these, or no columns",
+                    table.definition.columns,
+                    table.definition.format.name()
+                )));
+            }
+            (Some(table), _) => table,
+            (None, Some(definition)) => Self::create(location, definition)?,
+            (None, None) => {
+                let what = format!("[UNABLE_TO_INFER_SCHEMA] there is no table in {location}: say which columns it is to have");
+                return Err(Error::InvalidArgument(what));
+            }
+        };
+        entry.prepare()?;
+        begin(entry.as_ref(), &table.definition, Some(location))?;
+        Ok(Table { entry: Some(entry), ..table })
     }
 
     /// The table at a place; `None` if there is none.
@@ -175,7 +220,19 @@ impl Table {
     pub fn open(place: impl Into<PathBuf>) -> Result<Option<Self>> {
         let store = storage_of(&place.into())?;
         let Some((log, definition)) = Log::open(store.as_ref())? else { return Ok(None) };
-        Ok(Some(Table { definition, log: Arc::new(Mutex::new(log)), store }))
+        let Some(location) = log.location() else {
+            return Ok(Some(Table { definition, log: Arc::new(Mutex::new(log)), store, entry: None }));
+        };
+        let files = storage_of(Path::new(location))?;
+        match Log::open(files.as_ref())? {
+            Some((log, definition)) if log.location().is_none() => {
+                Ok(Some(Table { definition, log: Arc::new(Mutex::new(log)), store: files, entry: Some(store) }))
+            }
+            _ => Err(Error::InvalidArgument(format!(
+                "[PATH_NOT_FOUND] the table in {} has its files in {location}, and there is no table: drop it, or bring them back",
+                store.name()
+            ))),
+        }
     }
 
     /// What it is.
@@ -204,11 +261,16 @@ impl Table {
         Ok(self.newest()?.files().to_vec())
     }
 
-    /// Drops the table and removes its files; its log stays, so that nobody takes a later table in this place for it.
+    /// Drops the table and removes its files; its log stays, so that nobody takes a later table in this place for it. Of a
+    /// [linked](Self::link) table only the link goes.
     ///
     /// # Errors
     /// When a file can't be removed. The table is gone then all the same: that comes first.
     pub fn remove(self) -> Result<()> {
+        if let Some(entry) = &self.entry {
+            let Some((mut log, _)) = Log::open(entry.as_ref())? else { return Ok(()) };
+            return log.commit(entry.as_ref(), |_| Some(Change::Drop)).map(|_| ());
+        }
         let mut log = self.newest()?;
         log.commit(self.store.as_ref(), |_| Some(Change::Drop))?;
         drop(log);
@@ -222,4 +284,14 @@ impl Table {
         log.refresh(self.store.as_ref())?;
         Ok(log)
     }
+}
+
+/// Begins a table's log, or that of a link.
+fn begin(store: &dyn Storage, definition: &TableDefinition, location: Option<&str>) -> Result<()> {
+    if Log::create(store, definition, location)? { Ok(()) } else { Err(exists(store)) }
+}
+
+fn exists(store: &dyn Storage) -> Error {
+    let place = store.name();
+    Error::InvalidArgument(format!("[TABLE_OR_VIEW_ALREADY_EXISTS] there is a table in {place} already"))
 }

@@ -21,6 +21,8 @@ pub struct TableSink {
     files: FileSink,
     schema: SchemaRef,
     how: How,
+    /// After how many epochs small files are compacted, to files of which length.
+    compaction: Option<(u64, u64)>,
 }
 
 /// What happens to the rows that are there.
@@ -36,7 +38,7 @@ impl TableSink {
     /// Adds the rows to a table with these columns.
     pub fn append(table: Table, schema: SchemaRef) -> Self {
         let (_, files) = table.definition.format.files(&schema);
-        TableSink { table, files, schema, how: How::Append }
+        TableSink { table, files, schema, how: How::Append, compaction: None }
     }
 
     /// Puts the rows of each epoch in the place of all there were: for queries whose epochs give their whole result.
@@ -47,6 +49,14 @@ impl TableSink {
     /// Puts rows that were computed from those of a version in the place of these; refused if others have come since.
     pub fn replace(table: Table, schema: SchemaRef, version: u64) -> Self {
         TableSink { how: How::Replace(version), ..TableSink::append(table, schema) }
+    }
+
+    /// [Compacts](Table::compact) the table after each so many epochs of a query. It is part of an epoch's commit, which takes longer then;
+    /// if it fails, the query goes on.
+    #[must_use]
+    pub fn compact_every(mut self, epochs: u64, target_bytes: u64) -> Self {
+        self.compaction = Some((epochs.max(1), target_bytes));
+        self
     }
 
     /// Writes rows that are there as one commit.
@@ -140,6 +150,16 @@ impl TableCommitter {
         &self.config.table
     }
 
+    /// It only makes reading cheaper: the rows are committed.
+    fn compact_due(&self, epoch: Epoch) {
+        let Some((every, bytes)) = self.config.compaction.filter(|(every, _)| (epoch.number() + 1).is_multiple_of(*every)) else {
+            return;
+        };
+        if let Err(error) = self.table().compact(&self.config.schema, bytes) {
+            tracing::warn!(table = self.table().place(), %error, every, "a table can't be compacted");
+        }
+    }
+
     /// Removes files that an earlier run published or staged and did not commit: their epochs come again.
     fn sweep(&self, last: Option<Epoch>) -> Result<()> {
         let (table, prefix) = (self.table(), self.prefix());
@@ -215,7 +235,9 @@ impl Sink for TableCommitter {
             return Err(self.config.refused());
         }
         drop(log);
-        failpoint::hit("sink.after")
+        failpoint::hit("sink.after")?;
+        self.compact_due(epoch);
+        Ok(())
     }
 
     fn close(&mut self) -> Result<()> {

@@ -9,10 +9,8 @@ use std::sync::Arc;
 
 use tidegate_runtime::Result;
 
-pub use self::object::register_object_store;
-
 use self::local::Directory;
-use self::object::Objects;
+use crate::objects::{Objects, as_url};
 
 /// The folder of the log.
 const LOG: &str = "_log";
@@ -78,7 +76,7 @@ pub(super) struct LocalFile {
 
 /// The storage of the table at a place: a URL with a scheme, or a directory.
 pub(super) fn storage_of(place: &Path) -> Result<Arc<dyn Storage>> {
-    match place.to_str().filter(|text| text.contains("://")) {
+    match as_url(place) {
         Some(url) => Ok(Arc::new(Objects::at(url)?)),
         None => Ok(Arc::new(Directory::new(place.to_path_buf()))),
     }
@@ -89,7 +87,7 @@ pub(super) fn storage_of(place: &Path) -> Result<Arc<dyn Storage>> {
 /// # Errors
 /// When it can't be listed.
 pub fn table_names(warehouse: &Path) -> Result<Vec<String>> {
-    match warehouse.to_str().filter(|text| text.contains("://")) {
+    match as_url(warehouse) {
         Some(url) => Objects::at(url)?.folders(),
         None => local::folders(warehouse),
     }
