@@ -22,6 +22,7 @@ pub mod types;
 
 pub mod arithmetic;
 pub mod array;
+pub mod avro;
 pub mod cast;
 pub mod comparison;
 pub mod conditional;
@@ -39,6 +40,7 @@ pub mod string;
 pub mod structs;
 pub mod time_window;
 
+mod message;
 mod registry;
 
 pub use error::{SparkError, spark_error};
