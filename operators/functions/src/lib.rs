@@ -35,6 +35,7 @@ pub mod json;
 pub mod map;
 pub mod math;
 pub mod misc;
+pub mod protobuf;
 pub mod regex;
 pub mod string;
 pub mod structs;

@@ -8,7 +8,8 @@ use crate::function::Function;
 use crate::generator::{self};
 use crate::higher_order::{self, HigherOrder};
 use crate::{
-    arithmetic, array, avro, comparison, conditional, csv, datetime, hash, json, map, math, misc, regex, string, structs,
+    arithmetic, array, avro, comparison, conditional, csv, datetime, hash, json, map, math, misc, protobuf, regex, string,
+    structs,
 };
 
 static SCALAR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
@@ -25,6 +26,7 @@ static SCALAR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
         map::FUNCTIONS,
         math::FUNCTIONS,
         misc::FUNCTIONS,
+        protobuf::FUNCTIONS,
         regex::FUNCTIONS,
         string::FUNCTIONS,
         structs::FUNCTIONS,

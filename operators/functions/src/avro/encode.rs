@@ -4,14 +4,14 @@ use std::collections::HashMap;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::{
-    DataType, Date32Type, Decimal128Type, DurationMicrosecondType, Fields, Float32Type, Float64Type, Int8Type, Int16Type,
-    Int32Type, Int64Type, IntervalUnit, IntervalYearMonthType, TimeUnit, TimestampMicrosecondType,
+    DataType, Decimal128Type, Fields, Float32Type, Float64Type, IntervalUnit, TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::error::{DataFusionError, Result};
 
 use super::resolve::widened;
 use super::schema::{Definition, FieldSchema, Kind, Logical, Schema, bytes_of, is_name, not_null};
 use crate::error::spark_error;
+use crate::message::{bytes_of as bytes, integer};
 use crate::types::{map_types, sql_name};
 
 /// How a value is written.
@@ -343,25 +343,6 @@ fn null_value(what: &str) -> DataFusionError {
              type with \"null\" using the argument jsonFormatSchema."
         ),
     )
-}
-
-fn integer(values: &ArrayRef, row: usize) -> i64 {
-    match values.data_type() {
-        DataType::Int8 => i64::from(values.as_primitive::<Int8Type>().value(row)),
-        DataType::Int16 => i64::from(values.as_primitive::<Int16Type>().value(row)),
-        DataType::Int32 => i64::from(values.as_primitive::<Int32Type>().value(row)),
-        DataType::Date32 => i64::from(values.as_primitive::<Date32Type>().value(row)),
-        DataType::Interval(_) => i64::from(values.as_primitive::<IntervalYearMonthType>().value(row)),
-        DataType::Duration(_) => values.as_primitive::<DurationMicrosecondType>().value(row),
-        _ => values.as_primitive::<Int64Type>().value(row),
-    }
-}
-
-fn bytes(values: &ArrayRef, row: usize) -> &[u8] {
-    match values.data_type() {
-        DataType::Utf8 => values.as_string::<i32>().value(row).as_bytes(),
-        _ => values.as_binary::<i32>().value(row),
-    }
 }
 
 /// In two's complement, the highest byte first; in as few bytes as it takes, if their number is not fixed.

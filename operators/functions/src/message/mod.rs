@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, BinaryBuilder};
-use arrow::datatypes::{DataType, Field};
+use arrow::datatypes::{
+    DataType, Date32Type, DurationMicrosecondType, Field, Int8Type, Int16Type, Int32Type, Int64Type, IntervalYearMonthType,
+};
 use datafusion::error::{DataFusionError, Result};
 
 use crate::error::spark_error;
@@ -234,6 +236,27 @@ pub(crate) fn invalid_option(name: &str, reason: &str) -> DataFusionError {
 /// The first argument of an invocation.
 pub(crate) fn values(invocation: &Invocation<'_>) -> Result<ArrayRef> {
     invocation.array(0)
+}
+
+/// An integer of any width, a date or an interval.
+pub(crate) fn integer(values: &ArrayRef, row: usize) -> i64 {
+    match values.data_type() {
+        DataType::Int8 => i64::from(values.as_primitive::<Int8Type>().value(row)),
+        DataType::Int16 => i64::from(values.as_primitive::<Int16Type>().value(row)),
+        DataType::Int32 => i64::from(values.as_primitive::<Int32Type>().value(row)),
+        DataType::Date32 => i64::from(values.as_primitive::<Date32Type>().value(row)),
+        DataType::Interval(_) => i64::from(values.as_primitive::<IntervalYearMonthType>().value(row)),
+        DataType::Duration(_) => values.as_primitive::<DurationMicrosecondType>().value(row),
+        _ => values.as_primitive::<Int64Type>().value(row),
+    }
+}
+
+/// A string or bytes.
+pub(crate) fn bytes_of(values: &ArrayRef, row: usize) -> &[u8] {
+    match values.data_type() {
+        DataType::Utf8 => values.as_string::<i32>().value(row).as_bytes(),
+        _ => values.as_binary::<i32>().value(row),
+    }
 }
 
 /// Whether a call's argument is never null: a literal, or a struct that the query itself makes. Spark writes no union with null then.
