@@ -27,17 +27,21 @@ use broker::Broker;
 type Test = fn(&Broker);
 
 /// Those that stop the broker come last, one after the other.
-const TESTS: [(&str, Test); 22] = [
+const TESTS: [(&str, Test); 26] = [
     ("columns_are_sparks_and_nulls_stay_nulls", sources::columns_are_sparks_and_nulls_stay_nulls),
     ("a_batch_reads_between_its_offsets", sources::a_batch_reads_between_its_offsets),
     ("a_query_starts_where_it_is_told", sources::a_query_starts_where_it_is_told),
     ("limits_cut_epochs", sources::limits_cut_epochs),
+    ("few_records_wait_for_more_but_not_for_ever", sources::few_records_wait_for_more_but_not_for_ever),
+    ("a_running_query_waits_for_enough", sources::a_running_query_waits_for_enough),
     ("a_query_that_starts_at_the_latest_keeps_its_place", sources::a_query_that_starts_at_the_latest_keeps_its_place),
     ("new_partitions_are_read_after_a_restart", sources::new_partitions_are_read_after_a_restart),
     ("new_partitions_and_topics_are_read_while_running", sources::new_partitions_and_topics_are_read_while_running),
     ("aborted_and_open_transactions_are_not_read", sources::aborted_and_open_transactions_are_not_read),
     ("progress_says_how_far_behind", sources::progress_says_how_far_behind),
     ("rows_come_back_as_they_went", sinks::rows_come_back_as_they_went),
+    ("a_batch_is_written_whole_or_not_at_all", sinks::a_batch_is_written_whole_or_not_at_all),
+    ("headers_go_out_and_come_back", sinks::headers_go_out_and_come_back),
     ("rows_choose_topic_and_partition", sinks::rows_choose_topic_and_partition),
     ("uncommitted_epochs_are_invisible", sinks::uncommitted_epochs_are_invisible),
     ("the_epoch_is_committed_with_its_rows", sinks::the_epoch_is_committed_with_its_rows),
