@@ -49,6 +49,17 @@ impl Broker {
         process.wait().unwrap();
     }
 
+    /// Stops it from doing anything, though it stays connected to everyone: what comes out of this lets it go on when it is dropped.
+    pub(crate) fn hang(&self) -> Hung<'_> {
+        self.signal("-STOP");
+        Hung(self)
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.lock().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
+    }
+
     /// Runs it again, with what it had.
     pub(crate) fn restart(&self) {
         *self.process.lock().unwrap() = spawn(self.port, self.directory.path()).unwrap();
@@ -78,6 +89,15 @@ impl Broker {
 impl Drop for Broker {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// A broker that hangs.
+pub(crate) struct Hung<'a>(&'a Broker);
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        self.0.signal("-CONT");
     }
 }
 

@@ -13,6 +13,7 @@ mod broker;
 mod child;
 mod clients;
 mod failures;
+mod hung;
 mod kills;
 mod sinks;
 mod sources;
@@ -27,7 +28,7 @@ use broker::Broker;
 type Test = fn(&Broker);
 
 /// Those that stop the broker come last, one after the other.
-const TESTS: [(&str, Test); 26] = [
+const TESTS: [(&str, Test); 28] = [
     ("columns_are_sparks_and_nulls_stay_nulls", sources::columns_are_sparks_and_nulls_stay_nulls),
     ("a_batch_reads_between_its_offsets", sources::a_batch_reads_between_its_offsets),
     ("a_query_starts_where_it_is_told", sources::a_query_starts_where_it_is_told),
@@ -53,6 +54,8 @@ const TESTS: [(&str, Test); 26] = [
     ("lost_records_fail_the_query_or_are_skipped", failures::lost_records_fail_the_query_or_are_skipped),
     ("a_deleted_topic_is_data_loss", failures::a_deleted_topic_is_data_loss),
     ("what_can_not_be_reached_or_logged_in_to_is_said", failures::what_can_not_be_reached_or_logged_in_to_is_said),
+    ("hung_broker_is_waited_for", hung::hung_broker_is_waited_for),
+    ("hung_broker_is_named_when_it_takes_too_long", hung::hung_broker_is_named_when_it_takes_too_long),
     ("kills_lose_nothing_and_double_nothing", kills::kills_lose_nothing_and_double_nothing),
 ];
 
@@ -88,8 +91,10 @@ fn main() -> ExitCode {
         };
         Trial::test(name, run).with_ignored_flag(is_skipped)
     };
-    let (alone, together): (Vec<_>, Vec<_>) = TESTS.into_iter().partition(|(name, _)| name.starts_with("kills"));
+    let (alone, together): (Vec<_>, Vec<_>) =
+        TESTS.into_iter().partition(|(name, _)| ["kills", "hung"].iter().any(|word| name.starts_with(word)));
     let first = libtest_mimic::run(&arguments, together.into_iter().map(trial).collect());
+    arguments.test_threads = Some(1);
     let then = libtest_mimic::run(&arguments, alone.into_iter().map(trial).collect());
     match first.has_failed() || then.has_failed() {
         true => ExitCode::FAILURE,

@@ -128,7 +128,7 @@ pub(crate) fn limits_cut_epochs(broker: &Broker) {
 }
 
 /// The planning half of the source, at the start of the topic's partition 0.
-fn planner(broker: &Broker, options: &[(&str, &str)]) -> Box<dyn Source> {
+pub(crate) fn planner(broker: &Broker, options: &[(&str, &str)]) -> Box<dyn Source> {
     let servers = broker.servers();
     let all = [("kafka.bootstrap.servers", servers.as_str()), ("startingOffsets", "earliest")];
     let mut source = KafkaSource::new(all.iter().chain(options).copied()).unwrap().supply().unwrap();
