@@ -4,6 +4,7 @@
 //! cargo test --workspace --features kafka --test kafka            # all; skipped by name where no broker can be run
 //! cargo test --workspace --features kafka --test kafka kills      # those whose names contain a word
 //! KILLS=200 SEED=7 cargo test …                                   # more kills, and other moments
+//! cargo test --workspace --features kafka-ssl --test kafka tls    # TLS and logins, which the feature kafka-ssl brings
 //! ```
 //! With `CI` set a broker that can't be run is a failure.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::print_stdout, clippy::print_stderr, reason = "a test may")]
@@ -17,6 +18,8 @@ mod hung;
 mod kills;
 mod sinks;
 mod sources;
+#[cfg(feature = "kafka-ssl")]
+mod tls;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -28,7 +31,7 @@ use broker::Broker;
 type Test = fn(&Broker);
 
 /// Those that stop the broker come last, one after the other.
-const TESTS: [(&str, Test); 28] = [
+const TESTS: &[(&str, Test)] = &[
     ("columns_are_sparks_and_nulls_stay_nulls", sources::columns_are_sparks_and_nulls_stay_nulls),
     ("a_batch_reads_between_its_offsets", sources::a_batch_reads_between_its_offsets),
     ("a_query_starts_where_it_is_told", sources::a_query_starts_where_it_is_told),
@@ -54,6 +57,12 @@ const TESTS: [(&str, Test); 28] = [
     ("lost_records_fail_the_query_or_are_skipped", failures::lost_records_fail_the_query_or_are_skipped),
     ("a_deleted_topic_is_data_loss", failures::a_deleted_topic_is_data_loss),
     ("what_can_not_be_reached_or_logged_in_to_is_said", failures::what_can_not_be_reached_or_logged_in_to_is_said),
+    #[cfg(feature = "kafka-ssl")]
+    ("tls_and_logins_are_spoken", tls::tls_and_logins_are_spoken),
+    #[cfg(feature = "kafka-ssl")]
+    ("tls_that_is_wrong_is_said", tls::tls_that_is_wrong_is_said),
+    #[cfg(feature = "kafka-ssl")]
+    ("tls_secrets_are_never_shown", tls::tls_secrets_are_never_shown),
     ("hung_broker_is_waited_for", hung::hung_broker_is_waited_for),
     ("hung_broker_is_named_when_it_takes_too_long", hung::hung_broker_is_named_when_it_takes_too_long),
     ("kills_lose_nothing_and_double_nothing", kills::kills_lose_nothing_and_double_nothing),
@@ -92,7 +101,7 @@ fn main() -> ExitCode {
         Trial::test(name, run).with_ignored_flag(is_skipped)
     };
     let (alone, together): (Vec<_>, Vec<_>) =
-        TESTS.into_iter().partition(|(name, _)| ["kills", "hung"].iter().any(|word| name.starts_with(word)));
+        TESTS.iter().copied().partition(|(name, _)| ["kills", "hung"].iter().any(|word| name.starts_with(word)));
     let first = libtest_mimic::run(&arguments, together.into_iter().map(trial).collect());
     arguments.test_threads = Some(1);
     let then = libtest_mimic::run(&arguments, alone.into_iter().map(trial).collect());

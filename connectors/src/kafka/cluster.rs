@@ -115,7 +115,9 @@ impl Cluster {
                     self.listen(1);
                     return Ok(answer);
                 }
-                Err(error) if tries >= self.options.retries || !may_pass(&error) => return Err(self.failed(action, &error)),
+                Err(error) if tries >= self.options.retries || !may_pass(&error) || self.is_refused() => {
+                    return Err(self.failed(action, &error));
+                }
                 Err(error) => tracing::debug!(action, %error, tries, "asking the cluster again"),
             }
             tries += 1;
@@ -124,6 +126,12 @@ impl Cluster {
                 tracing::debug!(action, %error, "kafka client");
             }
         }
+    }
+
+    /// Whether the cluster does not want this client.
+    fn is_refused(&self) -> bool {
+        self.listen(100);
+        self.consumer.context().refusals() > 0
     }
 
     /// Takes what the client has to say: nothing is subscribed to, so these are log lines and errors, which its context keeps. That a

@@ -35,6 +35,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the sink waits for the cluster when it is opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// After which time of it the sink looks whether to wait makes sense.
+const OPEN_STEP: Duration = Duration::from_secs(1);
+
+/// How often the cluster must refuse a login, or its certificate be refused, until the sink gives up.
+const REFUSALS: u32 = 3;
+
 /// How long the sink tries to abort a transaction when it goes away: readers wait for its end.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -97,10 +103,22 @@ impl Transactions {
         let state = State { next: committed.map_or(Epoch::FIRST, Epoch::next), open: None, waiting: BTreeMap::new() };
         let transactions = Transactions { producer, group, options: options.clone(), state: Mutex::new(state) };
         if options.guarantee == Guarantee::ExactlyOnce {
-            let opened = transactions.producer.init_transactions(OPEN_TIMEOUT);
-            opened.map_err(|error| transactions.failed("open a transactional producer", &error, None))?;
+            transactions.init()?;
         }
         Ok(transactions)
+    }
+
+    /// Waits until the cluster knows the producer; not longer, if it refuses the login or its certificate is refused.
+    fn init(&self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let Err(error) = self.producer.init_transactions(OPEN_STEP) else { return Ok(()) };
+            let may_resume = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
+            let is_refused = self.producer.context().refusals() >= REFUSALS;
+            if !may_resume || is_refused || started.elapsed() > OPEN_TIMEOUT {
+                return Err(self.failed("open a transactional producer", &error, None));
+            }
+        }
     }
 
     /// The newest epoch that was committed. To be asked after [`open`](Self::open), which ends what was under way.
