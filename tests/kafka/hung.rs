@@ -89,7 +89,7 @@ pub(crate) fn hung_broker_is_named_when_it_takes_too_long(broker: &Broker) {
             patient.read(&same[0], &mut SourceOutput::new(info, &mut take)).unwrap_err().to_string()
         }),
         Box::new(move || {
-            let query = sink.available_now().start().and_then(|query| Ok(query.await_termination(None)?));
+            let query = sink.available_now().start().and_then(|query| query.await_termination(None));
             query.map(drop).unwrap_err().to_string()
         }),
         // A query that waits for nothing can be stopped.

@@ -284,7 +284,7 @@ fn decimal(object: &Object<String, Json>) -> Option<Logical> {
     let number = |name: &str| object.get(name).map_or(Some(0), |number| number.as_u64().and_then(|n| u8::try_from(n).ok()));
     let (precision, scale) = (number("precision")?, number("scale")?);
     (1..=38).contains(&precision).then_some(())?;
-    (scale <= precision).then(|| Logical::Decimal(precision, scale as i8))
+    (scale <= precision).then_some(Logical::Decimal(precision, scale as i8))
 }
 
 /// Whether every number of the decimal fits into so many bytes.

@@ -40,10 +40,12 @@ fn missing(call: &crate::function::Call<'_>) -> datafusion::error::Result<crate:
     ))
 }
 
-#[cfg(all(test, feature = "protobuf"))]
+#[cfg(test)]
+#[cfg(feature = "protobuf")]
 mod tests;
 
-#[cfg(all(test, not(feature = "protobuf")))]
+#[cfg(test)]
+#[cfg(not(feature = "protobuf"))]
 mod tests {
     use crate::message::testing::{call, literal, messages};
 
