@@ -93,7 +93,7 @@ fn map(options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> C
 mod tests {
     use super::*;
     use crate::Session;
-    use crate::functions::col;
+    use crate::functions::{col, struct_of};
     use arrow::array::AsArray;
     use arrow::datatypes::Int32Type;
 
@@ -111,6 +111,19 @@ mod tests {
         for column in 0..2 {
             assert_eq!(batches[0].column(column).as_primitive::<Int32Type>().values(), &[1, 2]);
         }
+    }
+
+    /// Spark's bytes: what the query makes itself is never null, and no union.
+    #[test]
+    fn a_struct_is_no_union_and_a_column_is() {
+        let session = Session::builder().build().unwrap();
+        let rows = session.sql("SELECT id, named_struct('id', id) AS s FROM VALUES (1), (CAST(null AS INT)) AS t(id)").unwrap();
+        let made = rows.select([to_avro(struct_of(["id"])).alias("made"), to_avro("s").alias("column")]).collect().unwrap();
+        let bytes = |column: usize| made[0].column(column).as_binary::<i32>().iter().map(Option::unwrap).collect::<Vec<_>>();
+        assert_eq!(bytes(0), [&[0, 2][..], &[2]]);
+        assert_eq!(bytes(1), [&[0, 0, 2][..], &[0, 2]]);
+        let sql = rows.select_expr(["to_avro(struct(id)) AS a", "to_avro(named_struct('id', id)) AS b"]).collect().unwrap();
+        assert_eq!([sql[0].column(0), sql[0].column(1)], [made[0].column(0); 2]);
     }
 
     #[test]

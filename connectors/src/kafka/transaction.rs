@@ -38,6 +38,9 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 /// After which time of it the sink looks whether to wait makes sense.
 const OPEN_STEP: Duration = Duration::from_secs(1);
 
+/// After which time the sink asks again what the cluster could not answer yet.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// How often the cluster must refuse a login, or its certificate be refused, until the sink gives up.
 const REFUSALS: u32 = 3;
 
@@ -135,11 +138,29 @@ impl Transactions {
             let offsets = found.elements().iter().map(|element| element.offset().to_raw()).max().flatten();
             Ok(offsets.filter(|offset| *offset >= 0))
         };
-        let newest = looked_up().map_err(|error| self.failed("look up the newest committed epoch", &error, None))?;
+        let newest =
+            self.patiently(looked_up).map_err(|error| self.failed("look up the newest committed epoch", &error, None))?;
         let newest = newest.and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch::new);
         let mut state = self.state();
         state.next = state.next.max(newest.map_or(Epoch::FIRST, Epoch::next));
         Ok(newest)
+    }
+
+    /// Asks again while the cluster is only about to answer, as a broker is that has just started.
+    fn patiently<T>(&self, question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+        let started = Instant::now();
+        loop {
+            match question() {
+                Err(error) if may_pass(&error) && started.elapsed() < OPEN_TIMEOUT => {
+                    tracing::debug!(%error, "asking the cluster again");
+                    // Serves the client meanwhile.
+                    if let Some(Err(error)) = self.group.poll(ASK_AGAIN) {
+                        tracing::debug!(%error, "kafka client");
+                    }
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// The topics that may hold the number of an epoch: the sink's, or any if rows say where they go.
@@ -306,6 +327,24 @@ fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
         KafkaError::Transaction(error) => Some(error.code()),
         error => error.rdkafka_error_code(),
     }
+}
+
+/// Whether asking again may help.
+fn may_pass(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::WaitingForCoordinator
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::UnstableOffsetCommit
+        )
+    )
 }
 
 impl Drop for Transactions {

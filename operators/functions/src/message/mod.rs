@@ -31,6 +31,7 @@ pub(crate) fn malformed<T>(reason: impl Into<String>) -> Read<T> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {
     Avro,
+    #[cfg(feature = "protobuf")]
     Protobuf,
 }
 
@@ -41,6 +42,7 @@ impl Format {
             Format::Avro => {
                 ("MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION", "Malformed Avro records are detected in record parsing")
             }
+            #[cfg(feature = "protobuf")]
             Format::Protobuf => {
                 ("MALFORMED_PROTOBUF_MESSAGE", "Malformed Protobuf messages are detected in message deserialization")
             }
