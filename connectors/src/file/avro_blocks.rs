@@ -211,7 +211,7 @@ mod tests {
         snappy.resize(5 << 20, 0);
         for (codec, block) in [("deflate", deflated(large)), ("zstandard", zstandard(large)), ("snappy", snappy)] {
             assert!(block.len() < 16 << 20);
-            let error = check_blocks(&avro(codec, &[block.clone()])).unwrap_err().to_string();
+            let error = check_blocks(&avro(codec, std::slice::from_ref(&block))).unwrap_err().to_string();
             assert!(error.contains("holds more than 256 MiB"), "{codec}: {error}");
             // Also if it is not the first.
             assert!(check_blocks(&avro(codec, &[deflated(9)[..].to_vec(), block])).is_err());
