@@ -13,7 +13,10 @@ use tidegate_runtime::{
     SourceSupplier, Staged,
 };
 
+use super::location::{Choice, Location};
+use super::object_directory::ObjectDirectory;
 use super::{CleanSource, FileSink, FileSource};
+use crate::objects::Objects;
 use crate::register_object_store;
 use crate::testing::{info, read, sink_context, source_context};
 
@@ -45,7 +48,7 @@ impl Bucket {
 
     /// All keys.
     fn keys(&self) -> Vec<String> {
-        let objects = crate::objects::Objects::at(&self.url).unwrap().list("").unwrap();
+        let objects = Objects::at(&self.url).unwrap().list("").unwrap();
         let mut keys: Vec<String> = objects.into_iter().map(|(path, _)| path).collect();
         keys.sort();
         keys
@@ -295,6 +298,23 @@ fn files_of_an_epoch_in_doubt_go_once_it_is_committed() {
     commit(&mut *next, 1, &["c"]).unwrap();
     assert!(!bucket.keys().contains(&doubt));
     assert_eq!(all(&FileSource::text(bucket.at("out"))), ["a", "c"]);
+}
+
+#[test]
+fn a_listing_may_be_older_than_the_manifest_in_it() {
+    let bucket = Bucket::new("pieces");
+    let (sink, query) = (FileSink::text(bucket.at("out")), QueryId::random());
+    commit(&mut *open(&sink, query, None).unwrap(), 0, &["a"]).unwrap();
+    let path = PathBuf::from(bucket.at("out"));
+    let location = Location::of(&path, &Choice::default()).unwrap();
+    let directory = ObjectDirectory::new(Objects::at(&bucket.at("out")).unwrap());
+    let mut listed = directory.list().unwrap();
+    listed.retain(|file| !file.name().starts_with("part-"));
+    let files = location.of_listing(&directory, listed.clone(), &|_| true).unwrap();
+    assert_eq!(files.len(), 1);
+    bucket.remove(&format!("out/{}", files[0].path));
+    let error = location.of_listing(&directory, listed, &|_| true).unwrap_err();
+    assert!(matches!(&error, Error::SourceDataLoss(what) if what.contains("is gone")), "{error}");
 }
 
 #[test]
