@@ -318,6 +318,23 @@ fn a_listing_may_be_older_than_the_manifest_in_it() {
 }
 
 #[test]
+fn a_manifest_that_lacks_an_epoch_or_is_damaged_is_refused() {
+    let bucket = Bucket::new("holes");
+    let (sink, query) = (FileSink::text(bucket.at("out")), QueryId::random());
+    let mut writer = open(&sink, query, None).unwrap();
+    (0..3).for_each(|epoch| commit(&mut *writer, epoch, &["a"]).unwrap());
+    let entry = |epoch: u64| format!("out/_tidegate_manifest/{epoch:020}");
+    let error = |bucket: &Bucket| FileSink::committed_files(bucket.at("out")).unwrap_err().to_string();
+    bucket.put(&entry(1), "{\"epoch\":1,\"files\":[]} 00000000\n");
+    assert!(error(&bucket).contains("does not pass its check"), "{}", error(&bucket));
+    bucket.remove(&entry(1));
+    assert!(error(&bucket).contains("epoch 2 is there, and one before it is not"), "{}", error(&bucket));
+    bucket.remove(&entry(2));
+    assert_eq!(FileSink::committed_files(bucket.at("out")).unwrap().len(), 1);
+    assert!(open(&sink, query, Some(2)).err().unwrap().to_string().contains("committed epoch 2"));
+}
+
+#[test]
 fn many_epochs_are_put_together() {
     let bucket = Bucket::new("many");
     let (sink, query) = (FileSink::text(bucket.at("out")), QueryId::random());
