@@ -1,6 +1,12 @@
 //! Functions of columns under Spark's names, to be used with `DataFrame`s. SQL has the same functions and more; any of them is
 //! reached by [`expr`] and [`call_function`].
 
+mod messages;
+
+pub use messages::{
+    from_avro, from_avro_with, from_protobuf, from_protobuf_with, to_avro, to_avro_with, to_protobuf, to_protobuf_with,
+};
+
 use crate::column::{Column, Literal};
 use crate::expr::{Call, Expr};
 

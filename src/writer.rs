@@ -511,7 +511,7 @@ impl DataFrameWriter {
         DataFrameWriter { frame, format: "parquet".to_owned(), partition_by: Vec::new(), options: Options::default() }
     }
 
-    /// `parquet`, `json`, `csv`, `avro`, `orc` or `text`, for [`save`](Self::save).
+    /// `parquet`, `json`, `csv`, `avro`, `orc`, `text`, or `kafka` with the feature of that name, for [`save`](Self::save).
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_lowercase();
         self
@@ -552,7 +552,7 @@ impl DataFrameWriter {
         write_rows(self.frame.session(), &parts(name), &self.frame, By::Position, false)
     }
 
-    /// Files of the format in a directory that must not exist or be empty.
+    /// Files of the format in a directory that must not exist or be empty; for `kafka` as [`kafka`](Self::kafka), with an empty path.
     ///
     /// # Errors
     /// As [`parquet`](Self::parquet), and when the format is unknown.
@@ -560,9 +560,10 @@ impl DataFrameWriter {
         let format = self.format.clone();
         match format.as_str() {
             "parquet" | "json" | "csv" | "text" | "avro" | "orc" => self.write(&format, path),
+            "kafka" => self.kafka(),
             other => {
                 let message =
-                    format!("Failed to find the data source: {other}. Known are parquet, json, csv, avro, orc and text.");
+                    format!("Failed to find the data source: {other}. Known are parquet, json, csv, avro, orc, text and kafka.");
                 Err(Error::analysis("DATA_SOURCE_NOT_FOUND", message))
             }
         }
@@ -600,7 +601,26 @@ impl DataFrameWriter {
         self.write("text", path)
     }
 
-    /// The rows as one committed epoch of the streaming sink: the same files, whole or not at all.
+    /// Records of Kafka topics, by the columns and options of the streaming sink; with the feature `kafka`.
+    ///
+    /// All rows are one transaction, so consumers that read with `isolation.level=read_committed` see all of them or none. After an
+    /// error of the commit itself they may be there: to write again what must not be there twice is for a query with a checkpoint.
+    /// Rows that take longer than `kafka.transaction.timeout.ms` need the option `delivery.guarantee` set to `at-least-once`.
+    ///
+    /// # Errors
+    /// The first error of the calls that made the frame, or of the computation; when the options or columns don't fit; when the cluster
+    /// can't be reached or refuses a record.
+    pub fn kafka(self) -> Result<()> {
+        if !self.partition_by.is_empty() {
+            let message = "partition_by is of files: for Kafka a column 'partition' or the key says where a row goes";
+            return Err(Error::unsupported(message.to_owned()));
+        }
+        let supplier = kafka::sink(&self.options)?;
+        supplier.check_input(&self.frame.schema()?)?;
+        self.write_to(supplier.as_ref())
+    }
+
+    /// Files.
     fn write(self, format: &str, path: &str) -> Result<()> {
         if files::is_occupied(path)? {
             return Err(Error::analysis(
@@ -608,9 +628,14 @@ impl DataFrameWriter {
                 format!("Path {path} already exists and is not empty: choose another, or remove it."),
             ));
         }
+        let supplier = files::sink(format, path, &self.partition_by, &self.options)?;
+        self.write_to(&supplier)
+    }
+
+    /// The rows as one committed epoch of the streaming sink: the same, whole or not at all.
+    fn write_to(self, supplier: &dyn SinkSupplier) -> Result<()> {
         let rows = self.frame.collect()?;
         let schema = self.frame.schema()?;
-        let supplier = files::sink(format, path, &self.partition_by, &self.options)?;
         supplier.check_input(&schema)?;
         let mut sink = supplier.supply()?;
         sink.open(tidegate_runtime::SinkContext {

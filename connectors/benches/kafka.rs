@@ -4,6 +4,9 @@
 //! tests/kafka/broker.sh                                                        # in another terminal
 //! cargo bench -p tidegate-connectors --features kafka --bench kafka            # KAFKA=host:port for another broker, RECORDS=n for more
 //! ```
+//!
+//! `ONLY=throughput` or `ONLY=latency` runs one half. The throughput's topic is named and stays, so that other engines can read it:
+//! `kafka_spark.py` beside this file does so with Spark's own source.
 #![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, reason = "a benchmark may")]
 
 use std::sync::Arc;
@@ -21,8 +24,12 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 fn main() {
     let servers = std::env::var("KAFKA").unwrap_or_else(|_| "127.0.0.1:9092".to_owned());
     let records = std::env::var("RECORDS").ok().and_then(|text| text.parse().ok()).unwrap_or(2_000_000);
-    throughput(&servers, records);
-    for rate in [1_000, 50_000] {
+    let only = std::env::var("ONLY").ok();
+    let is_wanted = |half: &str| only.as_deref().is_none_or(|only| only == half);
+    if is_wanted("throughput") {
+        throughput(&servers, records);
+    }
+    for rate in [1_000, 50_000].into_iter().filter(|_| is_wanted("latency")) {
         latency(&servers, rate);
     }
 }
@@ -70,6 +77,7 @@ fn throughput(servers: &str, records: usize) {
     let producer: ThreadedProducer<DefaultProducerContext> = client(servers).create().unwrap();
     (0..records).for_each(|n| send(&producer, &topic, format!("{n:0100}").as_bytes()));
     producer.flush(TIMEOUT).unwrap();
+    println!("topic {topic}: {records} records");
     for _ in 0..3 {
         measure("plain consumer", records, || {
             let consumer: BaseConsumer = client(servers).create().unwrap();

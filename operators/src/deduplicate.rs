@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{AsArray, Int64Array};
-use arrow::compute::{cast, filter, filter_record_batch};
+use arrow::array::Int64Array;
+use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Schema, SchemaRef, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::state::TableSpec;
-use tidegate_runtime::{Error, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS, Watermark};
+use tidegate_runtime::{Error, Operator, OperatorContext, OperatorSupplier, Port, Result, Watermark};
 
-use crate::closing::Closing;
 use crate::event_time::{EventTimeKind, after, micros};
 use crate::expressions::batch_of;
 use crate::output::{Gathered, gathered_like, single_input};
@@ -129,7 +128,6 @@ impl OperatorSupplier for Deduplicate {
             event_time: self.event_time,
             forget: self.forget(),
             lag_micros: self.lag_micros,
-            closing: None,
             output: None,
         }))
     }
@@ -154,8 +152,6 @@ struct DeduplicateTask {
     event_time: Option<usize>,
     forget: Forget,
     lag_micros: i64,
-    /// The keys that will be forgotten.
-    closing: Option<Closing>,
     output: Option<Gathered>,
 }
 
@@ -194,20 +190,14 @@ impl Operator for DeduplicateTask {
         if self.forget == Forget::Never {
             return Ok(());
         }
-        let store = context.state(TABLE)?;
-        let mut closing = Closing::new(store.spec().keys())?;
-        for rows in store.scan(TARGET_BATCH_ROWS) {
-            let rows = rows?;
-            let (keys, values) = rows.columns().split_at(self.keys.len());
-            let time = match self.forget {
-                Forget::ByKey(key) => keys.get(key),
-                Forget::AfterFirst(_) | Forget::Never => values.first(),
+        let (keys, forget) = (self.keys.len(), self.forget);
+        context.state(TABLE)?.set_deadlines(&mut |rows| {
+            let time = match forget {
+                Forget::ByKey(key) => rows.columns().get(key),
+                Forget::AfterFirst(_) | Forget::Never => rows.columns().get(keys),
             };
-            let time = time.ok_or_else(|| Error::Protocol("deduplicate: the state has no event time".to_owned()))?;
-            closing.add(&micros(time)?, keys)?;
-        }
-        self.closing = Some(closing);
-        Ok(())
+            micros(time.ok_or_else(|| Error::Protocol("deduplicate: the state has no event time".to_owned()))?)
+        })
     }
 
     fn process(&mut self, _port: Port, batch: RecordBatch, context: &mut OperatorContext<'_>) -> Result<()> {
@@ -224,13 +214,9 @@ impl Operator for DeduplicateTask {
             _ => Vec::new(),
         };
         let values = batch_of("deduplicate", store.spec().values(), values, batch.num_rows())?;
-        let new = store.insert(&keys, &values)?;
+        let new = store.insert(&keys, &values, expiry.as_ref())?;
         if new.true_count() == 0 {
             return Ok(());
-        }
-        if let (Some(closing), Some(times)) = (&mut self.closing, &expiry) {
-            let keys = filter_record_batch(&keys, &new)?;
-            closing.add(filter(times, &new)?.as_primitive(), keys.columns())?;
         }
         let rows = filter_record_batch(&batch, &new)?;
         gathered_like(&mut self.output, batch.schema_ref()).push(rows, context)
@@ -238,10 +224,8 @@ impl Operator for DeduplicateTask {
 
     fn end_epoch(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
         let watermark = context.epoch()?.watermark.map(|watermark| self.lagging(watermark));
-        if let (Some(closing), Some(watermark)) = (&mut self.closing, watermark) {
-            for keys in closing.close(watermark)? {
-                context.state(TABLE)?.remove(&keys)?;
-            }
+        if let (Some(watermark), true) = (watermark, self.forget != Forget::Never) {
+            context.state(TABLE)?.remove_due(watermark.micros());
         }
         self.output.as_mut().map_or(Ok(()), |output| output.flush(context))
     }
@@ -251,7 +235,7 @@ impl Operator for DeduplicateTask {
 mod tests {
     use std::collections::BTreeMap;
 
-    use arrow::array::{ArrayRef, Float64Array};
+    use arrow::array::{ArrayRef, AsArray, Float64Array};
     use arrow::datatypes::Int64Type;
     use proptest::prelude::*;
 

@@ -25,7 +25,6 @@
 //! what they have gathered at the end of the epoch.
 
 mod aggregate;
-mod closing;
 mod deduplicate;
 mod event_time;
 mod expressions;

@@ -298,7 +298,8 @@ impl<'a> SourceOutput<'a> {
         self.epoch
     }
 
-    /// Passes rows on, around [`TARGET_BATCH_ROWS`](crate::TARGET_BATCH_ROWS) at a time.
+    /// Passes rows on, around [`TARGET_BATCH_ROWS`](crate::TARGET_BATCH_ROWS) at a time. A batch without rows only asks whether the query
+    /// is being cancelled: a reader that waits for its system does so now and then.
     ///
     /// # Errors
     /// When the query is being cancelled: return it.

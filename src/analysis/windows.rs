@@ -72,9 +72,7 @@ impl Analyzer<'_> {
         attribute.event_time = event_time.map(|event_time| EventTime { kind: EventTimeKind::Window, ..event_time });
         let present = DfExpr::IsNotNull(Box::new(time.expr.clone()));
         let resolved = spec.resolve(&time.data_type);
-        // The parameters are part of the function's identity: two windows of other lengths are not the same.
-        let name = format!("window[{length}, {slide}, {offset}]");
-        let windows = resolver.apply(&name, resolved, vec![time])?;
+        let windows = resolver.apply(&spec.name(), resolved, vec![time])?;
         let filtered = self.filtered(input, present)?;
         let mut columns = filtered.columns;
         let relation = if spec.is_tumbling() {

@@ -66,7 +66,7 @@ const RENAMED: [(&str, &str); 6] = [
 ];
 
 /// Arguments that are added when a call has so many without them.
-const DEFAULTS: [(&str, usize, &[&str]); 41] = [
+const DEFAULTS: [(&str, usize, &[&str]); 45] = [
     ("approx_percentile", 2, &["10000"]),
     ("percentile_approx", 2, &["10000"]),
     ("bround", 1, &["0"]),
@@ -77,6 +77,8 @@ const DEFAULTS: [(&str, usize, &[&str]); 41] = [
     ("to_unix_timestamp", 1, &["yyyy-MM-dd HH:mm:ss"]),
     ("instr", 3, &["1"]),
     ("lag", 1, &["1", "NULL"]),
+    ("from_avro", 2, &["NULL"]),
+    ("from_protobuf", 3, &["NULL"]),
     ("lag", 2, &["NULL"]),
     ("lead", 1, &["1", "NULL"]),
     ("lead", 2, &["NULL"]),
@@ -105,6 +107,8 @@ const DEFAULTS: [(&str, usize, &[&str]); 41] = [
     ("split", 2, &["-1"]),
     ("string_agg", 1, &["NULL"]),
     ("str_to_map", 1, &[",", ":"]),
+    ("to_avro", 1, &["NULL"]),
+    ("to_protobuf", 3, &["NULL"]),
     ("str_to_map", 2, &[":"]),
     ("substr", 2, &["2147483647"]),
     ("substring", 2, &["2147483647"]),

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use datafusion::logical_expr::Expr;
 
+use tidegate_functions::time_window::WindowSpec;
+
 use crate::analysis::{EventTime, EventTimeKind};
 
 /// The event time columns of a plan node, by identity.
@@ -19,7 +21,7 @@ pub(crate) fn event_time_of(expr: &Expr, known: &EventTimes) -> Option<EventTime
             let name = function.func.name();
             let inner = event_time_of(function.args.first()?, known)?;
             match name {
-                _ if name.starts_with("window[") || name == "session_window" => {
+                _ if WindowSpec::of_name(name).is_some() || name == "session_window" => {
                     Some(EventTime { kind: EventTimeKind::Window, ..inner })
                 }
                 "window_time" => Some(EventTime { kind: EventTimeKind::Instant, ..inner }),

@@ -6,37 +6,24 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, DFSchemaRef, JoinType, ScalarValue};
-use datafusion::execution::context::{ExecutionProps, SessionContext};
-use datafusion::logical_expr::ExprSchemable;
-use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
-use datafusion::logical_expr::utils::{conjunction, split_conjunction};
-use datafusion::logical_expr::{Aggregate, Expr, Join, LogicalPlan, Projection};
+use datafusion::common::{Column, DFSchema, DFSchemaRef, ScalarValue};
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_expr::aggregate::LoweredAggregateBuilder;
 use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use tidegate_functions::Settings;
-use tidegate_operators::{
-    AggregateCall, AggregateEmit, AggregateInput, AggregateSpec, EpochLimit, EventTimeKind as ClosingKind, JoinSide, LateRows,
-    Limit, PartialAggregate, Pipeline, RemoveWhen, SessionAggregate, SessionEmit, Sort, SortKey, StatefulAggregate, StaticJoin,
-    StaticJoinKind, StreamJoin, StreamJoinKind, Union,
-};
+use tidegate_operators::{EpochLimit, LateRows, Limit, Pipeline, Sort, SortKey, Union};
 use tidegate_runtime::{EpochInfo, Input, OperatorSupplier, SinkSupplier, SourceSupplier, Topology, TopologyBuilder};
 
 use super::chain::{MapBatch, MappedSink, MappedSource, chained};
-use super::event_time::event_time_of;
-use super::join_bounds::{JoinTimes, SideTimes};
-use super::join_keys::{JoinKeys, is_of};
 use super::late::{as_json, late_schema};
 use super::optimize::Columns;
-use super::rules::{check_stream_join, event_times};
-use super::static_tables::StaticPlan;
-use super::steps::{PlannedStep, arrow_schema, physical, schema_of};
+use super::steps::{PlannedStep, physical, schema_of};
 use super::{OutputMode, optimize};
+use crate::analysis::Relation;
 use crate::analysis::nodes::{self, Deduplicate, Expand, Generate, Watermark};
 use crate::analysis::stream::{StreamFactory, is_streaming, stream_of};
-use crate::analysis::time::{BatchTime, batch_time, depends_on_time, with_time};
-use crate::analysis::{Attribute, EventTimeKind, Relation, visible_name};
+use crate::analysis::time::depends_on_time;
 use crate::batch;
 use crate::dataframe::now_ms;
 use crate::error::{Error, Result};
@@ -124,7 +111,7 @@ pub(crate) fn lower(name: &str, relation: &Relation, lowering: Lowering) -> Resu
     Ok(Lowered { builder, input: Input::named(&flow.node), last, schema, parallelism: flow.parallelism, late })
 }
 
-fn columns_of(schema: &DFSchema) -> Vec<Expr> {
+pub(super) fn columns_of(schema: &DFSchema) -> Vec<Expr> {
     schema.columns().into_iter().map(|column| Expr::Column(Column::new_unqualified(column.name))).collect()
 }
 
@@ -160,24 +147,24 @@ fn scalar_of(plan: LogicalPlan, context: &SessionContext) -> Result<ScalarValue>
 }
 
 /// Rows on their way: a node of the topology, and the steps after it that are not yet an operator.
-struct Flow {
-    node: String,
+pub(super) struct Flow {
+    pub(super) node: String,
     /// Set while the node is a source that nothing else reads and that is not declared yet: the steps can be its own.
-    source: Option<Arc<dyn SourceSupplier>>,
+    pub(super) source: Option<Arc<dyn SourceSupplier>>,
     /// The columns that the node gives.
-    given: SchemaRef,
-    steps: Vec<PlannedStep>,
+    pub(super) given: SchemaRef,
+    pub(super) steps: Vec<PlannedStep>,
     /// The columns after the steps, by identity.
-    columns: DFSchemaRef,
+    pub(super) columns: DFSchemaRef,
     /// The same as tasks pass them on.
-    schema: SchemaRef,
-    parallelism: usize,
+    pub(super) schema: SchemaRef,
+    pub(super) parallelism: usize,
     /// How far the rows stay behind the query's watermark, in microseconds: a join gives rows as late as its state allows.
-    lag: i64,
+    pub(super) lag: i64,
 }
 
 impl Flow {
-    fn push(&mut self, step: PlannedStep) {
+    pub(super) fn push(&mut self, step: PlannedStep) {
         if let Some(schema) = step.schema() {
             self.schema = Arc::clone(schema);
         }
@@ -204,8 +191,8 @@ struct PlannedSource {
     scans: usize,
 }
 
-struct Planner {
-    lowering: Lowering,
+pub(super) struct Planner {
+    pub(super) lowering: Lowering,
     builder: TopologyBuilder,
     /// How many nodes of a name there are.
     counts: HashMap<String, usize>,
@@ -216,13 +203,13 @@ struct Planner {
 
 impl Planner {
     /// A name that no other node has: the first one of a kind has its plain name.
-    fn name(&mut self, kind: &str) -> String {
+    pub(super) fn name(&mut self, kind: &str) -> String {
         let count = self.counts.entry(kind.to_owned()).or_default();
         *count += 1;
         if *count == 1 { kind.to_owned() } else { format!("{kind}-{count}") }
     }
 
-    fn operator(
+    pub(super) fn operator(
         &mut self,
         kind: &str,
         inputs: Vec<Input>,
@@ -235,7 +222,7 @@ impl Planner {
     }
 
     /// If they are wanted, the rows of a node that come too late for an operator which reads it, by this event time over its columns.
-    fn late_rows(&mut self, operator: &str, flow: &Flow, event_time: Arc<dyn PhysicalExpr>) -> Result<()> {
+    pub(super) fn late_rows(&mut self, operator: &str, flow: &Flow, event_time: Arc<dyn PhysicalExpr>) -> Result<()> {
         let Some(settings) = self.lowering.late else { return Ok(()) };
         let names = flow.schema.fields().iter().map(|field| field.name());
         let late = LateRows::new(operator, event_time, names).lag(flow.lag);
@@ -287,7 +274,7 @@ impl Planner {
 
     // ---- nodes
 
-    fn flow(&mut self, plan: &LogicalPlan) -> Result<Flow> {
+    pub(super) fn flow(&mut self, plan: &LogicalPlan) -> Result<Flow> {
         match plan {
             LogicalPlan::TableScan(_) => self.scan(plan),
             LogicalPlan::Projection(projection) => {
@@ -395,7 +382,7 @@ impl Planner {
     }
 
     /// A node of the topology that gives the columns of a plan node.
-    fn node(&self, node: String, columns: &DFSchemaRef, parallelism: usize) -> Flow {
+    pub(super) fn node(&self, node: String, columns: &DFSchemaRef, parallelism: usize) -> Flow {
         let schema = schema_of(columns);
         let given = Arc::clone(&schema);
         Flow { node, source: None, given, steps: Vec::new(), columns: Arc::clone(columns), schema, parallelism, lag: 0 }
@@ -425,7 +412,7 @@ impl Planner {
     }
 
     /// Makes an operator of the steps that are not yet one.
-    fn materialised(&mut self, mut flow: Flow) -> Result<Flow> {
+    pub(super) fn materialised(&mut self, mut flow: Flow) -> Result<Flow> {
         if let Some(inner) = flow.source.take() {
             let (schema, steps) = (Arc::clone(&flow.schema), std::mem::take(&mut flow.steps));
             let supplier = if steps.is_empty() {
@@ -487,253 +474,10 @@ impl Planner {
         }
         Ok(Flow { node: name, given: Arc::clone(&flow.schema), parallelism, ..flow })
     }
-
-    // ---- aggregation
-
-    fn aggregate(&mut self, aggregate: &Aggregate, session: Option<usize>) -> Result<Flow> {
-        let timed = with_time_column(aggregate)?;
-        let mut flow = self.flow(&aggregate.input)?;
-        if let Some((_, step)) = &timed {
-            flow.push(step.clone());
-        }
-        let aggregate = timed.as_ref().map_or(aggregate, |(aggregate, _)| aggregate);
-        let flow = self.materialised(flow)?;
-        let input = aggregate.input.schema();
-        let output = schema_of(&aggregate.schema);
-        let keys = aggregate.group_expr.len();
-        let key = |(expr, field): (&Expr, &Arc<Field>)| Ok((physical(expr, input, 0)?, field.as_ref().clone()));
-        let spec = AggregateSpec {
-            keys: aggregate.group_expr.iter().zip(output.fields()).map(key).collect::<Result<_>>()?,
-            aggregates: aggregate
-                .aggr_expr
-                .iter()
-                .zip(output.fields().iter().skip(keys))
-                .map(|(expr, field)| aggregate_call(expr, input, &flow.schema, field.name()))
-                .collect::<Result<_>>()?,
-        };
-        let parallelism = if keys == 0 { 1 } else { self.lowering.parallelism };
-        // Also where there is one task: the exchange is part of the checkpoint's identity, and a later start may have more.
-        let partial =
-            self.operator("partial", vec![Input::named(&flow.node)], PartialAggregate::new(spec.clone()), flow.parallelism);
-        let keys = spec.keys.iter().enumerate().filter(|(number, _)| Some(*number) != session);
-        let names: Vec<String> = keys.map(|(_, (_, field))| field.name().clone()).collect();
-        if let Some(session) = session {
-            let emit = if self.lowering.mode == OutputMode::Complete { SessionEmit::All } else { SessionEmit::Closed };
-            let known = event_times(&aggregate.input);
-            let is_event_time = aggregate.group_expr.get(session).is_some_and(|key| event_time_of(key, &known).is_some());
-            let sessions = SessionAggregate::new(spec, session, emit).lag(flow.lag);
-            let sessions = if is_event_time { sessions } else { sessions.keep_late() };
-            let node = self.operator("session-aggregate", vec![Input::named(&partial).hash(names)], sessions, parallelism);
-            if is_event_time && let Some(key) = aggregate.group_expr.get(session) {
-                self.late_rows(&node, &flow, physical(key, input, 0)?)?;
-            }
-            return Ok(Flow { lag: flow.lag, ..self.node(node, &aggregate.schema, parallelism) });
-        }
-        let emit = self.emit(aggregate, flow.lag)?;
-        let event_time = match emit {
-            AggregateEmit::Changed(Some(event_time)) | AggregateEmit::Closed(event_time) => Some(event_time.column),
-            _ => None,
-        };
-        let stateful = StatefulAggregate::new(spec, AggregateInput::States, emit);
-        let node = self.operator("aggregate", vec![Input::named(&partial).hash(names)], stateful, parallelism);
-        if let Some(key) = event_time.and_then(|column| aggregate.group_expr.get(column)) {
-            self.late_rows(&node, &flow, physical(key, input, 0)?)?;
-        }
-        Ok(Flow { lag: flow.lag, ..self.node(node, &aggregate.schema, parallelism) })
-    }
-
-    /// Which groups an epoch gives, by the output mode and the event time among the keys.
-    fn emit(&self, aggregate: &Aggregate, lag_micros: i64) -> Result<AggregateEmit> {
-        let known = event_times(&aggregate.input);
-        let closing = |(column, key): (usize, &Expr)| {
-            let kind = match event_time_of(key, &known)?.kind {
-                EventTimeKind::Instant => ClosingKind::Instant,
-                EventTimeKind::Window => ClosingKind::WindowEnd,
-            };
-            Some(tidegate_operators::EventTime { column, kind, lag_micros })
-        };
-        let event_time = aggregate.group_expr.iter().enumerate().find_map(closing);
-        match (self.lowering.mode, event_time) {
-            (OutputMode::Complete, _) => Ok(AggregateEmit::All),
-            (OutputMode::Update, event_time) => Ok(AggregateEmit::Changed(event_time)),
-            (OutputMode::Append, Some(event_time)) => Ok(AggregateEmit::Closed(event_time)),
-            (OutputMode::Append, None) => Err(Error::unsupported("an aggregation without event time in append mode")),
-        }
-    }
-
-    // ---- joins
-
-    fn join(&mut self, join: &Join) -> Result<Flow> {
-        let (left_streams, right_streams) = (is_streaming(&join.left), is_streaming(&join.right));
-        let sides = join.on.iter().flat_map(|(left, right)| [left, right]);
-        if sides.chain(&join.filter).any(depends_on_time) {
-            return Err(Error::unsupported(
-                "current_timestamp() in a join's condition: compute it in a column of one side before",
-            ));
-        }
-        if left_streams && right_streams {
-            return self.stream_join(join);
-        }
-        let kind = match (join.join_type, left_streams) {
-            (JoinType::Inner, _) => StaticJoinKind::Inner,
-            (JoinType::Left, true) | (JoinType::Right, false) => StaticJoinKind::StreamOuter,
-            (JoinType::LeftSemi, true) | (JoinType::RightSemi, false) => StaticJoinKind::StreamSemi,
-            (JoinType::LeftAnti, true) if join.null_aware => StaticJoinKind::NullAwareAnti,
-            (JoinType::LeftAnti, true) | (JoinType::RightAnti, false) => StaticJoinKind::StreamAnti,
-            (other, _) => return Err(Error::unsupported(format!("a {other} join of a stream and a static table"))),
-        };
-        let (stream, table) = if left_streams { (&join.left, &join.right) } else { (&join.right, &join.left) };
-        let flow = self.flow(stream)?;
-        let flow = self.materialised(flow)?;
-        let keys = JoinKeys::of(join)?;
-        let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = keys.keys.into_iter().unzip();
-        let (stream_keys, table_keys) = if left_streams { (left_keys, right_keys) } else { (right_keys, left_keys) };
-        let both = Arc::new(stream.schema().join(table.schema())?);
-        let build_schema = schema_of(table.schema());
-        let supplier = StaticJoin {
-            build: Arc::new(StaticPlan::new(table.as_ref().clone(), self.lowering.context.clone(), Arc::clone(&build_schema))?),
-            build_schema,
-            stream_keys: stream_keys.iter().map(|key| physical(key, stream.schema(), 0)).collect::<Result<_>>()?,
-            build_keys: table_keys.iter().map(|key| physical(key, table.schema(), 0)).collect::<Result<_>>()?,
-            null_equal: keys.null_equal,
-            residual: keys.residual.map(|residual| physical(&residual, &both, 0)).transpose()?,
-            join: kind,
-            build_first: !left_streams,
-        };
-        let node = self.operator("static-join", vec![Input::named(&flow.node)], supplier, flow.parallelism);
-        Ok(Flow { lag: flow.lag, ..self.joined(node, join, flow.parallelism) })
-    }
-
-    /// What a join gives. Both sides may have columns of the same name: a projection gives each its own.
-    fn joined(&self, node: String, join: &Join, parallelism: usize) -> Flow {
-        let mut joined = self.node(node, &join.schema, parallelism);
-        let exprs = columns_of(&join.schema);
-        let schema = Arc::clone(&joined.schema);
-        joined.push(PlannedStep::project(exprs, &join.schema, schema));
-        joined
-    }
-
-    fn stream_join(&mut self, join: &Join) -> Result<Flow> {
-        let kind = match join.join_type {
-            JoinType::Inner => StreamJoinKind::Inner,
-            JoinType::Left => StreamJoinKind::Left,
-            JoinType::Right => StreamJoinKind::Right,
-            JoinType::Full => StreamJoinKind::Full,
-            JoinType::LeftSemi => StreamJoinKind::LeftSemi,
-            other => return Err(Error::unsupported(format!("a {other} join of two streams"))),
-        };
-        let keys = JoinKeys::of(join)?;
-        let times = JoinTimes::of(join, &keys.keys);
-        // Here, as conditions above the join may have become its keys.
-        check_stream_join(join, &keys, &times)?;
-        let mut residual = Vec::new();
-        let mut conditions: [Vec<Expr>; 2] = [Vec::new(), Vec::new()];
-        for part in keys.residual.iter().flat_map(split_conjunction) {
-            match (is_of(part, join.left.schema()), is_of(part, join.right.schema())) {
-                (true, _) => conditions[0].push(part.clone()),
-                (_, true) => conditions[1].push(part.clone()),
-                _ => residual.push(part.clone()),
-            }
-        }
-        let [left_conditions, right_conditions] = conditions;
-        let (left_keys, right_keys): (Vec<Expr>, Vec<Expr>) = keys.keys.into_iter().unzip();
-        let (left, left_flow, left_input) = self.join_side(&join.left, &left_keys, left_conditions, &times, &times.left)?;
-        let (right, right_flow, right_input) =
-            self.join_side(&join.right, &right_keys, right_conditions, &times, &times.right)?;
-        let event_times = [left.event_time, right.event_time];
-        // What waits longest for its match comes out latest.
-        let offset = |side: &JoinSide| side.remove.map_or(0, |remove| remove.offset_micros);
-        let lag = offset(&left).max(offset(&right)).max(left.lag_micros).max(right.lag_micros);
-        let both = join.left.schema().join(join.right.schema())?;
-        let supplier = StreamJoin {
-            join: kind,
-            sides: [left, right],
-            null_equal: keys.null_equal,
-            residual: conjunction(residual).map(|residual| physical(&residual, &both, 0)).transpose()?,
-        };
-        let parallelism = self.lowering.parallelism;
-        let node = self.operator("stream-join", vec![left_input, right_input], supplier, parallelism);
-        for (flow, event_time) in [left_flow, right_flow].into_iter().zip(event_times) {
-            if let Some(column) = event_time {
-                self.late_rows(&node, &flow, column_number(&flow, column))?;
-            }
-        }
-        Ok(Flow { lag, ..self.joined(node, join, parallelism) })
-    }
-
-    /// One side of a join of two streams: its columns, then those keys that are no columns, exchanged by the keys.
-    fn join_side(
-        &mut self,
-        plan: &LogicalPlan,
-        keys: &[Expr],
-        conditions: Vec<Expr>,
-        times: &JoinTimes,
-        own: &SideTimes,
-    ) -> Result<(JoinSide, Flow, Input)> {
-        if own.columns.len() > 1 {
-            let names: Vec<&str> = own.columns.keys().map(|id| visible_name(id)).collect();
-            let message = format!(
-                "More than one event time columns are available. Please ensure there is at most one event time column per stream. \
-                 event time columns: ({})",
-                names.join(", ")
-            );
-            return Err(Error::analysis("MULTIPLE_EVENT_TIME_COLUMNS", message));
-        }
-        let mut flow = self.flow(plan)?;
-        let schema = plan.schema();
-        let columns = schema.fields().len();
-        let mut exprs = columns_of(schema);
-        let mut types: Vec<(String, arrow::datatypes::DataType)> =
-            schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect();
-        let mut numbers = Vec::new();
-        for key in keys {
-            let known = exprs
-                .iter()
-                .position(|expr| expr == key || matches!((expr, key), (Expr::Column(a), Expr::Column(b)) if a.name == b.name));
-            numbers.push(known.unwrap_or_else(|| {
-                exprs.push(key.clone());
-                types.push(("join key".to_owned(), key.get_type(schema).unwrap_or(arrow::datatypes::DataType::Null)));
-                exprs.len() - 1
-            }));
-        }
-        let given = arrow_schema(types.iter().map(|(name, data_type)| (name.as_str(), data_type)));
-        flow.push(PlannedStep::project(exprs, schema, Arc::clone(&given)));
-        let flow = self.materialised(flow)?;
-        let names: Vec<String> = numbers.iter().map(|number| given.field(*number).name().clone()).collect();
-        let event_time = schema.fields().iter().position(|field| own.columns.contains_key(field.name()));
-        let in_keys = times.key.and_then(|key| numbers.get(key).copied());
-        let remove = match (in_keys, own.range, event_time) {
-            (Some(column), _, _) => Some(RemoveWhen { column, offset_micros: flow.lag }),
-            (None, Some(offset), Some(column)) => Some(RemoveWhen { column, offset_micros: offset.saturating_add(flow.lag) }),
-            _ => None,
-        };
-        let condition = conjunction(conditions).map(|condition| physical(&condition, schema, 0)).transpose()?;
-        let side = JoinSide { keys: numbers, columns, condition, event_time, lag_micros: flow.lag, remove };
-        let input = Input::named(&flow.node).hash(names);
-        Ok((side, flow, input))
-    }
-}
-
-/// An aggregation whose expressions depend on the epoch's time, over an input with the time as a column: the expressions of an
-/// operator are the same for ever, those of a step are made for each epoch. `None` if none depends on it.
-fn with_time_column(aggregate: &Aggregate) -> Result<Option<(Aggregate, PlannedStep)>> {
-    if !aggregate.group_expr.iter().chain(&aggregate.aggr_expr).any(depends_on_time) {
-        return Ok(None);
-    }
-    let time = Attribute::new("epoch time", BatchTime::data_type());
-    let mut exprs = columns_of(aggregate.input.schema());
-    exprs.push(batch_time().alias(time.id.clone()));
-    let input = Projection::try_new(exprs.clone(), Arc::clone(&aggregate.input))?;
-    let step = PlannedStep::project(exprs, aggregate.input.schema(), schema_of(&input.schema));
-    let replaced = |exprs: &[Expr]| exprs.iter().map(|expr| with_time(expr.clone(), &time.expr())).collect::<Result<Vec<_>, _>>();
-    let (keys, calls) = (replaced(&aggregate.group_expr)?, replaced(&aggregate.aggr_expr)?);
-    let aggregate =
-        Aggregate::try_new_with_schema(Arc::new(LogicalPlan::Projection(input)), keys, calls, Arc::clone(&aggregate.schema))?;
-    Ok(Some((aggregate, step)))
 }
 
 /// A column of a node.
-fn column_number(flow: &Flow, column: usize) -> Arc<dyn PhysicalExpr> {
+pub(super) fn column_number(flow: &Flow, column: usize) -> Arc<dyn PhysicalExpr> {
     Arc::new(PhysicalColumn::new(flow.schema.field(column).name(), column))
 }
 
@@ -747,22 +491,6 @@ fn literal_count(expr: Option<&Expr>) -> Result<Option<usize>> {
         Some(Expr::Literal(ScalarValue::Int64(Some(count)), _)) => Ok(usize::try_from(*count).ok()),
         Some(other) => Err(Error::unsupported(format!("the limit {other} is no number"))),
     }
-}
-
-fn aggregate_call(expr: &Expr, input: &DFSchema, physical_input: &Schema, output: &str) -> Result<AggregateCall> {
-    let props = ExecutionProps::new();
-    let planning = PhysicalPlanningContext::default();
-    let physical_schema = Schema::new(
-        input
-            .fields()
-            .iter()
-            .zip(physical_input.fields())
-            .map(|(field, _)| field.as_ref().clone().with_nullable(true))
-            .collect::<Vec<_>>(),
-    );
-    let expr = &optimize::guard(expr.clone())?;
-    let lowered = LoweredAggregateBuilder::new(expr, input, &physical_schema, &props, &planning).with_name(output).build()?;
-    Ok(AggregateCall { expr: lowered.aggregate, filter: lowered.filter, output: output.to_owned() })
 }
 
 /// A source that several plans may share.

@@ -7,13 +7,16 @@
 //! Stateless nodes are chained: one pipeline, one actor, until data has to change hands. Aggregations are computed in part before
 //! the exchange; static tables are read by DataFusion and joined where the stream's rows are.
 
+mod aggregate;
 mod chain;
 mod event_time;
 mod join_bounds;
 mod join_keys;
+mod joins;
 mod late;
 mod lower;
 pub(crate) mod optimize;
+mod panes;
 pub(crate) mod rules;
 mod static_tables;
 mod steps;

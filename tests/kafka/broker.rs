@@ -42,11 +42,40 @@ impl Broker {
         format!("127.0.0.1:{}", self.port + 2)
     }
 
+    /// Where it speaks TLS.
+    #[cfg(feature = "kafka-ssl")]
+    pub(crate) fn servers_with_tls(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 3)
+    }
+
+    /// Where it speaks TLS and takes logins.
+    #[cfg(feature = "kafka-ssl")]
+    pub(crate) fn servers_with_tls_and_login(&self) -> String {
+        format!("127.0.0.1:{}", self.port + 4)
+    }
+
+    /// A file of its directory: `ca.pem` is its own certificate, `other.pem` that of a stranger.
+    #[cfg(feature = "kafka-ssl")]
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.directory.path().join(name).to_string_lossy().into_owned()
+    }
+
     /// `kill -9`.
     pub(crate) fn kill(&self) {
         let mut process = self.process.lock().unwrap();
         process.kill().unwrap();
         process.wait().unwrap();
+    }
+
+    /// Stops it from doing anything, though it stays connected to everyone: what comes out of this lets it go on when it is dropped.
+    pub(crate) fn hang(&self) -> Hung<'_> {
+        self.signal("-STOP");
+        Hung(self)
+    }
+
+    fn signal(&self, signal: &str) {
+        let process = self.process.lock().unwrap().id().to_string();
+        assert!(Command::new("kill").args([signal, &process]).status().unwrap().success());
     }
 
     /// Runs it again, with what it had.
@@ -81,6 +110,15 @@ impl Drop for Broker {
     }
 }
 
+/// A broker that hangs.
+pub(crate) struct Hung<'a>(&'a Broker);
+
+impl Drop for Hung<'_> {
+    fn drop(&mut self) {
+        self.0.signal("-CONT");
+    }
+}
+
 fn script() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka/broker.sh")
 }
@@ -93,14 +131,14 @@ fn spawn(port: u16, directory: &Path) -> Result<Child, String> {
     command.spawn().map_err(|error| error.to_string())
 }
 
-/// The first of three ports in a row that are free now.
+/// The first of five ports in a row that are free now.
 fn free_ports() -> Result<u16, String> {
     let listen = |port: u16| TcpListener::bind(("127.0.0.1", port));
     for _ in 0..100 {
         let first = listen(0).and_then(|listener| listener.local_addr()).map_err(|error| error.to_string())?.port();
-        if first < u16::MAX - 2 && (first..=first + 2).all(|port| listen(port).is_ok()) {
+        if first < u16::MAX - 4 && (first..=first + 4).all(|port| listen(port).is_ok()) {
             return Ok(first);
         }
     }
-    Err("no three ports in a row are free".to_owned())
+    Err("no five ports in a row are free".to_owned())
 }

@@ -67,6 +67,75 @@ pub(crate) fn rows_choose_topic_and_partition(broker: &Broker) {
     assert!(wrong.contains("topic option required"), "{wrong}");
 }
 
+/// Writes the rows of a batch query to Kafka.
+fn save(broker: &Broker, sql: &str, options: &[(&str, &str)]) -> tidegate::Result<()> {
+    let frame = session().sql(sql)?;
+    let mut writer = frame.write().format("kafka").option("kafka.bootstrap.servers", broker.servers());
+    for (name, value) in options {
+        writer = writer.option(name, value);
+    }
+    writer.save("")
+}
+
+pub(crate) fn a_batch_is_written_whole_or_not_at_all(broker: &Broker) {
+    let topic = ("topic", "batch-out");
+    Admin::new(broker).create_with(topic.1, 3, &[("max.message.bytes", "50000")]);
+    save(broker, "SELECT 'k' AS key, CAST(id AS STRING) AS value FROM range(5)", &[topic]).unwrap();
+    assert_eq!(values(broker, topic.1), ["0", "1", "2", "3", "4"]);
+    let partitions: Vec<i32> = records(broker, topic.1).iter().map(Message::partition).collect();
+    assert!(partitions.iter().all(|partition| *partition == partitions[0]), "one key, one partition");
+    for (sql, options, reason) in [
+        ("SELECT CAST(1 / (id - 3) AS STRING) AS value FROM range(5)", vec![topic], "DIVIDE_BY_ZERO"),
+        ("SELECT repeat('x', CAST(id * 30000 AS INT)) AS value FROM range(5)", vec![topic], "kafka.message.max.bytes"),
+        ("SELECT 'x' AS value", vec![], "topic option required"),
+        ("SELECT 'x' AS key", vec![topic], "Required attribute 'value' not found"),
+        ("SELECT 1 AS value", vec![topic], "value attribute type must be"),
+        ("SELECT CAST(null AS STRING) AS topic, 'x' AS value", vec![], "null topic"),
+        ("SELECT 'x' AS value", vec![topic, ("kafka.key.serializer", "x")], "'key.serializer' is not supported"),
+    ] {
+        let error = save(broker, sql, &options).unwrap_err().to_string();
+        assert!(error.contains(reason), "{sql}: {error}");
+    }
+    assert_eq!(values(broker, topic.1).len(), 5, "nothing of what failed is there");
+    save(broker, "SELECT CAST(null AS BINARY) AS value WHERE false", &[topic]).unwrap();
+    save(broker, "SELECT 'twice' AS value", &[topic, ("delivery.guarantee", "at-least-once")]).unwrap();
+    assert_eq!(values(broker, topic.1).len(), 6);
+    let by_partition = session().sql("SELECT 'x' AS value, 1 AS day").unwrap().write().format("kafka").partition_by(["day"]);
+    let refused = by_partition.option("kafka.bootstrap.servers", broker.servers()).option("topic", topic.1).save("").unwrap_err();
+    assert!(refused.to_string().contains("partition_by is of files"), "{refused}");
+}
+
+pub(crate) fn headers_go_out_and_come_back(broker: &Broker) {
+    Admin::new(broker).create("headers", 1);
+    let two = "array(named_struct('key', 'a', 'value', X'01'), named_struct('key', 'b', 'value', CAST(null AS BINARY)))";
+    let rows =
+        format!("SELECT 'both' AS value, {two} AS headers UNION ALL SELECT 'none', null UNION ALL SELECT 'empty', array()");
+    let ways = [("with", Some(("includeHeaders", "true"))), ("without", None)];
+    for (key, include) in ways {
+        let rows = format!("SELECT '{key}' AS key, * FROM ({rows})");
+        let options: Vec<(&str, &str)> = [("topic", "headers")].into_iter().chain(include).collect();
+        save(broker, &rows, &options).unwrap();
+    }
+    let reader = session().read().option("kafka.bootstrap.servers", broker.servers()).option("subscribe", "headers");
+    let frame = reader.option("includeHeaders", true).kafka().unwrap();
+    let shown = frame
+        .select_expr(["concat(CAST(key AS STRING), ' ', CAST(value AS STRING), ' ', coalesce(CAST(headers AS STRING), 'null'))"]);
+    assert_eq!(
+        texts(&shown.collect().unwrap()),
+        [
+            "with both [{a, \u{1}}, {b, null}]",
+            "with empty null",
+            "with none null",
+            "without both null",
+            "without empty null",
+            "without none null"
+        ]
+    );
+    let wrong = save(broker, "SELECT 'x' AS value, 'h' AS headers", &[("topic", "headers"), ("includeHeaders", "true")]);
+    let wrong = wrong.unwrap_err().to_string();
+    assert!(wrong.contains("headers attribute type must be"), "{wrong}");
+}
+
 fn info(epoch: u64) -> EpochInfo {
     EpochInfo { epoch: Epoch::new(epoch), trigger_time_ms: 0, watermark: None, late_watermark: None }
 }

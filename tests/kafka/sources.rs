@@ -7,7 +7,8 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
-use tidegate::connectors::MemorySink;
+use tidegate::connectors::{KafkaSource, MemorySink};
+use tidegate::runtime::{NodeId, Notifier, QueryId, ReadLimit, Source, SourceContext, SourceSupplier};
 use tidegate::{DataFrame, Session, StreamingQuery};
 
 use crate::broker::Broker;
@@ -124,6 +125,68 @@ pub(crate) fn limits_cut_epochs(broker: &Broker) {
     assert_eq!(read, numbers);
     let rows: Vec<u64> = query.recent_progress().iter().map(|progress| progress.input_rows).collect();
     assert_eq!(rows, [60; 5]);
+}
+
+/// The planning half of the source, at the start of the topic's partition 0.
+pub(crate) fn planner(broker: &Broker, options: &[(&str, &str)]) -> Box<dyn Source> {
+    let servers = broker.servers();
+    let all = [("kafka.bootstrap.servers", servers.as_str()), ("startingOffsets", "earliest")];
+    let mut source = KafkaSource::new(all.iter().chain(options).copied()).unwrap().supply().unwrap();
+    let context = SourceContext {
+        node: NodeId::new("in"),
+        query: QueryId::random(),
+        parallelism: 1,
+        offset: None,
+        journal: Vec::new(),
+        notifier: Notifier::ignored(),
+    };
+    source.open(context).unwrap();
+    source
+}
+
+pub(crate) fn few_records_wait_for_more_but_not_for_ever(broker: &Broker) {
+    Admin::new(broker).create("few", 2);
+    produce(broker, "few", 0, ["a"]);
+    let options = [("subscribe", "few"), ("minOffsetsPerTrigger", "5"), ("maxTriggerDelay", "1h")];
+    let mut patient = planner(broker, &options);
+    let mut hasty = planner(broker, &[options[0], options[1], ("maxTriggerDelay", "0s")]);
+    let first = patient.latest_offset(None, ReadLimit::Configured).unwrap().unwrap();
+    assert_eq!(first.as_json(), r#"{"few":{"0":1,"1":0}}"#, "the first epoch does not wait");
+    assert_eq!(hasty.latest_offset(None, ReadLimit::Configured).unwrap().as_ref(), Some(&first));
+    let next = |source: &mut Box<dyn Source>, limit| source.latest_offset(Some(&first), limit).unwrap();
+    produce(broker, "few", 0, ["b", "c"]);
+    produce(broker, "few", 1, ["d", "e"]);
+    assert_eq!(next(&mut patient, ReadLimit::Configured), None, "four are fewer than five");
+    assert_eq!(next(&mut hasty, ReadLimit::Configured).unwrap().as_json(), r#"{"few":{"0":3,"1":2}}"#, "it has waited enough");
+    assert!(next(&mut patient, ReadLimit::All).is_some());
+    // That was an epoch: the time begins again.
+    assert_eq!(next(&mut patient, ReadLimit::Configured), None);
+    produce(broker, "few", 1, ["f"]);
+    assert_eq!(next(&mut patient, ReadLimit::Configured).unwrap().as_json(), r#"{"few":{"0":3,"1":3}}"#);
+    // What is there when a query that ends with it starts is not waited for.
+    produce(broker, "few", 0, ["g"]);
+    patient.freeze().unwrap();
+    assert!(patient.latest_offset(Some(&first), ReadLimit::Configured).unwrap().is_some());
+}
+
+pub(crate) fn a_running_query_waits_for_enough(broker: &Broker) {
+    Admin::new(broker).create("enough", 1);
+    produce(broker, "enough", 0, ["a"]);
+    let wait = [("minOffsetsPerTrigger", "4"), ("maxOffsetsPerTrigger", "4"), ("maxTriggerDelay", "1h")];
+    let options = [&[("subscribe", "enough"), ("startingOffsets", "earliest")][..], &wait].concat();
+    let sink = MemorySink::new();
+    let query = stream(broker, &options).unwrap().write_stream().sink(sink.clone()).start().unwrap();
+    query.process_all_available().unwrap();
+    produce(broker, "enough", 0, ["b", "c"]);
+    produce(broker, "enough", 0, ["d", "e", "f", "g", "h", "i"]);
+    query.process_all_available().unwrap();
+    query.stop().unwrap();
+    assert_eq!(texts(&sink.batches()), ["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
+    let rows: Vec<u64> = query.recent_progress().iter().map(|progress| progress.input_rows).filter(|rows| *rows > 0).collect();
+    assert_eq!(rows, [1, 4, 4]);
+    let wrong = stream(broker, &[("subscribe", "enough"), ("minOffsetsPerTrigger", "5"), ("maxOffsetsPerTrigger", "4")]);
+    let wrong = wrong.map(drop).unwrap_err().to_string();
+    assert!(wrong.contains("minOffsetsPerTrigger(5) must be less than or equal to maxOffsetsPerTrigger(4)"), "{wrong}");
 }
 
 pub(crate) fn a_query_that_starts_at_the_latest_keeps_its_place(broker: &Broker) {

@@ -10,34 +10,45 @@ use tidegate::{OutputMode, Session};
 
 use crate::support::{numbers, rows};
 
-const EPOCHS: i64 = 60;
-/// Rows of an epoch, one each second; the time goes on by as many seconds.
-const ROWS: i64 = 3_000;
+/// How far the watermark stays behind, in seconds.
 const DELAY: i64 = 10;
 
-fn events(first: i64) -> RecordBatch {
-    let times = TimestampMicrosecondArray::from_iter_values((first..first + ROWS).map(|n| n * 1_000_000)).with_timezone("UTC");
-    rows(vec![("id", numbers((first..first + ROWS).map(|n| n % 7))), ("ts", Arc::new(times) as ArrayRef)])
+/// How long a query runs: the time goes on by one second with each row.
+#[derive(Clone, Copy)]
+struct Run {
+    epochs: i64,
+    /// Rows of an epoch in each stream.
+    rows: i64,
+}
+
+const SHORT: Run = Run { epochs: 60, rows: 3_000 };
+/// Ten million events.
+const LONG: Run = Run { epochs: 500, rows: 20_000 };
+
+fn events(times: Range<i64>) -> RecordBatch {
+    let micros = TimestampMicrosecondArray::from_iter_values(times.clone().map(|time| time * 1_000_000)).with_timezone("UTC");
+    rows(vec![("id", numbers(times.map(|time| time % 7))), ("ts", Arc::new(micros) as ArrayRef)])
 }
 
 /// Runs a query over many epochs; after each, and the epochs that follow it without input, the state must have `expected` rows, given
 /// the times that may still be in it and the watermark.
-fn check(text: &str, mode: OutputMode, expected: impl Fn(Range<i64>, i64) -> usize) {
+fn check(run: Run, text: &str, mode: OutputMode, expected: impl Fn(Range<i64>, i64) -> usize) {
     let session = Session::builder().parallelism(2).build().unwrap();
     let streams = ["a", "b"].map(|name| {
-        let stream = MemoryStream::new(events(0).schema());
+        let stream = MemoryStream::new(events(0..0).schema());
         let frame = session.read_stream_from(name, stream.clone()).unwrap().with_watermark("ts", "10 seconds");
         frame.create_or_replace_temp_view(name).unwrap();
         stream
     });
     let query = session.sql(text).unwrap().write_stream().format("noop").output_mode(mode).start().unwrap();
     let mut bytes = Vec::new();
-    for epoch in 0..EPOCHS {
+    for epoch in 0..run.epochs {
+        let (start, end) = (epoch * run.rows, (epoch + 1) * run.rows);
         for stream in &streams {
-            stream.add_data(events(epoch * ROWS)).unwrap();
+            stream.add_data(events(start..end)).unwrap();
         }
         query.process_all_available().unwrap();
-        let (end, watermark) = ((epoch + 1) * ROWS, (epoch + 1) * ROWS - 1 - DELAY);
+        let watermark = end - 1 - DELAY;
         // Nothing is kept for as long as a hundred seconds.
         let recent = (watermark - 100).max(0)..end;
         let progress = query.last_progress().unwrap();
@@ -53,13 +64,12 @@ fn check(text: &str, mode: OutputMode, expected: impl Fn(Range<i64>, i64) -> usi
     assert!(most <= 2 * tables * (5 << 19), "{text}: the state takes {most} bytes");
 }
 
-#[test]
-fn of_windows() {
+fn windows(run: Run) {
     for (mode, sliding) in [(OutputMode::Append, false), (OutputMode::Update, false), (OutputMode::Append, true)] {
         let (length, slide) = if sliding { (12, 4) } else { (8, 8) };
         let window = format!("window(ts, '{length} seconds', '{slide} seconds')");
         let text = format!("SELECT id, {window} AS w, count(*) AS n FROM a GROUP BY id, {window}");
-        check(&text, mode, |times, watermark| {
+        check(run, &text, mode, |times, watermark| {
             let windows_of = |time: i64| (0..length / slide).map(move |back| time.div_euclid(slide) * slide - back * slide);
             let open = times.flat_map(|time| windows_of(time).map(move |start| (time % 7, start)));
             open.filter(|(_, start)| start + length > watermark).collect::<BTreeSet<_>>().len()
@@ -67,27 +77,50 @@ fn of_windows() {
     }
 }
 
-#[test]
-fn of_sessions() {
+fn sessions(run: Run) {
     // Rows of an id are seven seconds apart: sessions of a gap of five seconds have one row each.
     let text =
         "SELECT id, session_window(ts, '5 seconds') AS w, count(*) AS n FROM a GROUP BY id, session_window(ts, '5 seconds')";
-    check(text, OutputMode::Append, |times, watermark| times.filter(|time| time + 5 > watermark).count());
+    check(run, text, OutputMode::Append, |times, watermark| times.filter(|time| time + 5 > watermark).count());
 }
 
-#[test]
-fn of_deduplication() {
-    let session_text = "SELECT DISTINCT id, ts FROM a";
-    check(session_text, OutputMode::Update, |times, watermark| times.filter(|time| *time > watermark).count());
+fn deduplication(run: Run) {
+    let text = "SELECT DISTINCT id, ts FROM a";
+    check(run, text, OutputMode::Update, |times, watermark| times.filter(|time| *time > watermark).count());
 }
 
-#[test]
-fn of_a_join_of_streams() {
+fn join_of_streams(run: Run) {
     let text =
         "SELECT a.id FROM a JOIN b ON a.id = b.id AND a.ts BETWEEN b.ts - INTERVAL 20 SECONDS AND b.ts + INTERVAL 5 SECONDS";
     // A left row waits for right ones up to 20 seconds later, a right row for left ones up to 5 seconds later: until the watermark of
     // the other side has passed that.
-    check(text, OutputMode::Append, |times, watermark| {
+    check(run, text, OutputMode::Append, |times, watermark| {
         times.map(|time| usize::from(time + 20 >= watermark) + usize::from(time + 5 >= watermark)).sum()
     });
+}
+
+#[test]
+fn of_windows() {
+    windows(SHORT);
+}
+
+#[test]
+fn of_sessions() {
+    sessions(SHORT);
+}
+
+#[test]
+fn of_deduplication() {
+    deduplication(SHORT);
+}
+
+#[test]
+fn of_a_join_of_streams() {
+    join_of_streams(SHORT);
+}
+
+#[test]
+#[ignore = "ten million events for each query: minutes, in release"]
+fn of_ten_million_events() {
+    [windows, sessions, deduplication, join_of_streams].iter().for_each(|check| check(LONG));
 }

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tidegate::connectors::{MemorySink, MemoryStream};
 use tidegate::{OutputMode, Session};
 
-use crate::support::{numbers, run, sorted};
+use crate::support::{lines, numbers, run, sorted};
 
 const SECOND: i64 = 1_000_000;
 
@@ -102,6 +102,74 @@ fn session_lines(sessions: impl Iterator<Item = (i64, i64, i64, i64, i64)>) -> V
     lines
 }
 
+/// Queries with a stateful operator over what another one gives.
+const CHAINS: &[&str] = &[
+    "SELECT unix_timestamp(w.end) AS e, count(*) AS n, sum(c) AS c FROM \
+     (SELECT window(window, '20 seconds') AS w, c FROM (SELECT k, window, count(*) AS c FROM events GROUP BY k, window(ts, '5 seconds'))) \
+     GROUP BY w",
+    "SELECT unix_timestamp(window.end) AS e, count(*) AS n, sum(k) AS c FROM (SELECT DISTINCT k, ts FROM events) \
+     GROUP BY window(ts, '10 seconds')",
+    "SELECT unix_timestamp(window.end) AS e, k % 2 AS odd, sum(c) AS c FROM \
+     (SELECT k, window_time(window) AS t, count(*) AS c FROM events GROUP BY k, window(ts, '4 seconds', '2 seconds')) \
+     GROUP BY k % 2, window(t, '12 seconds', '4 seconds')",
+];
+
+/// A query by overlapping windows, and lengths and slide in seconds.
+fn overlapping() -> impl Strategy<Value = (usize, (i64, i64, i64))> {
+    let window = (1..30i64)
+        .prop_flat_map(|length| (Just(length), 1..=length))
+        .prop_flat_map(|(length, slide)| (Just(length), Just(slide), 0..slide));
+    (0..7usize, window)
+}
+
+/// One of several queries by windows of this length, slide and start, the key columns first; and whether it can go by panes.
+fn window_query(number: usize, (length, slide, start): (i64, i64, i64)) -> (String, bool) {
+    let window = format!("window(ts, '{length} seconds', '{slide} seconds', '{start} seconds')");
+    let end = "unix_timestamp(window.end) AS e";
+    let text = match number {
+        0 => format!("SELECT {end}, count(*) AS c, sum(v) AS s, min(v) AS m FROM events GROUP BY {window}"),
+        1 => format!("SELECT {end}, k % 2 AS odd, avg(v) AS a, max(ts) AS t FROM events GROUP BY k % 2, {window}"),
+        2 => format!("SELECT {end}, k, bit_xor(v) AS d, count(*) FILTER (WHERE v > 50) AS f FROM events GROUP BY {window}, k"),
+        3 => format!(
+            "SELECT {end}, k, stddev(v) IS NULL AS one FROM (SELECT k, v, ts, {window} AS window FROM events) GROUP BY k, window"
+        ),
+        // Not a function of the pane: the window itself in an aggregate, in a condition on rows, or an order.
+        4 => format!("SELECT {end}, sum(unix_timestamp(window.start)) AS s FROM events GROUP BY {window}"),
+        5 => format!("SELECT {end}, array_sort(collect_list(v)) AS l FROM events GROUP BY {window}"),
+        _ => {
+            let rows = format!("SELECT k, ts, {window} AS window FROM events");
+            format!("SELECT {end}, count(*) AS c FROM ({rows}) WHERE ts > window.start + INTERVAL 1 SECOND GROUP BY window")
+        }
+    };
+    // Without an overlap nothing is shared.
+    (text, number < 4 && slide < length)
+}
+
+/// The plan of a query over a stream of events.
+fn plan(text: &str) -> String {
+    let session = Session::builder().parallelism(1).build().unwrap();
+    let frame = session.read_stream_from("events", MemoryStream::new(batch(&[]).schema())).unwrap();
+    frame.with_watermark("ts", "5 seconds").create_or_replace_temp_view("events").unwrap();
+    session.sql(text).unwrap().explain_text().unwrap()
+}
+
+/// The newest row of each key, of rows whose keys are all columns but those that later rows of a key may change.
+fn newest(batches: &[RecordBatch]) -> Vec<String> {
+    let keys = if batches.iter().any(|batch| batch.schema().index_of("k").is_ok() || batch.schema().index_of("odd").is_ok()) {
+        2
+    } else {
+        1
+    };
+    let mut newest: BTreeMap<String, String> = BTreeMap::new();
+    for line in lines(batches) {
+        let key = line.split('|').take(keys).collect::<Vec<_>>().join("|");
+        newest.insert(key, line);
+    }
+    let mut lines: Vec<String> = newest.into_values().collect();
+    lines.sort_unstable();
+    lines
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
@@ -119,6 +187,29 @@ proptest! {
         let expected = batch_result(&closed, &[("events", all)]);
         let append = streamed(&text, OutputMode::Append, Some("5 seconds"), &[("events", &epochs)]).concat();
         prop_assert_eq!(sorted(&append), expected, "append");
+    }
+
+    #[test]
+    fn overlapping_windows_are_those_of_a_batch(epochs in epochs(), (number, window) in overlapping()) {
+        let (text, by_panes) = window_query(number, window);
+        let all: Vec<Row> = epochs.concat();
+        let expected = batch_result(&text, &[("events", all)]);
+        prop_assert_eq!(plan(&text).contains("panes"), by_panes, "{}", &text);
+        for mode in [OutputMode::Complete, OutputMode::Update] {
+            let given = streamed(&text, mode, Some("5 seconds"), &[("events", &epochs)]);
+            let given = if mode == OutputMode::Complete { sorted(given.last().unwrap()) } else { newest(&given.concat()) };
+            prop_assert_eq!(given, expected.clone(), "{} of {}", mode, &text);
+        }
+    }
+
+    #[test]
+    fn chained_operators_go_on_at_another_parallelism(epochs in epochs(), number in 0..CHAINS.len()) {
+        let all: Vec<Row> = epochs.concat();
+        let text = CHAINS[number];
+        let given = streamed(text, OutputMode::Append, Some("5 seconds"), &[("events", &epochs)]).concat();
+        let watermark = all.iter().map(|row| row.1).max().unwrap() - 5;
+        let expected = batch_result(&format!("SELECT * FROM ({text}) WHERE e <= {watermark}"), &[("events", all)]);
+        prop_assert_eq!(sorted(&given), expected, "{}", text);
     }
 
     #[test]

@@ -73,7 +73,16 @@ impl<'a> Cursor<'a> {
     }
 
     /// The next byte that is not white space; it is not consumed.
+    #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
+        match self.text.get(self.at) {
+            // Neither white space nor a comment.
+            Some(byte) if *byte > b' ' && *byte != b'/' => Some(*byte),
+            _ => self.peek_further(),
+        }
+    }
+
+    fn peek_further(&mut self) -> Option<u8> {
         while let Some(byte) = self.text.get(self.at) {
             match byte {
                 b' ' | b'\t' | b'\n' | b'\r' => self.at += 1,
@@ -102,17 +111,20 @@ impl<'a> Cursor<'a> {
     }
 
     /// Consumes `byte`, after white space, if it is next.
+    #[inline]
     pub(crate) fn eat(&mut self, byte: u8) -> bool {
         let is_next = self.peek() == Some(byte);
         self.at += usize::from(is_next);
         is_next
     }
 
+    #[inline]
     pub(crate) fn expect(&mut self, byte: u8) -> Result<(), Malformed> {
         if self.eat(byte) { Ok(()) } else { Err(Malformed) }
     }
 
     /// Consumes `null` if it is next.
+    #[inline]
     pub(crate) fn eat_null(&mut self) -> Result<bool, Malformed> {
         if self.peek() == Some(b'n') { self.literal(b"null").map(|()| true) } else { Ok(false) }
     }
@@ -168,8 +180,11 @@ impl<'a> Cursor<'a> {
     fn plain_end(&self, quote: u8) -> usize {
         let rest = self.text.get(self.at..).unwrap_or_default();
         let controls = if self.rules.allow_unquoted_control_chars { 0 } else { 0x20 };
-        let len = rest.iter().position(|byte| *byte == quote || *byte == b'\\' || *byte < controls);
-        self.at + len.unwrap_or(rest.len())
+        let plain = rest.get(..memchr::memchr2(quote, b'\\', rest).unwrap_or(rest.len())).unwrap_or_default();
+        // Over all bytes, whatever the first ones are: the processor looks at many at once.
+        let has_control = plain.iter().fold(false, |found, byte| found | (*byte < controls));
+        let control = if has_control { plain.iter().position(|byte| *byte < controls) } else { None };
+        self.at + control.unwrap_or(plain.len())
     }
 
     /// The rest of a string from its first escape on.
@@ -239,10 +254,13 @@ impl<'a> Cursor<'a> {
     pub(crate) fn number(&mut self) -> Result<Number<'a>, Malformed> {
         self.peek();
         let text = self.text.get(self.at..).unwrap_or_default();
-        for (name, value) in SPECIAL {
-            if self.rules.allow_non_numeric_numbers && text.starts_with(name) {
-                self.literal(name)?;
-                return Ok(Number::Special(name, value));
+        let is_number = matches!(text, [b'0'..=b'9', ..] | [b'-', b'0'..=b'9', ..]);
+        if !is_number && self.rules.allow_non_numeric_numbers {
+            for (name, value) in SPECIAL {
+                if text.starts_with(name) {
+                    self.literal(name)?;
+                    return Ok(Number::Special(name, value));
+                }
             }
         }
         let digits_at = |from: usize| text.iter().skip(from).take_while(|byte| byte.is_ascii_digit()).count();
@@ -276,7 +294,10 @@ impl<'a> Cursor<'a> {
 
     /// Consumes a value of any kind.
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
-        self.walk(None)
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| ()),
+            _ => self.walk(None),
+        }
     }
 
     /// Consumes a value of any kind and appends it to `out`, without white space between its parts.

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rdkafka::ClientContext;
 use rdkafka::client::DefaultClientContext;
@@ -99,7 +100,17 @@ impl ClientOptions {
         for (name, value) in fixed {
             config.set(*name, *value);
         }
-        config.create_with_context(Context::default()).map_err(|error| Error::InvalidArgument(refusal(&error)))
+        let created = config.create_with_context(Context::default());
+        created.map_err(|error| Error::InvalidArgument(self.missing_file().unwrap_or_else(|| refusal(&error))))
+    }
+
+    /// An option that names a file that can't be found: the client only says which of OpenSSL's functions did not find it.
+    fn missing_file(&self) -> Option<String> {
+        let files = self.options.iter().filter(|(name, _)| name.starts_with("ssl.") && name.ends_with(".location"));
+        files.into_iter().find_map(|(name, path)| {
+            let error = std::fs::metadata(path).err()?;
+            Some(format!("Kafka option '{name}' can't be used: {path}: {error}"))
+        })
     }
 
     /// What could not be done with a client, and why: as the client last heard from the cluster, or as the call ended.
@@ -152,6 +163,8 @@ pub(crate) fn describe(error: &KafkaError) -> String {
 pub(crate) struct Context {
     /// Of the connection to the cluster: why a call that only ended with a time-out did so.
     failure: Mutex<Option<String>>,
+    /// How often the cluster refused a login or a certificate, on either side.
+    refusals: AtomicU32,
     /// Of the first record that could not be delivered since it was last asked for.
     undelivered: Mutex<Option<KafkaError>>,
 }
@@ -159,6 +172,11 @@ pub(crate) struct Context {
 impl Context {
     pub(crate) fn last_failure(&self) -> Option<String> {
         self.failure.lock().ok()?.clone()
+    }
+
+    /// How often a connection ended because of a login or a certificate: to try again does not help.
+    pub(crate) fn refusals(&self) -> u32 {
+        self.refusals.load(Ordering::Relaxed)
     }
 
     fn keep(&self, reason: &str) {
@@ -186,6 +204,9 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "kafka client");
+        if matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL)) {
+            self.refusals.fetch_add(1, Ordering::Relaxed);
+        }
         // That all brokers are down follows the reason why the last one is.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             self.keep(reason);

@@ -1,7 +1,7 @@
 //! What a cluster has: which partitions, and how far they reach.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -14,6 +14,9 @@ use super::options::{SourceOptions, Subscription};
 
 /// How long one question may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After which time the cluster is asked again when it could not say yet.
+const SETTLE: Duration = Duration::from_millis(50);
 
 /// Questions to a cluster.
 pub(crate) struct Cluster {
@@ -108,14 +111,23 @@ impl Cluster {
 
     /// Asks, and asks again: `fetchOffset.numRetries`.
     fn ask<T>(&self, action: &str, question: impl Fn() -> KafkaResult<T>) -> Result<T> {
-        let mut tries = 0;
+        let (started, mut tries) = (Instant::now(), 0);
         loop {
             match question() {
                 Ok(answer) => {
                     self.listen(1);
                     return Ok(answer);
                 }
-                Err(error) if tries >= self.options.retries || !may_pass(&error) => return Err(self.failed(action, &error)),
+                Err(error) if is_settling(&error) && started.elapsed() < REQUEST_TIMEOUT => {
+                    tracing::debug!(action, %error, "the cluster does not know yet");
+                    if let Some(Err(error)) = self.consumer.poll(SETTLE) {
+                        tracing::debug!(action, %error, "kafka client");
+                    }
+                    continue;
+                }
+                Err(error) if tries >= self.options.retries || !may_pass(&error) || self.is_refused() => {
+                    return Err(self.failed(action, &error));
+                }
                 Err(error) => tracing::debug!(action, %error, tries, "asking the cluster again"),
             }
             tries += 1;
@@ -124,6 +136,12 @@ impl Cluster {
                 tracing::debug!(action, %error, "kafka client");
             }
         }
+    }
+
+    /// Whether the cluster does not want this client.
+    fn is_refused(&self) -> bool {
+        self.listen(100);
+        self.consumer.context().refusals() > 0
     }
 
     /// Takes what the client has to say: nothing is subscribed to, so these are log lines and errors, which its context keeps. That a
@@ -142,13 +160,28 @@ impl Cluster {
     }
 }
 
+/// Whether the cluster answered that it can't say yet: a topic is new, or a broker has just started. Only partitions that it has named
+/// itself are asked about, so one that it doesn't know has no leader at the moment. Such answers come at once, and are no tries.
+fn is_settling(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::UnknownPartition
+                | RDKafkaErrorCode::UnknownTopicOrPartition
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+                | RDKafkaErrorCode::BrokerNotAvailable
+                | RDKafkaErrorCode::OffsetNotAvailable
+        )
+    )
+}
+
 /// Whether asking again may help.
 fn may_pass(error: &KafkaError) -> bool {
     let lasting = [
         RDKafkaErrorCode::Authentication,
         RDKafkaErrorCode::SaslAuthenticationFailed,
         RDKafkaErrorCode::TopicAuthorizationFailed,
-        RDKafkaErrorCode::UnknownPartition,
         RDKafkaErrorCode::UnknownTopic,
     ];
     !error.rdkafka_error_code().is_some_and(|code| lasting.contains(&code))

@@ -255,6 +255,7 @@ impl Source for Planner {
         }
         if limit == ReadLimit::Configured {
             if from.is_some() && self.waits_for_more(&begin, &end) {
+                self.idle = self.idle.saturating_add(1);
                 return Ok(None);
             }
             if let Some(max) = self.options.max_offsets {

@@ -30,6 +30,9 @@ const SLICE: Duration = Duration::from_millis(5);
 /// How long a partition may be silent at what may be its end until its end is made sure of.
 const SILENCE: Duration = Duration::from_millis(300);
 
+/// How long a wait for records may go on until it is looked whether anyone still wants them.
+const ASK: Duration = Duration::from_millis(100);
+
 /// How long a question to the cluster may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -194,7 +197,7 @@ impl Reader {
 
     fn read_split(&mut self, split: &KafkaSplit, out: &mut SourceOutput<'_>) -> Result<()> {
         self.go_to(&split.partition, split.start)?;
-        let (mut heard, mut maybe_end) = (Instant::now(), false);
+        let (mut heard, mut maybe_end, mut asked) = (Instant::now(), false, Instant::now());
         while self.next_offset(split) < split.end {
             match self.next_event(split)? {
                 Event::Read => break,
@@ -220,6 +223,10 @@ impl Reader {
                         (heard, maybe_end) = (Instant::now(), false);
                     }
                     self.check_silence(split, heard)?;
+                    if asked.elapsed() > ASK {
+                        out.emit(self.rows.none())?;
+                        asked = Instant::now();
+                    }
                 }
             }
         }

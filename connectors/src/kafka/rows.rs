@@ -109,6 +109,11 @@ impl Rows {
     }
 
     /// The batch; the next one begins.
+    /// The columns without rows.
+    pub(crate) fn none(&self) -> RecordBatch {
+        RecordBatch::new_empty(Arc::clone(&self.schema))
+    }
+
     pub(crate) fn finish(&mut self) -> Result<RecordBatch> {
         let columns = self.columns.iter_mut().map(Builder::finish).collect();
         // A batch without columns has rows all the same.

@@ -35,6 +35,15 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long the sink waits for the cluster when it is opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// After which time of it the sink looks whether to wait makes sense.
+const OPEN_STEP: Duration = Duration::from_secs(1);
+
+/// After which time the sink asks again what the cluster could not answer yet.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
+/// How often the cluster must refuse a login, or its certificate be refused, until the sink gives up.
+const REFUSALS: u32 = 3;
+
 /// How long the sink tries to abort a transaction when it goes away: readers wait for its end.
 const ABORT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -97,10 +106,22 @@ impl Transactions {
         let state = State { next: committed.map_or(Epoch::FIRST, Epoch::next), open: None, waiting: BTreeMap::new() };
         let transactions = Transactions { producer, group, options: options.clone(), state: Mutex::new(state) };
         if options.guarantee == Guarantee::ExactlyOnce {
-            let opened = transactions.producer.init_transactions(OPEN_TIMEOUT);
-            opened.map_err(|error| transactions.failed("open a transactional producer", &error, None))?;
+            transactions.init()?;
         }
         Ok(transactions)
+    }
+
+    /// Waits until the cluster knows the producer; not longer, if it refuses the login or its certificate is refused.
+    fn init(&self) -> Result<()> {
+        let started = Instant::now();
+        loop {
+            let Err(error) = self.producer.init_transactions(OPEN_STEP) else { return Ok(()) };
+            let may_resume = matches!(&error, KafkaError::Transaction(error) if error.is_retriable());
+            let is_refused = self.producer.context().refusals() >= REFUSALS;
+            if !may_resume || is_refused || started.elapsed() > OPEN_TIMEOUT {
+                return Err(self.failed("open a transactional producer", &error, None));
+            }
+        }
     }
 
     /// The newest epoch that was committed. To be asked after [`open`](Self::open), which ends what was under way.
@@ -117,11 +138,29 @@ impl Transactions {
             let offsets = found.elements().iter().map(|element| element.offset().to_raw()).max().flatten();
             Ok(offsets.filter(|offset| *offset >= 0))
         };
-        let newest = looked_up().map_err(|error| self.failed("look up the newest committed epoch", &error, None))?;
+        let newest =
+            self.patiently(looked_up).map_err(|error| self.failed("look up the newest committed epoch", &error, None))?;
         let newest = newest.and_then(|epoch| u64::try_from(epoch).ok()).map(Epoch::new);
         let mut state = self.state();
         state.next = state.next.max(newest.map_or(Epoch::FIRST, Epoch::next));
         Ok(newest)
+    }
+
+    /// Asks again while the cluster is only about to answer, as a broker is that has just started.
+    fn patiently<T>(&self, question: impl Fn() -> KafkaResult<T>) -> KafkaResult<T> {
+        let started = Instant::now();
+        loop {
+            match question() {
+                Err(error) if may_pass(&error) && started.elapsed() < OPEN_TIMEOUT => {
+                    tracing::debug!(%error, "asking the cluster again");
+                    // Serves the client meanwhile.
+                    if let Some(Err(error)) = self.group.poll(ASK_AGAIN) {
+                        tracing::debug!(%error, "kafka client");
+                    }
+                }
+                answer => return answer,
+            }
+        }
     }
 
     /// The topics that may hold the number of an epoch: the sink's, or any if rows say where they go.
@@ -288,6 +327,24 @@ fn code_of(error: &KafkaError) -> Option<RDKafkaErrorCode> {
         KafkaError::Transaction(error) => Some(error.code()),
         error => error.rdkafka_error_code(),
     }
+}
+
+/// Whether asking again may help.
+fn may_pass(error: &KafkaError) -> bool {
+    matches!(
+        error.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::NotCoordinator
+                | RDKafkaErrorCode::CoordinatorNotAvailable
+                | RDKafkaErrorCode::CoordinatorLoadInProgress
+                | RDKafkaErrorCode::WaitingForCoordinator
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::UnstableOffsetCommit
+        )
+    )
 }
 
 impl Drop for Transactions {

@@ -22,6 +22,7 @@ pub mod types;
 
 pub mod arithmetic;
 pub mod array;
+pub mod avro;
 pub mod cast;
 pub mod comparison;
 pub mod conditional;
@@ -34,13 +35,16 @@ pub mod json;
 pub mod map;
 pub mod math;
 pub mod misc;
+pub mod protobuf;
 pub mod regex;
 pub mod string;
 pub mod structs;
 pub mod time_window;
 
+mod message;
 mod registry;
 
+pub use aggregate::depends_on_order;
 pub use error::{SparkError, spark_error};
 pub use function::{Arg, Arity, Call, Function, Invocation, Kernel, Resolved, Settings};
 pub use registry::{aggregate, generator, higher_order, names, scalar};

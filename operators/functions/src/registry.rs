@@ -7,12 +7,16 @@ use crate::aggregate::{self, AggregateFunction};
 use crate::function::Function;
 use crate::generator::{self};
 use crate::higher_order::{self, HigherOrder};
-use crate::{arithmetic, array, comparison, conditional, csv, datetime, hash, json, map, math, misc, regex, string, structs};
+use crate::{
+    arithmetic, array, avro, comparison, conditional, csv, datetime, hash, json, map, math, misc, protobuf, regex, string,
+    structs,
+};
 
 static SCALAR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
     let families = [
         arithmetic::FUNCTIONS,
         array::FUNCTIONS,
+        avro::FUNCTIONS,
         comparison::FUNCTIONS,
         conditional::FUNCTIONS,
         csv::FUNCTIONS,
@@ -22,6 +26,7 @@ static SCALAR: LazyLock<HashMap<&'static str, Function>> = LazyLock::new(|| {
         map::FUNCTIONS,
         math::FUNCTIONS,
         misc::FUNCTIONS,
+        protobuf::FUNCTIONS,
         regex::FUNCTIONS,
         string::FUNCTIONS,
         structs::FUNCTIONS,

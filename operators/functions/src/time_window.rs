@@ -53,6 +53,20 @@ impl WindowSpec {
         }
     }
 
+    /// What the function that gives these windows is called: the parameters are part of its identity, two windows of other lengths
+    /// are not the same.
+    pub fn name(self) -> String {
+        let WindowSpec { length, slide, offset } = self;
+        format!("window[{length}, {slide}, {offset}]")
+    }
+
+    /// The windows that a function of this name gives, if it is such a function.
+    pub fn of_name(name: &str) -> Option<Self> {
+        let mut parameters = name.strip_prefix("window[")?.strip_suffix(']')?.split(", ").map(str::parse);
+        let [length, slide, offset] = [parameters.next()?.ok()?, parameters.next()?.ok()?, parameters.next()?.ok()?];
+        WindowSpec::new(length, slide, offset).ok().filter(|_| parameters.next().is_none())
+    }
+
     /// Whether a time is in exactly one window.
     pub fn is_tumbling(self) -> bool {
         self.length == self.slide
@@ -83,6 +97,17 @@ impl WindowSpec {
             Ok(self.sliding(&fields, times.as_primitive::<TimestampMicrosecondType>()))
         };
         Resolved::new(vec![time.clone()], list_type, kernel)
+    }
+
+    /// The pane of each time: the first of those times around it that are in the same windows. Null for null.
+    pub fn pane(self, time: &DataType) -> Resolved {
+        let pane = gcd(self.length, self.slide);
+        Resolved::new(vec![time.clone()], time.clone(), move |call: &crate::Invocation<'_>| {
+            let times = call.array(0)?;
+            let times = times.as_primitive::<TimestampMicrosecondType>();
+            let panes: TimestampMicrosecondArray = times.unary(|time| time - (time - self.offset).rem_euclid(pane));
+            Ok(Arc::new(panes.with_data_type(times.data_type().clone())))
+        })
     }
 
     fn windows(
@@ -169,6 +194,11 @@ pub fn gap_micros(text: &str) -> Result<i64> {
         .ok_or_else(|| spark_error("CANNOT_PARSE_INTERVAL", format!("the interval '{text}' is too long")))
 }
 
+/// The greatest common divisor of two positive numbers.
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
 fn window_fields(time: &DataType) -> Fields {
     vec![Field::new("start", time.clone(), true), Field::new("end", time.clone(), true)].into()
 }
@@ -204,6 +234,24 @@ mod tests {
         assert_eq!(windows(WindowSpec::new(10, 10, 3).unwrap(), 2), [(-7, 3)]);
         assert_eq!(windows(WindowSpec::new(10, 5, 0).unwrap(), 12), [(10, 20), (5, 15)]);
         assert_eq!(windows(WindowSpec::new(10, 4, 0).unwrap(), 11), [(8, 18), (4, 14)]);
+    }
+
+    #[test]
+    fn the_times_of_a_pane_are_in_the_same_windows() {
+        for (length, slide, offset) in [(10, 5, 0), (10, 4, 3), (12, 8, -5), (7, 3, 1)] {
+            let spec = WindowSpec::new(length, slide, offset).unwrap();
+            assert_eq!(WindowSpec::of_name(&spec.name()), Some(spec));
+            let resolved = spec.pane(&timestamp());
+            for time in -40..40 {
+                let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![time]).with_timezone("UTC"));
+                let panes = (resolved.kernel)(&Invocation { args: &[ColumnarValue::Array(times)], rows: 1 }).unwrap();
+                let pane = panes.as_primitive::<TimestampMicrosecondType>().value(0);
+                assert!(pane <= time && time < pane + gcd(length, slide));
+                assert_eq!(windows(spec, pane), windows(spec, time), "{spec:?} {time}");
+            }
+        }
+        assert_eq!(WindowSpec::of_name("window[1, 2]"), None);
+        assert_eq!(WindowSpec::of_name("session_window"), None);
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod stateful;
 
 use std::sync::Arc;
 
+use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
@@ -18,8 +19,17 @@ use tidegate_runtime::{Error, Result};
 
 pub use self::partial::PartialAggregate;
 pub use self::session::{SessionAggregate, SessionEmit};
-pub use self::stateful::{AggregateEmit, AggregateInput, StatefulAggregate};
-use crate::expressions::failed;
+pub use self::stateful::{AggregateEmit, StatefulAggregate};
+use crate::expressions::{evaluate_all, failed};
+
+/// What the rows are that a part of an aggregation is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum AggregateInput {
+    /// Rows as they are: the expressions of the keys and arguments are computed from them.
+    Rows,
+    /// What a [`PartialAggregate`] of the same keys and aggregates gives.
+    States,
+}
 
 /// What is computed for which keys.
 #[derive(Debug, Clone)]
@@ -75,8 +85,21 @@ impl AggregateSpec {
         self.aggregates.iter().enumerate().map(of).collect()
     }
 
-    fn key_exprs(&self) -> impl Iterator<Item = &Arc<dyn PhysicalExpr>> {
-        self.keys.iter().map(|(expr, _)| expr)
+    /// The key columns of a batch.
+    fn keys_of(&self, input: AggregateInput, batch: &RecordBatch) -> Result<Vec<ArrayRef>> {
+        match input {
+            AggregateInput::Rows => evaluate_all(self.keys.iter().map(|(expr, _)| expr), batch),
+            AggregateInput::States => Ok(batch.columns().iter().take(self.keys.len()).map(Arc::clone).collect()),
+        }
+    }
+
+    /// Refuses what can't be partial states, for the operator `name`.
+    fn check_input(&self, name: &str, input: AggregateInput, schema: &SchemaRef) -> Result<()> {
+        let (expected, given) = (self.partial_schema()?.fields().len(), schema.fields().len());
+        if input == AggregateInput::States && given != expected {
+            return Err(Error::InvalidArgument(format!("{name}: partial states have {expected} columns, not {given}")));
+        }
+        Ok(())
     }
 
     fn describe(&self) -> String {

@@ -7,9 +7,9 @@ use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::{Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
 
-use super::AggregateSpec;
 use super::accumulators::{Accumulators, Calls};
-use crate::expressions::{batch_of, evaluate_all};
+use super::{AggregateInput, AggregateSpec};
+use crate::expressions::batch_of;
 use crate::groups::Groups;
 use crate::output::{Gathered, single_input};
 
@@ -25,16 +25,19 @@ const WORTHLESS: f64 = 0.8;
 /// Aggregates the rows of an epoch that its task sees, and gives for each key the states of the aggregates: what
 /// [`StatefulAggregate`](super::StatefulAggregate) merges. Where most keys have one row only, it makes the rows states as they are
 /// until the end of the epoch.
+///
+/// Given states, it makes fewer of them.
 #[derive(Clone)]
 pub struct PartialAggregate {
     spec: AggregateSpec,
+    input: AggregateInput,
     name: String,
 }
 
 impl PartialAggregate {
-    /// The first part of this aggregation.
-    pub fn new(spec: AggregateSpec) -> Self {
-        PartialAggregate { spec, name: "partial aggregate".to_owned() }
+    /// The first part of this aggregation, of such an input.
+    pub fn new(spec: AggregateSpec, input: AggregateInput) -> Self {
+        PartialAggregate { spec, input, name: "partial aggregate".to_owned() }
     }
 
     /// Calls it by this name in descriptions and errors.
@@ -47,8 +50,9 @@ impl PartialAggregate {
 
 impl OperatorSupplier for PartialAggregate {
     fn output_schema(&self, inputs: &[SchemaRef]) -> Result<SchemaRef> {
-        single_input(&self.name, inputs)?;
-        self.spec.partial_schema()
+        let (input, output) = (single_input(&self.name, inputs)?, self.spec.partial_schema()?);
+        self.spec.check_input(&self.name, self.input, &input)?;
+        Ok(output)
     }
 
     fn supply(&self) -> Result<Box<dyn Operator>> {
@@ -60,6 +64,7 @@ impl OperatorSupplier for PartialAggregate {
             output: Gathered::new(&schema),
             calls,
             spec: self.spec.clone(),
+            input: self.input,
             rows: Vec::new(),
             seen: 0,
             batches: 0,
@@ -74,12 +79,14 @@ impl OperatorSupplier for PartialAggregate {
 
 impl fmt::Debug for PartialAggregate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PartialAggregate").field("name", &self.name).field("spec", &self.spec).finish()
+        let Self { spec, input, name } = self;
+        f.debug_struct("PartialAggregate").field("name", name).field("spec", spec).field("input", input).finish()
     }
 }
 
 struct PartialTask {
     spec: AggregateSpec,
+    input: AggregateInput,
     calls: Calls,
     groups: Groups,
     accumulators: Accumulators,
@@ -126,17 +133,26 @@ impl PartialTask {
 
 impl Operator for PartialTask {
     fn process(&mut self, _port: Port, batch: RecordBatch, context: &mut OperatorContext<'_>) -> Result<()> {
-        let keys = evaluate_all(self.spec.key_exprs(), &batch)?;
+        let rows = batch.num_rows();
+        let keys = self.spec.keys_of(self.input, &batch)?;
+        let states = &batch.columns()[batch.num_columns().min(keys.len())..];
         if self.worthless {
-            let states = self.calls.convert(&batch)?;
-            return self.emit(keys, states, batch.num_rows(), context);
+            let states = match self.input {
+                AggregateInput::Rows => self.calls.convert(&batch)?,
+                AggregateInput::States => states.to_vec(),
+            };
+            return self.emit(keys, states, rows, context);
         }
-        self.groups.assign(&keys, batch.num_rows(), &mut self.rows)?;
-        self.accumulators.update(&self.calls, &batch, &self.rows, self.groups.len())?;
-        let probed = self.seen < PROBE_ROWS && self.seen + batch.num_rows() >= PROBE_ROWS;
-        self.seen += batch.num_rows();
+        self.groups.assign(&keys, rows, &mut self.rows)?;
+        match self.input {
+            AggregateInput::Rows => self.accumulators.update(&self.calls, &batch, &self.rows, self.groups.len())?,
+            AggregateInput::States => self.accumulators.merge(&self.calls, states, &self.rows, self.groups.len())?,
+        }
+        let probed = self.seen < PROBE_ROWS && self.seen + rows >= PROBE_ROWS;
+        self.seen += rows;
         self.batches += 1;
-        if probed && self.groups.len() as f64 > WORTHLESS * self.seen as f64 && self.calls.convert_cheaply() {
+        let cheap = self.input == AggregateInput::States || self.calls.convert_cheaply();
+        if probed && self.groups.len() as f64 > WORTHLESS * self.seen as f64 && cheap {
             self.worthless = true;
             return self.flush(context);
         }

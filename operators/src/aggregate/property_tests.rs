@@ -84,7 +84,7 @@ fn run() -> impl Strategy<Value = Run> {
 fn given(runs: &[Run], emit: AggregateEmit, partial: bool) -> Vec<Vec<String>> {
     let schema = rows_of(&[]).schema();
     let input = if partial { AggregateInput::States } else { AggregateInput::Rows };
-    let (aggregate, first) = (StatefulAggregate::new(spec(), input, emit), PartialAggregate::new(spec()));
+    let (aggregate, first) = (StatefulAggregate::new(spec(), input, emit), PartialAggregate::new(spec(), AggregateInput::Rows));
     let schema = if partial { first.output_schema(&[schema]).unwrap() } else { schema };
     let mut tasks = Tasks::new(&aggregate, schema, 2, 1);
     let (mut late, mut watermark) = (None, 0);

@@ -70,7 +70,7 @@ struct Run {
 
 /// What the epochs give, each sorted, and how many rows of state there are after the last.
 fn given(runs: &[Run], aggregate: &SessionAggregate) -> (Vec<Vec<String>>, usize) {
-    let first = PartialAggregate::new(spec());
+    let first = PartialAggregate::new(spec(), AggregateInput::Rows);
     let schema = first.output_schema(&[rows_of(&[]).schema()]).unwrap();
     let mut tasks = Tasks::new(aggregate, schema, 1, 1);
     let (mut late, mut watermark) = (None, 0);

@@ -4,32 +4,22 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray};
-use arrow::compute::{filter, filter_record_batch, not};
+use arrow::compute::{filter, filter_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::state::{KeyGroup, StateStore, TableSpec, hash_columns, relabel_columns};
-use tidegate_runtime::{EpochInfo, Error, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
+use tidegate_runtime::{EpochInfo, Operator, OperatorContext, OperatorSupplier, Port, Result, TARGET_BATCH_ROWS};
 
 use super::accumulators::{Accumulators, Calls};
-use super::{AggregateSpec, not_open};
-use crate::closing::Closing;
+use super::{AggregateInput, AggregateSpec, not_open};
 use crate::event_time::EventTime;
-use crate::expressions::{batch_of, evaluate_all};
+use crate::expressions::batch_of;
 use crate::groups::Groups;
 use crate::output::single_input;
 
 /// The name of the state table.
 const TABLE: &str = "groups";
 const NAME: &str = "aggregate";
-
-/// What the rows are that a [`StatefulAggregate`] is given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum AggregateInput {
-    /// Rows as they are: the expressions of the keys and arguments are computed from them.
-    Rows,
-    /// What a [`PartialAggregate`](super::PartialAggregate) of the same aggregation gives.
-    States,
-}
 
 /// Which keys an epoch gives, and which are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -43,7 +33,8 @@ pub enum AggregateEmit {
 }
 
 impl AggregateEmit {
-    fn event_time(self) -> Option<EventTime> {
+    /// The event time among the keys, if it decides what is final and what is late.
+    pub fn event_time(self) -> Option<EventTime> {
         match self {
             AggregateEmit::Changed(event_time) => event_time,
             AggregateEmit::Closed(event_time) => Some(event_time),
@@ -121,11 +112,7 @@ impl StatefulAggregate {
 impl OperatorSupplier for StatefulAggregate {
     fn output_schema(&self, inputs: &[SchemaRef]) -> Result<SchemaRef> {
         let input = single_input(&self.name, inputs)?;
-        let expected = self.spec.partial_schema()?.fields().len();
-        if self.input == AggregateInput::States && input.fields().len() != expected {
-            let given = input.fields().len();
-            return Err(Error::InvalidArgument(format!("{}: partial states have {expected} columns, not {given}", self.name)));
-        }
+        self.spec.check_input(&self.name, self.input, &input)?;
         if let Some(event_time) = self.emit.event_time() {
             event_time.check(&Arc::new(Schema::new(self.spec.key_fields().collect::<Vec<_>>())))?;
         }
@@ -176,30 +163,21 @@ struct Open {
     keys: SchemaRef,
     values: SchemaRef,
     output: SchemaRef,
-    /// The keys that will be final, unless they are kept for ever.
-    closing: Option<(EventTime, Closing)>,
     /// Whether the group of no keys belongs to this task, which has to give it even when it never had a row.
     owns_global_group: bool,
 }
 
 impl Open {
-    fn new(aggregate: &StatefulAggregate, store: &dyn StateStore) -> Result<Self> {
+    fn new(aggregate: &StatefulAggregate, store: &mut dyn StateStore) -> Result<Self> {
         let (keys, values) = (Arc::clone(store.spec().keys()), Arc::clone(store.spec().values()));
         let calls = Calls::new(&aggregate.spec)?;
-        let closing = aggregate.emit.event_time().map(|time| Closing::new(&keys).map(|closing| (time, closing)));
-        let mut closing = closing.transpose()?;
-        if let Some((event_time, closing)) = &mut closing {
-            for rows in store.scan(TARGET_BATCH_ROWS) {
-                let rows = rows?;
-                let keys = &rows.columns()[..keys.fields().len()];
-                closing.add(&event_time.final_times(keys)?, keys)?;
-            }
+        if let Some(event_time) = aggregate.emit.event_time() {
+            store.set_deadlines(&mut |rows| event_time.final_times(rows.columns()))?;
         }
         Ok(Open {
             groups: Groups::new(&keys)?,
             accumulators: calls.accumulators()?,
             output: aggregate.spec.output_schema(),
-            closing,
             owns_global_group: keys.fields().is_empty() && store.groups().contains(global_group()?),
             calls,
             keys,
@@ -215,10 +193,7 @@ impl Open {
         rows: &mut Vec<usize>,
         context: &OperatorContext<'_>,
     ) -> Result<()> {
-        let keys = match aggregate.input {
-            AggregateInput::Rows => evaluate_all(aggregate.spec.key_exprs(), &batch)?,
-            AggregateInput::States => batch.columns().iter().take(self.keys.fields().len()).map(Arc::clone).collect(),
-        };
+        let keys = aggregate.spec.keys_of(aggregate.input, &batch)?;
         let Some((batch, keys)) = in_time(aggregate.emit, batch, keys, context)? else { return Ok(()) };
         self.groups.assign(&keys, batch.num_rows(), rows)?;
         match aggregate.input {
@@ -232,6 +207,7 @@ impl Open {
     /// Merges the epoch into the state, in pieces of the usual size, and gives each piece to `emit`.
     fn merge(
         &mut self,
+        event_time: Option<EventTime>,
         context: &mut OperatorContext<'_>,
         mut emit: impl FnMut(&Open, &RecordBatch, &RecordBatch, &mut OperatorContext<'_>) -> Result<()>,
     ) -> Result<()> {
@@ -242,21 +218,13 @@ impl Open {
             let rows = TARGET_BATCH_ROWS.min(groups - start);
             let keys = keys.slice(start, rows);
             let new: Vec<ArrayRef> = states.iter().map(|state| state.slice(start, rows)).collect();
-            let mut found = BooleanArray::from(Vec::<bool>::new());
+            let deadlines = event_time.map(|event_time| event_time.final_times(keys.columns())).transpose()?;
             let mut merged = RecordBatch::new_empty(Arc::clone(&self.values));
-            context.state(TABLE)?.update(&keys, &mut |stored| {
+            context.state(TABLE)?.update(&keys, deadlines.as_ref(), &mut |stored| {
                 let states = self.calls.merge(stored.values.columns(), &stored.found, &new)?;
                 merged = batch_of(NAME, &self.values, states, rows)?;
-                found = stored.found.clone();
                 Ok(merged.clone())
             })?;
-            if let Some((event_time, closing)) = &mut self.closing
-                && found.true_count() < rows
-            {
-                let added = not(&found)?;
-                let added = keys.columns().iter().map(|key| filter(key, &added)).collect::<Result<Vec<_>, _>>()?;
-                closing.add(&event_time.final_times(&added)?, &added)?;
-            }
             emit(self, &keys, &merged, context)?;
         }
         self.accumulators = self.calls.accumulators()?;
@@ -282,19 +250,17 @@ impl Open {
         context.emit(batch_of(NAME, &self.output, columns, rows)?)
     }
 
-    /// Removes the keys that are final, and gives them if `emit`.
-    fn close(&mut self, emit: bool, context: &mut OperatorContext<'_>) -> Result<()> {
+    /// Removes the keys that are final, and gives them.
+    fn close(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
         let Some(watermark) = context.epoch()?.watermark else { return Ok(()) };
-        let Some((_, closing)) = &mut self.closing else { return Ok(()) };
-        for keys in closing.close(watermark)? {
-            let store = context.state(TABLE)?;
-            let stored = if emit { Some(store.get(&keys)?) } else { None };
-            store.remove(&keys)?;
-            if let Some(stored) = stored {
-                self.emit(keys.columns(), stored.values.columns(), keys.num_rows(), context)?;
+        loop {
+            let closed = context.state(TABLE)?.take_due(watermark.micros(), TARGET_BATCH_ROWS)?;
+            if closed.num_rows() == 0 {
+                return Ok(());
             }
+            let (keys, states) = closed.columns().split_at(self.keys.fields().len());
+            self.emit(keys, states, closed.num_rows(), context)?;
         }
-        Ok(())
     }
 
     fn emit_all(&self, context: &mut OperatorContext<'_>) -> Result<()> {
@@ -319,21 +285,24 @@ impl Operator for StatefulTask {
     }
 
     fn end_epoch(&mut self, context: &mut OperatorContext<'_>) -> Result<()> {
-        let open = self.open.as_mut().ok_or_else(not_open)?;
-        match self.aggregate.emit {
-            AggregateEmit::Changed(_) => {
-                open.merge(context, |open, keys, states, context| {
+        let (open, emit) = (self.open.as_mut().ok_or_else(not_open)?, self.aggregate.emit);
+        match emit {
+            AggregateEmit::Changed(event_time) => {
+                open.merge(event_time, context, |open, keys, states, context| {
                     open.emit(keys.columns(), states.columns(), keys.num_rows(), context)
                 })?;
-                open.close(false, context)
+                if let (Some(_), Some(watermark)) = (event_time, context.epoch()?.watermark) {
+                    context.state(TABLE)?.remove_due(watermark.micros());
+                }
+                Ok(())
             }
             AggregateEmit::All => {
-                open.merge(context, |_, _, _, _| Ok(()))?;
+                open.merge(None, context, |_, _, _, _| Ok(()))?;
                 open.emit_all(context)
             }
-            AggregateEmit::Closed(_) => {
-                open.merge(context, |_, _, _, _| Ok(()))?;
-                open.close(true, context)
+            AggregateEmit::Closed(event_time) => {
+                open.merge(Some(event_time), context, |_, _, _, _| Ok(()))?;
+                open.close(context)
             }
         }
     }

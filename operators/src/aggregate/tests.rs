@@ -78,7 +78,19 @@ fn the_global_group_is_given_in_every_epoch() {
         task.end_epoch().unwrap().len()
     };
     assert_eq!((0..3).map(given).sum::<usize>(), 1, "only the owner of the group gives it");
-    assert!(run_once(&PartialAggregate::new(spec.clone()), &[rows.slice(0, 0)]).is_empty());
+    assert!(run_once(&PartialAggregate::new(spec.clone(), AggregateInput::Rows), &[rows.slice(0, 0)]).is_empty());
+}
+
+#[test]
+fn states_are_made_fewer() {
+    let rows = input(ints([Some(1), Some(1), Some(2)]), vec![Some(3), Some(5), None]);
+    let spec = count_and_sum(&rows.schema());
+    let first = PartialAggregate::new(spec.clone(), AggregateInput::Rows);
+    let second = PartialAggregate::new(spec.clone(), AggregateInput::States);
+    let states: Vec<RecordBatch> = (0..3).flat_map(|row| run_once(&first, &[rows.slice(row, 1)])).collect();
+    assert_eq!(sorted(&run_once(&second, &states)), sorted(&run_once(&first, std::slice::from_ref(&rows))));
+    let error = second.output_schema(&[rows.schema()]).unwrap_err();
+    assert!(error.to_string().contains("partial states have 3 columns, not 2"), "{error}");
 }
 
 #[test]
@@ -93,7 +105,10 @@ fn a_filter_hides_rows_from_one_aggregate_and_from_its_arguments() {
         sorted(&run_once(&stateful(&spec, AggregateEmit::Changed(None)), std::slice::from_ref(&rows))),
         ["1 2 20", "2 1 null"]
     );
-    assert_eq!(sorted(&run_once(&PartialAggregate::new(spec.clone()), std::slice::from_ref(&rows))), ["1 2 20", "2 1 null"]);
+    assert_eq!(
+        sorted(&run_once(&PartialAggregate::new(spec.clone(), AggregateInput::Rows), std::slice::from_ref(&rows))),
+        ["1 2 20", "2 1 null"]
+    );
     let none = rows.slice(2, 1);
     assert_eq!(sorted(&run_once(&stateful(&spec, AggregateEmit::All), &[none])), ["2 1 null"]);
 }
@@ -116,7 +131,7 @@ fn many_states_of_many_kinds() {
         call(&schema, max_udaf(), v(), false),
     ];
     let spec = AggregateSpec { keys: keys(&schema, 1), aggregates };
-    let partial = PartialAggregate::new(spec.clone());
+    let partial = PartialAggregate::new(spec.clone(), AggregateInput::Rows);
     let merge = StatefulAggregate::new(spec.clone(), AggregateInput::States, AggregateEmit::Changed(None));
     let states = partial.output_schema(&[schema]).unwrap();
     let mut merging = OperatorHarness::new(&merge, &[states]).unwrap();
@@ -220,7 +235,7 @@ fn what_does_not_reduce_passes_and_what_is_large_is_given_early() {
     let rows = 300_000_i64;
     let distinct = input(ints((0..rows).map(Some)), (0..rows).map(|n| (n % 3 > 0).then_some(n)).collect());
     let spec = count_and_sum(&distinct.schema());
-    let partial = PartialAggregate::new(spec.clone());
+    let partial = PartialAggregate::new(spec.clone(), AggregateInput::Rows);
     let mut task = OperatorHarness::new(&partial, &[distinct.schema()]).unwrap();
     pieces(&distinct, TARGET_BATCH_ROWS).into_iter().for_each(|rows| task.process(0, rows).unwrap());
     let made = task.end_epoch().unwrap();
@@ -241,5 +256,8 @@ fn distinct_is_an_aggregate_of_nothing() {
     let tasks_of = |emit| run_once(&stateful(&spec, emit), &[rows.clone(), rows.clone()]);
     assert_eq!(sorted(&tasks_of(AggregateEmit::All)), ["1 x", "null null"]);
     assert_eq!(sorted(&tasks_of(AggregateEmit::Changed(None))), ["1 x", "null null"]);
-    assert_eq!(sorted(&run_once(&PartialAggregate::new(spec.clone()), std::slice::from_ref(&rows))), ["1 x", "null null"]);
+    assert_eq!(
+        sorted(&run_once(&PartialAggregate::new(spec.clone(), AggregateInput::Rows), std::slice::from_ref(&rows))),
+        ["1 x", "null null"]
+    );
 }

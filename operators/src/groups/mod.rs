@@ -1,6 +1,7 @@
 //! Which group each row of an epoch belongs to: the distinct keys of the epoch, numbered in the order in which they came.
 
 mod int_groups;
+mod word_groups;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use tidegate_runtime::state::{canonical_keys, hash_columns, relabel_columns};
 use tidegate_runtime::{Error, Result};
 
 use self::int_groups::IntGroups;
+use self::word_groups::WordGroups;
 
 /// A table with this many times the room that was needed is given back rather than kept for the next epoch.
 pub(crate) const MAX_SLACK: usize = 16;
@@ -58,6 +60,8 @@ pub(crate) enum Groups {
     },
     /// One string column.
     Utf8(StringGroups),
+    /// Several columns of integers, or structs of such.
+    Words(WordGroups),
     /// Anything else, as row bytes.
     Rows(Box<RowGroups>),
 }
@@ -70,7 +74,10 @@ impl Groups {
             [] => Groups::Global { seen: false },
             [data_type] if is_integer(data_type) => Groups::Int { groups: IntGroups::default(), data_type: (*data_type).clone() },
             [DataType::Utf8] => Groups::Utf8(StringGroups::default()),
-            _ => Groups::Rows(Box::new(RowGroups::new(keys)?)),
+            _ => match WordGroups::new(keys) {
+                Some(groups) => Groups::Words(groups),
+                None => Groups::Rows(Box::new(RowGroups::new(keys)?)),
+            },
         })
     }
 
@@ -87,6 +94,7 @@ impl Groups {
             Groups::Global { seen } => usize::from(*seen),
             Groups::Int { groups, .. } => groups.len(),
             Groups::Utf8(groups) => groups.keys.len(),
+            Groups::Words(groups) => groups.len(),
             Groups::Rows(groups) => groups.rows.num_rows(),
         }
     }
@@ -102,6 +110,7 @@ impl Groups {
             }
             Groups::Int { groups: own, data_type } => own.assign(&to_integers(column(keys)?, data_type)?, groups),
             Groups::Utf8(own) => own.assign(column(keys)?, groups),
+            Groups::Words(own) => own.assign(keys, rows, groups),
             Groups::Rows(own) => own.assign(keys, rows, groups),
         }
     }
@@ -116,6 +125,7 @@ impl Groups {
             }
             Groups::Int { groups: own, data_type } => own.find(&to_integers(column(keys)?, data_type)?, groups),
             Groups::Utf8(own) => own.find(column(keys)?, groups),
+            Groups::Words(own) => own.find(keys, rows, groups),
             Groups::Rows(own) => own.find(keys, rows, groups),
         }
     }
@@ -130,6 +140,7 @@ impl Groups {
             Groups::Int { groups, data_type: DataType::Int64 } => Ok(vec![groups.take()]),
             Groups::Int { groups, data_type } => Ok(vec![cast(&groups.take(), data_type)?]),
             Groups::Utf8(groups) => Ok(vec![groups.take()]),
+            Groups::Words(groups) => groups.take(),
             Groups::Rows(groups) => groups.take(),
         }
     }

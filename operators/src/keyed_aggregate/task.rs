@@ -72,7 +72,7 @@ impl Open {
             let range = start..rows.min(start + TARGET_BATCH_ROWS);
             let keys = keys.slice(start, range.len());
             let mut values = RecordBatch::new_empty(Arc::clone(self.spec.values()));
-            context.state(TABLE)?.update(&keys, &mut |stored| {
+            context.state(TABLE)?.update(&keys, None, &mut |stored| {
                 values = self.merged(range.clone(), &stored.values)?;
                 Ok(values.clone())
             })?;

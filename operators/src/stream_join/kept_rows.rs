@@ -1,9 +1,11 @@
 //! Which rows of a side are in the state: by key, and by when they can be removed. Their columns are in the state only.
 
-use std::collections::BTreeMap;
-
 use hashbrown::HashTable;
+use smallvec::SmallVec;
+use tidegate_runtime::state::Deadlines;
 
+/// Up to so many bytes of a key are where the key is: an integer and a window.
+const INLINE_BYTES: usize = 32;
 /// No slot.
 const NONE: u32 = u32::MAX;
 
@@ -16,9 +18,8 @@ pub(super) struct KeptRows {
     free_keys: Vec<u32>,
     slots: Vec<Slot>,
     free_slots: Vec<u32>,
-    /// The slots and rows that can be removed at a time; many have the same one, as the end of a window. A slot may hold another row
-    /// by then, which the row's number shows.
-    removals: BTreeMap<i64, Vec<(u32, i64)>>,
+    /// When the slots' rows can be removed.
+    removals: Deadlines,
     next_row: i64,
 }
 
@@ -26,7 +27,7 @@ pub(super) struct KeptRows {
 #[derive(Debug)]
 struct Key {
     hash: u64,
-    bytes: Box<[u8]>,
+    bytes: SmallVec<[u8; INLINE_BYTES]>,
     first: u32,
 }
 
@@ -38,14 +39,6 @@ struct Slot {
     previous: u32,
     next: u32,
     matched: bool,
-}
-
-/// A row that is not kept any more.
-#[derive(Debug)]
-pub(super) struct Removed {
-    pub(super) key: Box<[u8]>,
-    pub(super) row: i64,
-    pub(super) matched: bool,
 }
 
 impl KeptRows {
@@ -76,12 +69,12 @@ impl KeptRows {
             self.slots[next as usize].previous = slot;
         }
         if let Some(time) = removal {
-            self.removals.entry(time).or_default().push((slot, row));
+            self.removals.set(slot, time);
         }
     }
 
     fn add_key(&mut self, hash: u64, bytes: &[u8]) -> u32 {
-        let new = Key { hash, bytes: bytes.into(), first: NONE };
+        let new = Key { hash, bytes: SmallVec::from_slice(bytes), first: NONE };
         let key = match self.free_keys.pop() {
             Some(key) => {
                 self.keys[key as usize] = new;
@@ -115,51 +108,38 @@ impl KeptRows {
     }
 
     /// Takes a row out.
-    pub(super) fn remove(&mut self, slot: u32) -> Removed {
-        let Slot { row, key, previous, next, matched } = self.slots[slot as usize];
-        // No row has this number: what is left in `removals` finds nothing.
-        self.slots[slot as usize].row = i64::MIN;
+    pub(super) fn remove(&mut self, slot: u32) {
+        let Slot { key, previous, next, .. } = self.slots[slot as usize];
+        self.removals.clear(slot);
         self.free_slots.push(slot);
         if next != NONE {
             self.slots[next as usize].previous = previous;
         }
         if previous != NONE {
             self.slots[previous as usize].next = next;
-        } else {
-            self.keys[key as usize].first = next;
+            return;
         }
         let own = &mut self.keys[key as usize];
-        if own.first != NONE {
-            return Removed { key: own.bytes.clone(), row, matched };
+        own.first = next;
+        if next == NONE {
+            own.bytes = SmallVec::new();
+            let hash = own.hash;
+            if let Ok(entry) = self.table.find_entry(hash, |&(_, other)| other == key) {
+                entry.remove();
+            }
+            self.free_keys.push(key);
         }
-        let (hash, bytes) = (own.hash, std::mem::take(&mut own.bytes));
-        if let Ok(entry) = self.table.find_entry(hash, |&(_, other)| other == key) {
-            entry.remove();
-        }
-        self.free_keys.push(key);
-        Removed { key: bytes, row, matched }
     }
 
-    /// Takes out rows that can be removed at this watermark, earliest first and at most so many.
-    pub(super) fn take_due(&mut self, watermark: i64, at_most: usize) -> Vec<Removed> {
-        let mut due = Vec::new();
-        while due.len() < at_most
-            && let Some(mut entry) = self.removals.first_entry()
-            && *entry.key() <= watermark
-        {
-            let Some((slot, row)) = entry.get_mut().pop() else {
-                entry.remove();
-                continue;
-            };
-            if self.slots[slot as usize].row == row {
-                due.push(self.remove(slot));
-            }
+    /// Takes out the rows that can be removed at this watermark.
+    pub(super) fn remove_due(&mut self, watermark: i64) {
+        for slot in self.removals.take_due(watermark, usize::MAX) {
+            self.remove(slot);
         }
-        if self.removals.is_empty() && self.slots.len() == self.free_slots.len() {
+        if self.slots.len() == self.free_slots.len() {
             // Nothing is left: neither is the memory of what was.
             *self = KeptRows { next_row: self.next_row, ..KeptRows::default() };
         }
-        due
     }
 }
 
@@ -184,14 +164,13 @@ mod tests {
         let slot = kept.find(7, b"a").and_then(|key| kept.rows(key).find(|(_, row)| *row == 0)).unwrap().0;
         assert!(kept.note_match(slot));
         assert!(!kept.note_match(slot));
-        assert!(kept.remove(slot).matched);
+        kept.remove(slot);
         // A new row in the old one's slot is not removed in its place.
         let row = kept.new_row();
         kept.insert(7, b"c", row, false, None);
-        let due: Vec<i64> = kept.take_due(5, 10).into_iter().map(|removed| removed.row).collect();
-        assert_eq!((due, rows(&kept, b"c")), (vec![1], vec![4]));
-        assert_eq!(kept.take_due(9, 0).len(), 0);
-        assert_eq!(kept.take_due(9, 1).into_iter().map(|removed| removed.row).collect::<Vec<_>>(), [3]);
-        assert_eq!((rows(&kept, b"a"), rows(&kept, b"b"), kept.new_row()), (vec![2], vec![], 5));
+        kept.remove_due(5);
+        assert_eq!((rows(&kept, b"a"), rows(&kept, b"b"), rows(&kept, b"c")), (vec![2, 3], vec![], vec![4]));
+        kept.remove_due(9);
+        assert_eq!((rows(&kept, b"a"), rows(&kept, b"c"), kept.new_row()), (vec![2], vec![4], 5));
     }
 }

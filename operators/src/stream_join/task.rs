@@ -10,7 +10,7 @@ use arrow_row::{RowConverter, SortField};
 use tidegate_runtime::state::{TableSpec, canonical_keys, hash_columns, relabel_columns};
 use tidegate_runtime::{Error, Operator, OperatorContext, Port, Result, TARGET_BATCH_ROWS};
 
-use super::kept_rows::{KeptRows, Removed};
+use super::kept_rows::KeptRows;
 use super::new_rows::NewRows;
 use super::trial::{Emission, Residual, Trial};
 use super::{JoinSide, NAME, StreamJoin, TABLES};
@@ -132,28 +132,28 @@ impl Side {
     /// Takes up what the state has.
     fn open(&mut self, rules: &JoinSide, number: usize, context: &mut OperatorContext<'_>) -> Result<()> {
         let keys = self.table.group_columns();
+        let removals = |rows: &RecordBatch| -> Result<Int64Array> {
+            let Some(remove) = rules.remove else { return Ok(Int64Array::new_null(rows.num_rows())) };
+            // A key column behind the row's own columns is in the table as a key only.
+            let key = rules.keys.iter().position(|&key| key == remove.column);
+            let column = if remove.column < rules.columns { Some(keys + 1 + remove.column) } else { key };
+            let column = column.and_then(|column| rows.columns().get(column));
+            let times = micros(column.ok_or_else(|| Error::Protocol(format!("{NAME}: a time that is not kept")))?)?;
+            Ok(times.unary(|time: i64| time.saturating_add(remove.offset_micros)))
+        };
+        let store = context.state(TABLES[number])?;
+        store.set_deadlines(&mut |rows| removals(rows))?;
         let mut hashes = Vec::new();
-        for batch in context.state(TABLES[number])?.scan(TARGET_BATCH_ROWS) {
+        for batch in store.scan(TARGET_BATCH_ROWS) {
             let batch = batch?;
             let key_columns = canonical_keys(&batch.columns()[..keys])?;
             hash_columns(&key_columns, batch.num_rows(), &mut hashes)?;
             let bytes = self.converter.convert_columns(&key_columns)?;
-            let removals = match rules.remove {
-                Some(remove) => {
-                    // A key column behind the row's own columns is in the table as a key only.
-                    let key = rules.keys.iter().position(|&key| key == remove.column);
-                    let column = if remove.column < rules.columns { Some(keys + 1 + remove.column) } else { key };
-                    let column = column.ok_or_else(|| Error::Protocol(format!("{NAME}: a time that is not kept")))?;
-                    Some((micros(batch.column(column))?, remove.offset_micros))
-                }
-                None => None,
-            };
-            let (numbers, matched) = (batch.column(keys).as_primitive::<Int64Type>(), batch.column(batch.num_columns() - 1));
+            let removals = removals(&batch)?;
+            let (numbers, matched) = (batch.column(keys).as_primitive::<Int64Type>(), matched(&batch)?);
             for (row, &hash) in hashes.iter().enumerate() {
-                let removal = removals.as_ref().filter(|(times, _)| times.is_valid(row));
-                let removal = removal.map(|(times, offset)| times.value(row).saturating_add(*offset));
-                let matched = matched.as_boolean().value(row);
-                self.kept.insert(hash, bytes.row(row).data(), numbers.value(row), matched, removal);
+                let removal = removals.is_valid(row).then(|| removals.value(row));
+                self.kept.insert(hash, bytes.row(row).data(), numbers.value(row), matched.value(row), removal);
             }
         }
         Ok(())
@@ -211,7 +211,7 @@ impl Side {
         context: &mut OperatorContext<'_>,
     ) -> Result<()> {
         let (is_outer, ends_with_a_match) = (join.join.is_outer(number), join.join.ends_with_a_match(number));
-        let (mut picks, mut numbers, mut alone) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut picks, mut numbers, mut removals, mut alone) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for row in 0..new.len() {
             let (matched, removal, may_match) = (new.matched[row], new.removal(row), new.may_match(row));
             // What never matches is kept only if it is given some day.
@@ -230,6 +230,7 @@ impl Side {
             self.kept.insert(new.hashes[row], new.key(row), number, matched, removal);
             picks.push(row as u32);
             numbers.push(number);
+            removals.push(removal);
         }
         if !alone.is_empty() {
             let alone = UInt32Array::from(alone);
@@ -249,15 +250,17 @@ impl Side {
         };
         values.push(Arc::new(matched));
         let keys = self.table_keys(keys, numbers)?;
-        context.state(TABLES[number])?.put(&keys, &batch_of(NAME, self.table.values(), values, count)?)
+        let values = batch_of(NAME, self.table.values(), values, count)?;
+        // They are all new: each has a number of its own.
+        context.state(TABLES[number])?.insert(&keys, &values, Some(&removals.into()))?;
+        Ok(())
     }
+}
 
-    /// The keys in the table of rows that are not kept any more.
-    fn removed_keys(&self, removed: &[Removed]) -> Result<RecordBatch> {
-        let parser = self.converter.parser();
-        let columns = self.converter.convert_rows(removed.iter().map(|removed| parser.parse(&removed.key)))?;
-        self.table_keys(columns, removed.iter().map(|removed| removed.row).collect())
-    }
+/// Which rows of a table have had a match.
+fn matched(rows: &RecordBatch) -> Result<&BooleanArray> {
+    let matched = rows.columns().last().and_then(|column| column.as_boolean_opt());
+    matched.ok_or_else(|| Error::Protocol(format!("{NAME}: the state does not say what had a match")))
 }
 
 fn take_all(columns: &[ArrayRef], picks: &UInt32Array) -> Result<Vec<ArrayRef>> {
@@ -382,14 +385,14 @@ impl Open {
         trial.run(context)?;
         new.matched = new_matched;
         if join.join.ends_with_a_match(side) {
-            let done: Vec<Removed> =
-                candidates.iter().zip(&matched).filter(|(_, matched)| **matched).map(|(c, _)| own.kept.remove(c.slot)).collect();
+            let done = candidates.iter().zip(&matched).filter(|(_, matched)| **matched);
+            done.for_each(|(candidate, _)| own.kept.remove(candidate.slot));
             let matched = BooleanArray::from(matched);
             emission.alone(side, &filter_record_batch(&rows, &matched)?, context)?;
-            return if done.is_empty() {
-                Ok(())
-            } else {
+            return if matched.has_true() {
                 context.state(TABLES[side])?.remove(&filter_record_batch(&keys, &matched)?)
+            } else {
+                Ok(())
             };
         }
         if join.join.is_outer(side) {
@@ -409,24 +412,20 @@ impl Open {
     /// Removes the rows that can have no match any more; gives those of an outer side that never had one.
     fn remove_due(&mut self, join: &StreamJoin, number: usize, watermark: i64, context: &mut OperatorContext<'_>) -> Result<()> {
         let side = &mut self.sides[number];
+        side.kept.remove_due(watermark);
+        if !join.join.is_outer(number) {
+            context.state(TABLES[number])?.remove_due(watermark);
+            return Ok(());
+        }
         loop {
-            let due = side.kept.take_due(watermark, READ_ROWS);
-            if due.is_empty() {
+            let due = context.state(TABLES[number])?.take_due(watermark, READ_ROWS)?;
+            if due.num_rows() == 0 {
                 return Ok(());
             }
-            let keys = side.removed_keys(&due)?;
-            let store = context.state(TABLES[number])?;
-            let alone: BooleanArray = due.iter().map(|removed| Some(!removed.matched)).collect();
-            let mut given = None;
-            if join.join.is_outer(number) && alone.true_count() > 0 {
-                let stored = store.get(&filter_record_batch(&keys, &alone)?)?.values;
-                let columns = stored.columns().iter().take(side.columns.fields().len()).map(Arc::clone).collect();
-                given = Some(batch_of(NAME, &side.columns, relabel_columns(&side.columns, columns)?, stored.num_rows())?);
-            }
-            store.remove(&keys)?;
-            if let Some(rows) = given {
-                self.emission.alone(number, &rows, context)?;
-            }
+            let alone = filter_record_batch(&due, &not(matched(&due)?)?)?;
+            let columns = alone.columns().iter().skip(side.table.keys().fields().len()).take(side.columns.fields().len());
+            let columns = relabel_columns(&side.columns, columns.map(Arc::clone).collect())?;
+            self.emission.alone(number, &batch_of(NAME, &side.columns, columns, alone.num_rows())?, context)?;
         }
     }
 }

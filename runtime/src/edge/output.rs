@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::record_batch::RecordBatch;
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
 
 use super::channel::EdgeSender;
 use super::exchange::Router;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::message::{Barrier, EpochBatch, Message};
 use crate::metrics::TaskMetrics;
 use crate::types::EpochInfo;
@@ -60,7 +60,7 @@ impl Output {
     /// [`Error::Cancelled`](crate::Error::Cancelled) and [`Error::PeerGone`](crate::Error::PeerGone), which a caller passes on; and when the rows can't be split by key.
     pub(crate) fn batch(&mut self, epoch: EpochInfo, batch: RecordBatch) -> Result<()> {
         if batch.num_rows() == 0 {
-            return Ok(());
+            return self.sending.check_cancel();
         }
         let Output { edges, sending } = self;
         let Some((last, others)) = edges.split_last_mut() else { return Ok(()) };
@@ -113,6 +113,14 @@ struct Sending {
 }
 
 impl Sending {
+    /// Whether there is still anyone to send to.
+    fn check_cancel(&self) -> Result<()> {
+        match self.cancel.try_recv() {
+            Err(TryRecvError::Disconnected) => Err(Error::Cancelled),
+            Ok(_) | Err(TryRecvError::Empty) => Ok(()),
+        }
+    }
+
     fn batch(&self, target: &mut EdgeSender, epoch: EpochInfo, batch: RecordBatch) -> Result<()> {
         self.metrics.batch_out(&batch);
         self.message(target, Message::Batch(EpochBatch { epoch, batch }))
@@ -126,5 +134,23 @@ impl Sending {
         let sent = target.send(message, &self.cancel);
         self.metrics.blocked(waiting.elapsed());
         sent
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::Epoch;
+    use arrow::datatypes::Schema;
+
+    #[test]
+    fn a_batch_without_rows_asks_whether_the_query_goes_on() {
+        let (guard, cancel) = cancel_pair();
+        let mut output = Output::new(Vec::new(), cancel, Arc::default());
+        let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
+        let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        assert!(output.batch(epoch, empty.clone()).is_ok());
+        drop(guard);
+        assert!(matches!(output.batch(epoch, empty), Err(Error::Cancelled)));
     }
 }

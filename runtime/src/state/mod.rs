@@ -7,6 +7,7 @@
 //! a run in the checkpoint → `StateStore::restore` at the next start.
 
 mod canonical;
+mod deadlines;
 mod hash;
 mod key_group;
 mod memory;
@@ -14,6 +15,7 @@ mod spec;
 mod store;
 
 pub use canonical::{canonical_keys, relabel_columns};
+pub use deadlines::Deadlines;
 pub use hash::{HASH_NAME, hash_columns};
 pub use key_group::{KEY_GROUPS, KeyGroup, KeyGroupRange};
 pub use memory::MemoryTable;

@@ -1,6 +1,6 @@
 //! The contract between operators and whatever holds their state.
 
-use arrow::array::BooleanArray;
+use arrow::array::{BooleanArray, Int64Array};
 use arrow::record_batch::RecordBatch;
 
 use super::key_group::KeyGroupRange;
@@ -47,17 +47,44 @@ pub trait StateStore: Send {
     fn put(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<()>;
 
     /// Looks up the rows with these keys, and puts what `merge` makes of them, one row for each key: a `get` and a `put` that look
-    /// for each key once. A key may not occur twice.
+    /// for each key once. A key may not occur twice. `deadlines` say of the rows that are new when they are
+    /// [due](StateStore::take_due).
     ///
     /// # Errors
     /// Those of [`get`](StateStore::get), `merge` and [`put`](StateStore::put); then nothing has changed.
-    fn update(&mut self, keys: &RecordBatch, merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>) -> Result<()>;
+    fn update(
+        &mut self,
+        keys: &RecordBatch,
+        deadlines: Option<&Int64Array>,
+        merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>,
+    ) -> Result<()>;
 
-    /// Inserts the rows whose keys are not there; of a key that occurs twice, the first one. Says which rows these are.
+    /// Inserts the rows whose keys are not there; of a key that occurs twice, the first one. Says which rows these are. `deadlines`
+    /// say when they are [due](StateStore::take_due).
     ///
     /// # Errors
     /// Those of [`put`](StateStore::put).
-    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray>;
+    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch, deadlines: Option<&Int64Array>) -> Result<BooleanArray>;
+
+    /// Removes rows whose deadlines are not after `time`, at most so many: the earliest first, those of one deadline in the order in
+    /// which they were given. They come as [`scan`](StateStore::scan) gives them; none means that no more is due. Costs as much as
+    /// there are such rows.
+    ///
+    /// A deadline is a time in microseconds, in event time or any other that the operator counts in; null stands for never.
+    ///
+    /// # Errors
+    /// When the store can't read its own rows.
+    fn take_due(&mut self, time: i64, at_most: usize) -> Result<RecordBatch>;
+
+    /// Removes all rows whose deadlines are not after `time`; gives their number.
+    fn remove_due(&mut self, time: i64) -> usize;
+
+    /// Gives all rows the deadlines that `of` says of them, a batch as [`scan`](StateStore::scan) gives it at a time. Snapshots
+    /// don't hold deadlines: an operator that has such calls this when it is opened.
+    ///
+    /// # Errors
+    /// Those of `of`, or when it says something of another number of rows.
+    fn set_deadlines(&mut self, of: &mut dyn FnMut(&RecordBatch) -> Result<Int64Array>) -> Result<()>;
 
     /// Removes the rows with these keys; a key that is not there is ignored.
     ///
@@ -68,6 +95,9 @@ pub trait StateStore: Send {
     /// All rows (key columns, then value columns), in no particular order, in batches of at most `batch_rows`.
     fn scan(&self, batch_rows: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + '_>;
 
+    /// How many rows have changed since the last [`snapshot`](StateStore::snapshot), at most.
+    fn changes(&self) -> usize;
+
     /// The changes since the last call, as an immutable copy, and starts to collect the next ones. Costs as much as there are
     /// changed keys, not as there are rows.
     ///
@@ -75,7 +105,8 @@ pub trait StateStore: Send {
     /// When the store can't read its own rows.
     fn snapshot(&mut self) -> Result<Snapshot>;
 
-    /// Like [`snapshot`](StateStore::snapshot), but all rows: taken once after a restore at another parallelism.
+    /// Like [`snapshot`](StateStore::snapshot), but all rows: taken after a restore at another parallelism, and where it is the
+    /// smaller one. What was snapshotted before is not needed any more.
     ///
     /// # Errors
     /// When the store can't read its own rows.

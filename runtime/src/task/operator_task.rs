@@ -56,11 +56,15 @@ impl TaskState {
         Ok(TaskState { tables, parallelism, snapshot_all })
     }
 
-    /// The changes of the epoch, table by table; tables without any are left out.
+    /// The changes of the epoch, table by table; tables without any are left out. Of a table that has no more rows than have changed
+    /// it is all rows: where rows come and go with event time, that is less to write, and neither has to be merged with what was
+    /// written before.
     fn snapshot(&mut self) -> Result<Vec<(TableSpec, crate::state::Snapshot)>> {
         let all = std::mem::take(&mut self.snapshot_all);
         let mut snapshots = Vec::new();
         for table in &mut self.tables {
+            let changes = table.changes();
+            let all = all || (changes > 0 && table.len() <= changes);
             let snapshot = if all { table.snapshot_all()? } else { table.snapshot()? };
             if all || snapshot.rows > 0 {
                 snapshots.push((table.spec().clone(), snapshot));

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use arrow::record_batch::RecordBatch;
 use crossbeam_channel::{Receiver, select};
 
 use super::{AckSender, OpenEpoch, TaskAck, TaskSpans};
@@ -62,9 +63,11 @@ impl SourceTask {
     fn run_epoch(&mut self, epoch: EpochInfo, splits: &[Split]) -> Result<()> {
         let (started, blocked) = (Instant::now(), self.metrics.blocked_so_far());
         let SourceTask { reader, output, metrics, .. } = self;
-        let mut emit = |batch| {
-            failpoint::hit("run.read")?;
-            metrics.batch_in(&batch);
+        let mut emit = |batch: RecordBatch| {
+            if batch.num_rows() > 0 {
+                failpoint::hit("run.read")?;
+                metrics.batch_in(&batch);
+            }
             output.batch(epoch, batch)
         };
         let mut uncounted = 0u64;

@@ -103,6 +103,26 @@ pub(crate) const FUNCTIONS: &[AggregateFunction] = &[
     function(&["regr_syy"], Arity::exactly(2), moments::regr_syy),
 ];
 
+/// Whether what this aggregate function gives depends on the order of its rows.
+pub fn depends_on_order(name: &str) -> bool {
+    const NAMES: &[&str] = &[
+        "first",
+        "first_value",
+        "any_value",
+        "last",
+        "last_value",
+        "collect_list",
+        "array_agg",
+        "collect_set",
+        "listagg",
+        "string_agg",
+        "min_by",
+        "max_by",
+        "mode",
+    ];
+    NAMES.contains(&name)
+}
+
 const fn function(
     names: &'static [&'static str],
     arity: Arity,

@@ -7,26 +7,30 @@
 //! A change sets a mark on its slot and puts the slot on a list. [`snapshot`](StateStore::snapshot) copies the bytes of the slots
 //! on the list, and turns them into columns later, on the thread that writes the checkpoint. A removed row that the last snapshot
 //! had keeps its slot as a tombstone until the next one, so that its key can be written, and revived by a `put` before that.
+//!
+//! A row that has a deadline is found by its slot when it is due: its key is neither kept elsewhere nor hashed and looked for again.
 
 mod codec;
+mod index;
 mod mark;
 mod records;
 mod snapshot;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray};
+use arrow::array::{Array, ArrayRef, BooleanArray, Int64Array};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
-use hashbrown::HashTable;
 use hashbrown::hash_table::Entry;
 
 use self::codec::{Codec, Encoded, Part, check_rows};
+use self::index::{Index, Indexed, Tag};
 use self::mark::{Mark, SlotState};
 use self::records::Records;
 use self::snapshot::{Parsed, RowsToWrite};
-use super::{KeyGroup, KeyGroupRange, Snapshot, StateRows, StateStore, TableSpec, hash_columns};
+use super::{Deadlines, KeyGroup, KeyGroupRange, Snapshot, StateRows, StateStore, TableSpec, hash_columns};
+use crate::TARGET_BATCH_ROWS;
 use crate::error::{Error, Result};
 
 /// A state table in memory.
@@ -63,18 +67,16 @@ pub struct MemoryTable {
     /// Key columns, then value columns: what `scan` gives.
     row_schema: SchemaRef,
     /// The slots of all rows and tombstones, by the hash of their key.
-    index: HashTable<u32>,
+    index: Index,
     records: Records,
     /// What is known of each slot, whether in use or not.
     marks: Vec<Mark>,
     /// The slots that may have changed since the last snapshot, each once.
     listed: Vec<u32>,
+    deadlines: Deadlines,
     /// How many rows there are, without tombstones.
     live: usize,
 }
-
-/// So many slots are given up together.
-const FORGET_AT_ONCE: usize = 256;
 
 /// Whether a change must be in the next snapshot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,6 +95,15 @@ struct RowsToPut<'a> {
     values: &'a Encoded,
     /// The rows that are not to be put, if there are such.
     removed: Option<&'a BooleanArray>,
+    /// When those that are new are due, if they are some day.
+    deadlines: Option<&'a Int64Array>,
+}
+
+impl RowsToPut<'_> {
+    #[inline]
+    fn deadline(&self, row: usize) -> Option<i64> {
+        self.deadlines.filter(|deadlines| deadlines.is_valid(row)).map(|deadlines| deadlines.value(row))
+    }
 }
 
 impl MemoryTable {
@@ -114,10 +125,11 @@ impl MemoryTable {
             keys: Arc::new(keys),
             values: Arc::new(values),
             row_schema: Arc::new(Schema::new(fields)),
-            index: HashTable::new(),
+            index: Index::default(),
             records: Records::default(),
             marks: Vec::new(),
             listed: Vec::new(),
+            deadlines: Deadlines::default(),
             live: 0,
         })
     }
@@ -154,21 +166,30 @@ impl MemoryTable {
         }
     }
 
+    fn check_deadlines(&self, deadlines: Option<&Int64Array>, rows: &RecordBatch) -> Result<()> {
+        match deadlines.map(Array::len) {
+            Some(given) if given != rows.num_rows() => {
+                let (name, rows) = (self.spec.name(), rows.num_rows());
+                Err(Error::InvalidArgument(format!("state table {name}: {given} deadlines for {rows} rows")))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The slot of the row or tombstone with this key.
     #[inline]
     fn find(&self, hash: u64, key: &[u8]) -> Option<u32> {
-        self.index.find(hash, |&slot| self.records.has_key(slot, hash, key)).copied()
+        self.index.find(Tag::of(hash), |slot| self.records.key(slot) == key)
     }
 
     /// The slots of the rows and tombstones with these keys.
     ///
-    /// Passes of their own, one by hash and one that compares keys: without writes in between, and with one place of memory to wait
+    /// Passes of their own, one by tag and one that compares keys: without writes in between, and with one place of memory to wait
     /// for in each, the processor waits for many rows at once.
     fn find_all(&self, hashes: &[u64], keys: &Encoded) -> Vec<Option<u32>> {
-        let by_hash = |&hash: &u64| self.index.find(hash, |&slot| self.records.hash(slot) == hash).copied();
-        let mut found: Vec<Option<u32>> = hashes.iter().map(by_hash).collect();
+        let mut found: Vec<Option<u32>> = hashes.iter().map(|&hash| self.index.guess(Tag::of(hash))).collect();
         for (row, slot) in found.iter_mut().enumerate() {
-            // Two keys may have the same hash.
+            // Two keys may have the same tag.
             if slot.is_some_and(|slot| self.records.key(slot) != keys.row(row)) {
                 *slot = self.find(hashes[row], keys.row(row));
             }
@@ -197,22 +218,21 @@ impl MemoryTable {
             if rows.removed.is_some_and(|removed| removed.value(row)) {
                 continue;
             }
-            match slot {
-                Some(slot) => self.replace(slot, rows.values.row(row), origin),
-                None => {
-                    if let Some(slot) = self.insert_row(rows, row, origin) {
-                        self.replace(slot, rows.values.row(row), origin);
-                    }
-                }
+            if let Some(slot) = slot.or_else(|| self.insert_row(rows, row, origin)) {
+                self.replace(slot, rows, row, origin);
             }
         }
     }
 
+    /// Gives the row or tombstone in a slot the value of a row with its key.
     #[inline]
-    fn replace(&mut self, slot: u32, value: &[u8], origin: Origin) {
-        let unchanged = self.marks[slot as usize].is_live() && self.records.value(slot) == value;
-        if unchanged && origin == Origin::Operator {
+    fn replace(&mut self, slot: u32, rows: &RowsToPut<'_>, row: usize, origin: Origin) {
+        let (value, live) = (rows.values.row(row), self.marks[slot as usize].is_live());
+        if live && self.records.value(slot) == value && origin == Origin::Operator {
             return;
+        }
+        if !live && let Some(deadline) = rows.deadline(row) {
+            self.deadlines.set(slot, deadline);
         }
         self.records.set_value(slot, value);
         self.mark_put(slot, origin);
@@ -220,15 +240,18 @@ impl MemoryTable {
 
     /// Inserts a row, unless an earlier one of the batch has the same key: gives the slot of that one.
     fn insert_row(&mut self, rows: &RowsToPut<'_>, row: usize, origin: Origin) -> Option<u32> {
-        let (hash, key, value) = (rows.hashes[row], rows.keys.row(row), rows.values.row(row));
-        let MemoryTable { index, records, marks, .. } = self;
-        match index.entry(hash, |&slot| records.has_key(slot, hash, key), |&slot| records.hash(slot)) {
-            Entry::Occupied(entry) => Some(*entry.get()),
+        let (tag, key, value) = (Tag::of(rows.hashes[row]), rows.keys.row(row), rows.values.row(row));
+        let MemoryTable { index, records, marks, deadlines, .. } = self;
+        match index.entry(tag, |slot| records.key(slot) == key) {
+            Entry::Occupied(entry) => Some(entry.get().slot),
             Entry::Vacant(entry) => {
-                let slot = records.insert(hash, key, value);
-                entry.insert(slot);
+                let slot = records.insert(tag, key, value);
+                entry.insert(Indexed::new(tag, slot));
                 marks.resize(records.slot_count(), Mark::default());
                 marks[slot as usize].group = rows.groups[row];
+                if let Some(deadline) = rows.deadline(row) {
+                    deadlines.set(slot, deadline);
+                }
                 self.mark_put(slot, origin);
                 None
             }
@@ -257,6 +280,7 @@ impl MemoryTable {
         for slot in found.into_iter().flatten() {
             let mark = &mut self.marks[slot as usize];
             self.live -= usize::from(mark.is_live());
+            self.deadlines.clear(slot);
             match mark.state {
                 // Its key came twice.
                 SlotState::Free => {}
@@ -279,18 +303,8 @@ impl MemoryTable {
     /// Gives up slots whose marks say that they are free. They may still be on the list of changes, where they are passed over.
     fn forget(&mut self, freed: &[u32]) {
         let MemoryTable { index, records, .. } = self;
-        let mut places = Vec::with_capacity(FORGET_AT_ONCE.min(freed.len()));
-        for slots in freed.chunks(FORGET_AT_ONCE) {
-            // All are found before the first is removed: see `find_all`.
-            let place = |&slot: &u32| index.find_bucket_index(records.hash(slot), |&other| other == slot);
-            places.extend(slots.iter().filter_map(place));
-            for place in places.drain(..) {
-                if let Ok(entry) = index.get_bucket_entry(place) {
-                    entry.remove();
-                }
-            }
-            slots.iter().for_each(|&slot| records.remove(slot));
-        }
+        index.remove(freed, |slot| records.tag(slot));
+        freed.iter().for_each(|&slot| records.remove(slot));
     }
 
     /// The slots of all rows, in the order of their numbers, which is about that of their records.
@@ -333,14 +347,6 @@ impl MemoryTable {
         self.forget(&freed);
     }
 
-    /// Gives memory back after many rows were removed.
-    fn shrink(&mut self) {
-        let MemoryTable { index, records, .. } = self;
-        if index.capacity() > 1024 && index.len() < index.capacity() / 4 {
-            index.shrink_to(index.len() * 2, |&slot| records.hash(slot));
-        }
-    }
-
     fn write(&self, full: bool, rows: RowsToWrite) -> Snapshot {
         let (keys, values) = (Arc::clone(&self.keys), Arc::clone(&self.values));
         Snapshot::new(rows.len(), full, move || rows.into_batches(&keys, &values))
@@ -356,7 +362,7 @@ impl MemoryTable {
         let removed = rows.removed.values().set_indices().map(|row| self.find(hashes[row], keys.row(row))).collect();
         self.remove_found(removed, Origin::Checkpoint);
         let removed = Some(&rows.removed).filter(|removed| removed.true_count() > 0);
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys, values: &values, removed };
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys, values: &values, removed, deadlines: None };
         self.put_rows(&rows, Origin::Checkpoint);
         Ok(())
     }
@@ -377,9 +383,10 @@ impl StateStore for MemoryTable {
 
     fn memory_bytes(&self) -> usize {
         self.records.memory_bytes()
-            + self.index.allocation_size()
+            + self.index.memory_bytes()
             + self.marks.capacity() * size_of::<Mark>()
             + self.listed.capacity() * size_of::<u32>()
+            + self.deadlines.memory_bytes()
     }
 
     fn get(&self, keys: &RecordBatch) -> Result<StateRows> {
@@ -393,12 +400,19 @@ impl StateStore for MemoryTable {
         let values = self.values.encode(values.columns())?;
         let groups = self.groups_of(keys, &hashes)?;
         self.check_groups(&groups)?;
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        let (removed, deadlines) = (None, None);
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed, deadlines };
         self.put_rows(&rows, Origin::Operator);
         Ok(())
     }
 
-    fn update(&mut self, keys: &RecordBatch, merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>) -> Result<()> {
+    fn update(
+        &mut self,
+        keys: &RecordBatch,
+        deadlines: Option<&Int64Array>,
+        merge: &mut dyn FnMut(&StateRows) -> Result<RecordBatch>,
+    ) -> Result<()> {
+        self.check_deadlines(deadlines, keys)?;
         let (hashes, keys_encoded) = self.locate(keys)?;
         let groups = self.groups_of(keys, &hashes)?;
         self.check_groups(&groups)?;
@@ -406,24 +420,27 @@ impl StateStore for MemoryTable {
         let values = merge(&self.stored(&found)?)?;
         check_rows(self.spec.name(), &values, keys.num_rows())?;
         let values = self.values.encode(values.columns())?;
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        let removed = None;
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed, deadlines };
         self.put_found(&rows, found, Origin::Operator);
         Ok(())
     }
 
-    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch) -> Result<BooleanArray> {
+    fn insert(&mut self, keys: &RecordBatch, values: &RecordBatch, deadlines: Option<&Int64Array>) -> Result<BooleanArray> {
+        self.check_deadlines(deadlines, keys)?;
         check_rows(self.spec.name(), values, keys.num_rows())?;
         let (hashes, keys_encoded) = self.locate(keys)?;
         let values = self.values.encode(values.columns())?;
         let groups = self.groups_of(keys, &hashes)?;
         self.check_groups(&groups)?;
         let found = self.find_all(&hashes, &keys_encoded);
-        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed: None };
+        let removed = None;
+        let rows = RowsToPut { hashes: &hashes, groups: &groups, keys: &keys_encoded, values: &values, removed, deadlines };
         let mut insert = |(row, slot): (usize, Option<u32>)| match slot {
             None => self.insert_row(&rows, row, Origin::Operator).is_none(),
             Some(slot) if self.marks[slot as usize].is_live() => false,
             Some(tombstone) => {
-                self.replace(tombstone, rows.values.row(row), Origin::Operator);
+                self.replace(tombstone, &rows, row, Origin::Operator);
                 true
             }
         };
@@ -437,10 +454,44 @@ impl StateStore for MemoryTable {
         Ok(())
     }
 
+    fn take_due(&mut self, time: i64, at_most: usize) -> Result<RecordBatch> {
+        let slots = self.deadlines.take_due(time, at_most);
+        let rows = self.rows(&slots)?;
+        self.remove_found(slots.into_iter().map(Some).collect(), Origin::Operator);
+        Ok(rows)
+    }
+
+    fn remove_due(&mut self, time: i64) -> usize {
+        let slots = self.deadlines.take_due(time, usize::MAX);
+        let rows = slots.len();
+        self.remove_found(slots.into_iter().map(Some).collect(), Origin::Operator);
+        rows
+    }
+
+    fn set_deadlines(&mut self, of: &mut dyn FnMut(&RecordBatch) -> Result<Int64Array>) -> Result<()> {
+        let slots: Vec<u32> = self.live_slots().collect();
+        for slots in slots.chunks(TARGET_BATCH_ROWS) {
+            let rows = self.rows(slots)?;
+            let deadlines = of(&rows)?;
+            self.check_deadlines(Some(&deadlines), &rows)?;
+            for (&slot, deadline) in slots.iter().zip(&deadlines) {
+                match deadline {
+                    Some(deadline) => self.deadlines.set(slot, deadline),
+                    None => self.deadlines.clear(slot),
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn scan(&self, batch_rows: usize) -> Box<dyn Iterator<Item = Result<RecordBatch>> + '_> {
         let mut slots = self.live_slots();
         let mut next = move || slots.by_ref().take(batch_rows.max(1)).collect::<Vec<_>>();
         Box::new(std::iter::from_fn(move || Some(next()).filter(|slots| !slots.is_empty())).map(|slots| self.rows(&slots)))
+    }
+
+    fn changes(&self) -> usize {
+        self.listed.len()
     }
 
     fn snapshot(&mut self) -> Result<Snapshot> {
@@ -455,7 +506,7 @@ impl StateStore for MemoryTable {
             }
         }
         self.mark_snapshotted(&slots);
-        self.shrink();
+        self.index.shrink();
         Ok(self.write(false, rows))
     }
 
@@ -466,7 +517,7 @@ impl StateStore for MemoryTable {
         }
         let listed = self.take_listed();
         self.mark_snapshotted(&listed);
-        self.shrink();
+        self.index.shrink();
         Ok(self.write(true, rows))
     }
 

@@ -76,6 +76,8 @@ enum Step {
     /// Gives keys the value of the first one that is there, or null.
     Update(Vec<(Code, Code)>),
     Remove(Vec<(Code, Code)>),
+    /// Those whose deadlines are not after this.
+    TakeDue(i64),
     Snapshot,
     Restore {
         parallelism: usize,
@@ -90,6 +92,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => prop::collection::vec((code(), code(), code()), 0..12).prop_map(Step::Insert),
         2 => prop::collection::vec((code(), code()), 0..8).prop_map(Step::Update),
         3 => prop::collection::vec((code(), code()), 0..8).prop_map(Step::Remove),
+        2 => (0..30_i64).prop_map(Step::TakeDue),
         2 => Just(Step::Snapshot),
         1 => (1..5_usize, any::<bool>()).prop_map(|(parallelism, compact)| Step::Restore { parallelism, compact }),
     ];
@@ -103,11 +106,27 @@ struct Twin {
     tables: Vec<MemoryTable>,
     history: Vec<RecordBatch>,
     model: HashMap<(Code, Code), Code>,
+    deadlines: HashMap<(Code, Code), i64>,
 }
+
+/// When a row with this key is due.
+fn deadline((a, b): (Code, Code)) -> Option<i64> {
+    Some(i64::from(a?) * 2 + i64::from(b.unwrap_or(9)))
+}
+
+/// When all rows are due after a restart.
+const RESTARTED: i64 = 5;
 
 impl Twin {
     fn new(kinds: [Kind; 3], group_columns: usize) -> Self {
-        let mut twin = Twin { kinds, group_columns, tables: Vec::new(), history: Vec::new(), model: HashMap::new() };
+        let mut twin = Twin {
+            kinds,
+            group_columns,
+            tables: Vec::new(),
+            history: Vec::new(),
+            model: HashMap::new(),
+            deadlines: HashMap::new(),
+        };
         twin.start(1);
         twin
     }
@@ -122,9 +141,11 @@ impl Twin {
             let mut table = MemoryTable::new(spec.clone(), groups).unwrap();
             self.history.iter().for_each(|batch| table.restore(batch, groups).unwrap());
             assert_eq!(table.snapshot().unwrap().rows, 0, "a restore is not a change");
+            table.set_deadlines(&mut |rows| Ok(Int64Array::from(vec![RESTARTED; rows.num_rows()]))).unwrap();
             table
         };
         self.tables = (0..parallelism).map(start).collect();
+        self.deadlines = self.model.keys().map(|key| (*key, RESTARTED)).collect();
     }
 
     fn keys(&self, keys: &[(Code, Code)]) -> RecordBatch {
@@ -165,11 +186,15 @@ impl Twin {
                     let own: Vec<_> = rows.iter().filter(|(a, b, _)| self.owner((*a, *b)) == task).collect();
                     let keys = self.keys(&own.iter().map(|(a, b, _)| (*a, *b)).collect::<Vec<_>>());
                     let values = self.values(&own.iter().map(|(_, _, value)| *value).collect::<Vec<_>>());
-                    let new = self.tables[task].insert(&keys, &values).unwrap();
+                    let deadlines: Int64Array = own.iter().map(|(a, b, _)| deadline((*a, *b))).collect();
+                    let new = self.tables[task].insert(&keys, &values, Some(&deadlines)).unwrap();
                     for ((a, b, value), new) in own.into_iter().zip(new.values()) {
                         let key = self.key((*a, *b));
                         assert_eq!(self.model.contains_key(&key), !new);
-                        self.model.entry(key).or_insert(*value);
+                        if new {
+                            self.model.insert(key, *value);
+                            self.deadlines.extend(deadline((*a, *b)).map(|deadline| (key, deadline)));
+                        }
                     }
                 }
             }
@@ -185,9 +210,13 @@ impl Twin {
                         assert!(stored.found.values().iter().eq(found.iter().map(Option::is_some)));
                         Ok(values.clone())
                     };
-                    self.tables[task].update(&keys, &mut { merge }).unwrap();
-                    for key in own {
-                        self.model.insert(self.key(key), value);
+                    let deadlines: Int64Array = own.iter().map(|key| deadline(*key)).collect();
+                    self.tables[task].update(&keys, Some(&deadlines), &mut { merge }).unwrap();
+                    for codes in own {
+                        let key = self.key(codes);
+                        if self.model.insert(key, value).is_none() {
+                            self.deadlines.extend(deadline(codes).map(|deadline| (key, deadline)));
+                        }
                     }
                 }
             }
@@ -198,8 +227,21 @@ impl Twin {
                     self.tables[task].remove(&keys).unwrap();
                 }
                 for key in keys {
-                    self.model.remove(&self.key(*key));
+                    let key = self.key(*key);
+                    self.model.remove(&key);
+                    self.deadlines.remove(&key);
                 }
+            }
+            Step::TakeDue(time) => {
+                let due: HashSet<_> = self.deadlines.extract_if(|_, deadline| *deadline <= *time).map(|(key, _)| key).collect();
+                self.model.retain(|key, _| !due.contains(key));
+                let mut taken = 0;
+                for table in &mut self.tables {
+                    let rows = table.take_due(*time, 3).unwrap();
+                    assert!(rows.num_rows() <= 3 && rows.num_columns() == 3);
+                    taken += rows.num_rows() + table.remove_due(*time);
+                }
+                assert_eq!(taken, due.len());
             }
             Step::Snapshot => self.snapshot(),
             Step::Restore { parallelism, compact } => {

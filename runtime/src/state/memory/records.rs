@@ -5,6 +5,8 @@
 //! end of the open segment and leaves garbage. A segment that is more than half garbage is emptied into the open one, so that
 //! memory stays within twice of what lives, and no single call ever moves more than half a segment for it.
 
+use super::index::Tag;
+
 /// The size of a segment. A longer record has a segment of its own.
 const SEGMENT_BYTES: usize = 1 << 20;
 /// Before a record: its slot and its capacity, four bytes each, by which an emptied segment is read.
@@ -15,8 +17,8 @@ const NOWHERE: u32 = u32::MAX;
 /// What is known of a row without reading its record.
 #[derive(Debug, Clone, Copy)]
 struct Slot {
-    /// The hash of its key.
-    hash: u64,
+    /// The tag of its key.
+    tag: Tag,
     segment: u32,
     /// Where its record begins in the segment.
     offset: u32,
@@ -51,16 +53,10 @@ impl Records {
         self.slots.len()
     }
 
-    /// The hash that the row was stored with.
+    /// The tag that the row was stored with.
     #[inline]
-    pub(super) fn hash(&self, slot: u32) -> u64 {
-        self.slots[slot as usize].hash
-    }
-
-    /// Whether the slot holds the row of this key.
-    #[inline]
-    pub(super) fn has_key(&self, slot: u32, hash: u64, key: &[u8]) -> bool {
-        self.slots[slot as usize].hash == hash && self.key(slot) == key
+    pub(super) fn tag(&self, slot: u32) -> Tag {
+        self.slots[slot as usize].tag
     }
 
     /// The bytes of the row's key.
@@ -80,10 +76,10 @@ impl Records {
     }
 
     /// Stores a new row; gives its slot.
-    pub(super) fn insert(&mut self, hash: u64, key: &[u8], value: &[u8]) -> u32 {
+    pub(super) fn insert(&mut self, tag: Tag, key: &[u8], value: &[u8]) -> u32 {
         let slot = self.free_slots.pop().unwrap_or(self.slots.len() as u32);
         let (segment, offset) = self.append(slot, key.len() + value.len(), key, value);
-        let new = Slot { hash, segment, offset, key_bytes: key.len() as u32, value_bytes: value.len() as u32 };
+        let new = Slot { tag, segment, offset, key_bytes: key.len() as u32, value_bytes: value.len() as u32 };
         match self.slots.get_mut(slot as usize) {
             Some(free) => *free = new,
             None => self.slots.push(new),
