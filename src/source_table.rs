@@ -161,15 +161,14 @@ fn read(
     splits.iter().try_for_each(|split| reader.read(split, &mut SourceOutput::new(epoch, give)))
 }
 
-/// All rows that a source has now.
-pub(crate) fn read_all(source: &dyn SourceSupplier) -> Result<Vec<RecordBatch>> {
-    let (mut batches, splits) = (Vec::new(), splits_of(source)?);
-    let mut keep = |batch| {
-        batches.push(batch);
-        Ok(())
-    };
-    read(source, &splits, &mut keep)?;
-    Ok(batches)
+/// Looks at the rows that a source has now, batch by batch, for as long as `look` says that it wants more.
+pub(crate) fn look_at(source: &dyn SourceSupplier, look: &mut dyn FnMut(&RecordBatch) -> bool) -> Result<()> {
+    let splits = splits_of(source)?;
+    let mut give = |batch: RecordBatch| if look(&batch) { Ok(()) } else { Err(RuntimeError::Cancelled) };
+    match read(source, &splits, &mut give) {
+        Ok(()) | Err(RuntimeError::Cancelled) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn external(error: RuntimeError) -> DataFusionError {

@@ -35,6 +35,7 @@ fn main() {
     let temporary = tempfile::tempdir().unwrap();
     let directory = kept.as_deref().unwrap_or(temporary.path());
     let rows: usize = arguments.get(1).map_or(1_000_000, |rows| rows.parse().unwrap());
+    let batches: Vec<RecordBatch> = (0..rows).step_by(BATCH_ROWS).map(|from| batch(from, BATCH_ROWS.min(rows - from))).collect();
     println!("| format | MB | written, M rows/s | CPU s | read, M rows/s | CPU s |");
     println!("| --- | ---: | ---: | ---: | ---: | ---: |");
     for format in ["csv", "json", "parquet", "avro", "orc"] {
@@ -42,7 +43,7 @@ fn main() {
             continue;
         }
         let path = directory.join(format);
-        let written = timed(|| write(format, &path, rows));
+        let written = timed(|| write(format, &path, &batches));
         let read = (0..3).map(|_| timed(|| assert_eq!(read(format, &path), rows))).min_by(|a, b| a.0.total_cmp(&b.0)).unwrap();
         let speed = |seconds: f64| rows as f64 / seconds / 1e6;
         let megabytes = size(&path) as f64 / 1e6;
@@ -83,7 +84,7 @@ fn batch(from: usize, rows: usize) -> RecordBatch {
     RecordBatch::try_new(schema(), columns).unwrap()
 }
 
-fn write(format: &str, path: &Path, rows: usize) {
+fn write(format: &str, path: &Path, batches: &[RecordBatch]) {
     if path.exists() {
         std::fs::remove_dir_all(path).unwrap();
     }
@@ -98,13 +99,11 @@ fn write(format: &str, path: &Path, rows: usize) {
     let (node, query, schema) = (NodeId::new("out"), QueryId::random(), schema());
     opened.open(SinkContext { node, query, schema, parallelism: TASKS, committed: None }).unwrap();
     let writers: Vec<_> = (0..TASKS).map(|task| opened.writer(task).unwrap()).collect();
-    let batches: Vec<usize> = (0..rows).step_by(BATCH_ROWS).collect();
     let staged = std::thread::scope(|scope| {
         let start = |(task, mut writer): (usize, Box<dyn tidegate_runtime::SinkWriter>)| {
-            let batches = &batches;
             scope.spawn(move || {
-                for from in batches.iter().skip(task).step_by(TASKS) {
-                    writer.write(EPOCH, batch(*from, BATCH_ROWS.min(rows - from))).unwrap();
+                for batch in batches.iter().skip(task).step_by(TASKS) {
+                    writer.write(EPOCH, batch.clone()).unwrap();
                 }
                 writer.stage(EPOCH).unwrap()
             })

@@ -39,7 +39,7 @@ impl Analyzer<'_> {
             return Ok(input);
         }
         let Some(Revealed { plan, hidden }) = reveal(&input.plan)? else { return Ok(input) };
-        let mut columns = input.columns;
+        let mut columns = input.columns.clone();
         for Hidden { attribute, siblings } in hidden {
             let table = columns.iter().find(|column| siblings.contains(&column.id));
             let qualifier = table.map(|column| column.qualifier.clone()).unwrap_or_default();
@@ -51,7 +51,8 @@ impl Analyzer<'_> {
                 columns.push(attribute);
             }
         }
-        Ok(Relation { plan, columns })
+        // A name that is unknown for another reason changes nothing.
+        if columns.len() == input.columns.len() { Ok(input) } else { Ok(Relation { plan, columns }) }
     }
 
     /// The parts of all names that stand for no column.

@@ -11,7 +11,7 @@ use super::FileRequest;
 use super::options;
 use crate::error::{Error, Result};
 use crate::reader::DeclaredSchema;
-use crate::source_table::read_all;
+use crate::source_table::look_at;
 
 /// Structures within each other that become columns: who writes a file must not decide how much stack its readers need.
 const MAX_DEPTH: usize = 64;
@@ -42,7 +42,10 @@ impl FileRequest<'_> {
     fn json_columns(&self) -> Result<Schema> {
         let mut inference = JsonInference::new(self.options.parsed("primitivesAsString")?.unwrap_or(false));
         let multi_line = self.options.parsed("multiLine")?.unwrap_or(false);
-        self.for_each_line(multi_line, &mut |line| inference.add(line))?;
+        self.for_each_line(multi_line, &mut |line| {
+            inference.add(line);
+            true
+        })?;
         let corrupt = self.options.get("columnNameOfCorruptRecord").unwrap_or("_corrupt_record");
         let fields = inference.finish(corrupt)?;
         let shallow = fields.iter().map(|field| field.as_ref().clone().with_data_type(shallow(field.data_type(), MAX_DEPTH)));
@@ -60,11 +63,12 @@ impl FileRequest<'_> {
         }
         let source = options::source(self, &schema)?;
         let mut columns = vec![TextInference::default(); names.len()];
-        for batch in read_all(&source)? {
+        look_at(&source, &mut |batch| {
             for (inference, column) in columns.iter_mut().zip(batch.columns()) {
                 column.as_string::<i32>().iter().for_each(|value| inference.add(value));
             }
-        }
+            true
+        })?;
         let typed = names.iter().zip(columns).map(|(name, inference)| Field::new(name, inference.finish(), true));
         Ok(Schema::new(typed.collect::<Vec<_>>()))
     }
@@ -77,16 +81,16 @@ impl FileRequest<'_> {
             if first.is_none() && !line.trim().is_empty() && !is_comment {
                 first = Some(line.to_owned());
             }
+            first.is_none()
         };
         self.for_each_line(false, &mut look)?;
         Ok(first)
     }
 
-    fn for_each_line(&self, whole_files: bool, look: &mut dyn FnMut(&str)) -> Result<()> {
-        let mut look_at = |batch: &RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().for_each(&mut *look);
-        let source = options::text_of(self)?.whole_text(whole_files);
-        read_all(&source)?.iter().for_each(&mut look_at);
-        Ok(())
+    /// Looks at the lines for as long as `look` wants more.
+    fn for_each_line(&self, whole_files: bool, look: &mut dyn FnMut(&str) -> bool) -> Result<()> {
+        let mut look_on = |batch: &RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().all(&mut *look);
+        look_at(&options::text_of(self)?.whole_text(whole_files), &mut look_on)
     }
 }
 

@@ -278,3 +278,11 @@ fn columns_without_bottom_are_text_from_some_depth_on() {
         assert_eq!(columns(10_000).0, "_corrupt_record");
     }
 }
+
+#[test]
+fn names_of_csv_columns_are_read_from_the_first_file_alone() {
+    let dir = tree(&[("a.csv", "n,m\n1,2\n")]);
+    std::fs::write(dir.path().join("b.csv"), b"\xFF\xFF\n").unwrap();
+    let frame = session().read().option("header", true).csv(text(dir.path())).unwrap();
+    assert_eq!(frame.columns().unwrap(), ["n", "m"]);
+}

@@ -10,6 +10,7 @@ use super::listing::{Descent, FileState, below, file_state, is_hidden, visible_n
 use super::manifest::{Content, MANIFEST};
 use super::object_directory::ObjectDirectory;
 use super::object_manifest::owner_in;
+use super::part::unique_epoch_of;
 use super::partitions;
 use crate::objects::{Objects, as_url};
 
@@ -157,17 +158,40 @@ impl Location {
         Ok(files)
     }
 
-    /// The same in an object store: all of it is listed at once.
+    /// The same in an object store: all of it is listed.
     fn objects(&self, remote: &ObjectDirectory, wanted: &dyn Fn(&str) -> bool) -> Result<Vec<FileState>> {
         let mut listed = remote.list()?;
+        // A long listing comes in pieces, which are of different moments. Whose output it is, is said before there is a file of it: if there
+        // is one, a second listing can't miss that.
+        if self.levels.is_empty()
+            && owner_in(&listed).is_none()
+            && listed.iter().any(|file| unique_epoch_of(file.name()).is_some())
+        {
+            listed = remote.list()?;
+        }
+        self.of_listing(remote, listed, wanted)
+    }
+
+    /// The files among objects that were listed.
+    pub(super) fn of_listing(
+        &self,
+        remote: &ObjectDirectory,
+        mut listed: Vec<FileState>,
+        wanted: &dyn Fn(&str) -> bool,
+    ) -> Result<Vec<FileState>> {
         let content = if self.levels.is_empty() { remote.manifest(&listed)? } else { None };
         let Some(content) = content else {
             listed.retain(|file| self.covers(&file.path) && self.passes(&file.path) && wanted(&file.path));
             return Ok(listed);
         };
         let listed: HashMap<&str, &FileState> = listed.iter().map(|file| (file.path.as_str(), file)).collect();
+        // A file that was committed while the listing went on may lie in a piece of it that was there before.
+        let state = |path: &str| match listed.get(path) {
+            Some(state) => Ok(Some(FileState::clone(state))),
+            None => remote.state(path),
+        };
         let mut files = Vec::new();
-        self.committed(&content, wanted, &mut files, &|path| Ok(listed.get(path).map(|state| FileState::clone(state))))?;
+        self.committed(&content, wanted, &mut files, &state)?;
         files.retain(|file| self.passes(&file.path));
         Ok(files)
     }

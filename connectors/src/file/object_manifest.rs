@@ -40,14 +40,21 @@ pub(crate) fn read(objects: &Objects, listed: &[FileState], known: Option<Conten
         (_, Some(epoch)) => content_of(objects, &together_name(epoch))?,
         (_, None) => content_of(objects, "owner")?,
     };
-    let mut epochs: Vec<Epoch> = names().filter_map(|name| name.parse::<u64>().ok()).map(Epoch::new).collect();
-    epochs.retain(|epoch| Some(*epoch) > content.last());
-    epochs.sort_unstable();
-    for epoch in epochs {
+    // A long listing comes in pieces of different moments, which may have an epoch and not the one before: so the lines are asked for one
+    // after the other, until there is none.
+    let listed: Vec<Epoch> = names().filter_map(|name| name.parse::<u64>().ok()).map(Epoch::new).collect();
+    let first = || listed.iter().min().copied().unwrap_or(Epoch::FIRST);
+    loop {
+        let epoch = content.last().map_or_else(first, Epoch::next);
         let name = epoch_name(epoch);
-        let record = parse_checked_line::<Record>(&bytes_of(objects, &name)?).filter(|record| record.epoch == epoch);
+        let Some(bytes) = objects.read(&path_of(&name))? else { break };
+        let record = parse_checked_line::<Record>(&bytes).filter(|record| record.epoch == epoch);
         let record = record.ok_or_else(|| Error::damaged(place(objects, &name), "it does not pass its check"))?;
         content.add(&place(objects, &name), record)?;
+    }
+    if let Some(lost) = listed.iter().filter(|epoch| Some(**epoch) > content.last()).min() {
+        let what = format!("epoch {lost} is there, and one before it is not");
+        return Err(Error::damaged(place(objects, &epoch_name(*lost)), what));
     }
     Ok(content)
 }

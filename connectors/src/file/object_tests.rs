@@ -13,7 +13,10 @@ use tidegate_runtime::{
     SourceSupplier, Staged,
 };
 
+use super::location::{Choice, Location};
+use super::object_directory::ObjectDirectory;
 use super::{CleanSource, FileSink, FileSource};
+use crate::objects::Objects;
 use crate::register_object_store;
 use crate::testing::{info, read, sink_context, source_context};
 
@@ -45,7 +48,7 @@ impl Bucket {
 
     /// All keys.
     fn keys(&self) -> Vec<String> {
-        let objects = crate::objects::Objects::at(&self.url).unwrap().list("").unwrap();
+        let objects = Objects::at(&self.url).unwrap().list("").unwrap();
         let mut keys: Vec<String> = objects.into_iter().map(|(path, _)| path).collect();
         keys.sort();
         keys
@@ -295,6 +298,40 @@ fn files_of_an_epoch_in_doubt_go_once_it_is_committed() {
     commit(&mut *next, 1, &["c"]).unwrap();
     assert!(!bucket.keys().contains(&doubt));
     assert_eq!(all(&FileSource::text(bucket.at("out"))), ["a", "c"]);
+}
+
+#[test]
+fn a_listing_may_be_older_than_the_manifest_in_it() {
+    let bucket = Bucket::new("pieces");
+    let (sink, query) = (FileSink::text(bucket.at("out")), QueryId::random());
+    commit(&mut *open(&sink, query, None).unwrap(), 0, &["a"]).unwrap();
+    let path = PathBuf::from(bucket.at("out"));
+    let location = Location::of(&path, &Choice::default()).unwrap();
+    let directory = ObjectDirectory::new(Objects::at(&bucket.at("out")).unwrap());
+    let mut listed = directory.list().unwrap();
+    listed.retain(|file| !file.name().starts_with("part-"));
+    let files = location.of_listing(&directory, listed.clone(), &|_| true).unwrap();
+    assert_eq!(files.len(), 1);
+    bucket.remove(&format!("out/{}", files[0].path));
+    let error = location.of_listing(&directory, listed, &|_| true).unwrap_err();
+    assert!(matches!(&error, Error::SourceDataLoss(what) if what.contains("is gone")), "{error}");
+}
+
+#[test]
+fn a_manifest_that_lacks_an_epoch_or_is_damaged_is_refused() {
+    let bucket = Bucket::new("holes");
+    let (sink, query) = (FileSink::text(bucket.at("out")), QueryId::random());
+    let mut writer = open(&sink, query, None).unwrap();
+    (0..3).for_each(|epoch| commit(&mut *writer, epoch, &["a"]).unwrap());
+    let entry = |epoch: u64| format!("out/_tidegate_manifest/{epoch:020}");
+    let error = |bucket: &Bucket| FileSink::committed_files(bucket.at("out")).unwrap_err().to_string();
+    bucket.put(&entry(1), "{\"epoch\":1,\"files\":[]} 00000000\n");
+    assert!(error(&bucket).contains("does not pass its check"), "{}", error(&bucket));
+    bucket.remove(&entry(1));
+    assert!(error(&bucket).contains("epoch 2 is there, and one before it is not"), "{}", error(&bucket));
+    bucket.remove(&entry(2));
+    assert_eq!(FileSink::committed_files(bucket.at("out")).unwrap().len(), 1);
+    assert!(open(&sink, query, Some(2)).err().unwrap().to_string().contains("committed epoch 2"));
 }
 
 #[test]
