@@ -51,7 +51,7 @@ impl PartialAggregate {
 impl OperatorSupplier for PartialAggregate {
     fn output_schema(&self, inputs: &[SchemaRef]) -> Result<SchemaRef> {
         let (input, output) = (single_input(&self.name, inputs)?, self.spec.partial_schema()?);
-        self.spec.check_input(&self.name, self.input, &input)?;
+        self.spec.check_input(&self.name, self.input, input)?;
         Ok(output)
     }
 

@@ -112,7 +112,7 @@ impl StatefulAggregate {
 impl OperatorSupplier for StatefulAggregate {
     fn output_schema(&self, inputs: &[SchemaRef]) -> Result<SchemaRef> {
         let input = single_input(&self.name, inputs)?;
-        self.spec.check_input(&self.name, self.input, &input)?;
+        self.spec.check_input(&self.name, self.input, input)?;
         if let Some(event_time) = self.emit.event_time() {
             event_time.check(&Arc::new(Schema::new(self.spec.key_fields().collect::<Vec<_>>())))?;
         }

@@ -151,8 +151,8 @@ impl Encoder<'_> {
         }
         if let DataType::Struct(fields) = data_type {
             let parts = column.as_struct_opt().filter(|parts| parts.num_columns() == fields.len());
-            let parts = parts.ok_or_else(|| wrong_type(column, data_type))?.columns().iter().zip(fields);
-            return parts.map(|(part, field)| self.column(part, field.data_type(), nulls.as_ref())).collect();
+            let mut parts = parts.ok_or_else(|| wrong_type(column, data_type))?.columns().iter().zip(fields);
+            return parts.try_for_each(|(part, field)| self.column(part, field.data_type(), nulls.as_ref()));
         }
         let integers = to_integers(column, data_type)?;
         let integers = integers.as_primitive_opt::<Int64Type>().ok_or_else(|| wrong_type(column, data_type))?.values();
