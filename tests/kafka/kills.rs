@@ -130,7 +130,7 @@ fn run_that_loses_its_broker(broker: &Broker, running: Running, whole: Duration,
 
 pub(crate) fn kills_lose_nothing_and_double_nothing(broker: &Broker) {
     // Short where every change waits for it.
-    let default = if std::env::var_os("CI").is_some() { 20 } else { 50 };
+    let default = if std::env::var_os("CI").is_some() { 12 } else { 50 };
     let (seed, wanted) = (number("SEED", 20_261_125), number("KILLS", default));
     println!("SEED={seed}");
     let mut random = Random(seed);
@@ -158,7 +158,7 @@ pub(crate) fn kills_lose_nothing_and_double_nothing(broker: &Broker) {
         loop {
             let running = Running::start(broker, (&from, &to), checkpoint.path(), 1 + random.below(3) as usize);
             let lost_before = count.lost_brokers;
-            let end = match random.below(3) {
+            let end = match random.below(4) {
                 0 => run_that_loses_its_broker(broker, running, whole, &mut random, &mut count),
                 _ => running.killed_after(random.part_of(whole / 2).max(whole * (crashes / 12) / 4)),
             };
