@@ -200,6 +200,9 @@ pub(crate) fn consumer(options: &SourceOptions) -> Result<BaseConsumer<Context>>
             // How long a reader that has come to the end waits for more is how long it takes until it hears of a new start.
             ("fetch.wait.max.ms", "100"),
             ("queued.max.messages.kbytes", "32768"),
+            // How long the client asks for nothing more once it has enough. Its own default of a second is longer than it takes to read
+            // what it has.
+            ("fetch.queue.backoff.ms", "5"),
         ],
         &[
             ("enable.auto.commit", "false"),
