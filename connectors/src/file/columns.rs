@@ -18,17 +18,6 @@ use tidegate_runtime::Result;
 use super::forms::TextForm;
 use super::scalars;
 
-/// Whether two names are the same. They are short, and there is one for each value: the call of a comparison costs more than it.
-#[inline]
-fn is_same(one: &[u8], other: &[u8]) -> bool {
-    let (words, rest) = one.as_chunks::<8>();
-    let (other_words, other_rest) = other.as_chunks::<8>();
-    let mut words = words.iter().zip(other_words);
-    one.len() == other.len()
-        && words.all(|(one, other)| u64::from_ne_bytes(*one) == u64::from_ne_bytes(*other))
-        && rest.iter().zip(other_rest).all(|(one, other)| one == other)
-}
-
 /// A column of one of the types that files can have.
 #[derive(Debug)]
 pub(crate) enum Column {
@@ -453,7 +442,7 @@ impl Structs {
         /// An object with more names is looked up name by name.
         const MOST_REMEMBERED: usize = 1_024;
         match self.order.get_mut(position) {
-            Some((known, index)) if is_same(known, name) => *index,
+            Some((known, index)) if **known == *name => *index,
             Some(other) => {
                 let index = self.indexes.get(name).copied();
                 *other = (name.into(), index);

@@ -104,7 +104,8 @@ impl LineCutter {
             if newline.is_some() {
                 self.position += 1;
                 rest = &after[1..];
-                if self.batch.open_line().ends_with(&self.end.before) {
+                // Asked first, as to compare nothing with bytes that were just copied makes the processor wait for them.
+                if self.end.is_one_byte() || self.batch.open_line().ends_with(&self.end.before) {
                     self.end_line(full)?;
                 } else {
                     self.batch.text.push(self.end.last);
