@@ -68,16 +68,24 @@ pub(crate) fn value(array: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<
         DataType::UInt64 => plain(array.as_primitive::<UInt64Type>().value(row), out),
         DataType::Float32 => {
             let float = array.as_primitive::<Float32Type>().value(row);
-            number(float.is_finite(), &java_float(&format!("{float:e}")), out);
+            if is_plain(f64::from(float)) {
+                plain(format_args!("{float:?}"), out);
+            } else {
+                number(float.is_finite(), &java_float(&format!("{float:e}")), out);
+            }
         }
         DataType::Float64 => {
             let float = array.as_primitive::<Float64Type>().value(row);
-            number(float.is_finite(), &java_float(&format!("{float:e}")), out);
+            if is_plain(float) {
+                plain(format_args!("{float:?}"), out);
+            } else {
+                number(float.is_finite(), &java_float(&format!("{float:e}")), out);
+            }
         }
         DataType::Decimal128(_, scale) => plain(java_decimal(array.as_primitive::<Decimal128Type>().value(row), *scale), out),
         DataType::Date32 => quoted(&date(array.as_primitive::<Date32Type>().value(row).into()), out),
         DataType::Timestamp(unit, zone) => {
-            quoted(&timestamp(micros(array, row, *unit), if zone.is_some() { "Z" } else { "" }), out);
+            timestamp(micros(array, row, *unit), if zone.is_some() { "Z" } else { "" }, out);
         }
         DataType::Binary => quoted(&STANDARD.encode(array.as_binary::<i32>().value(row)), out),
         DataType::Struct(_) => structure(array.as_struct(), row, out)?,
@@ -140,7 +148,13 @@ fn text(array: &dyn Array, row: usize) -> Result<String> {
 }
 
 fn plain(value: impl std::fmt::Display, out: &mut Vec<u8>) {
-    out.extend_from_slice(value.to_string().as_bytes());
+    let written = std::io::Write::write_fmt(out, format_args!("{value}"));
+    debug_assert!(written.is_ok(), "writing to a vector does not fail");
+}
+
+/// Whether Java writes a float without an exponent, as Rust's `Debug` does for these too.
+fn is_plain(float: f64) -> bool {
+    float == 0.0 || (1e-3..1e7).contains(&float.abs())
 }
 
 /// Text that needs no escapes.
@@ -204,12 +218,20 @@ fn micros(array: &dyn Array, row: usize, unit: TimeUnit) -> i64 {
     }
 }
 
-/// `2024-01-31T12:00:00.000`, in UTC, cut to milliseconds.
-fn timestamp(micros: i64, zone: &str) -> String {
+/// `2024-01-31T12:00:00.000` in quotes, in UTC, cut to milliseconds.
+fn timestamp(micros: i64, zone: &str, out: &mut Vec<u8>) {
     let (days, of_day) = (micros.div_euclid(86_400_000_000), micros.rem_euclid(86_400_000_000));
     let (millis, seconds) = (of_day / 1_000 % 1_000, of_day / 1_000_000);
-    let (hour, minute, second) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-    format!("{}T{hour:02}:{minute:02}:{second:02}.{millis:03}{zone}", date(days))
+    out.push(b'"');
+    out.extend_from_slice(date(days).as_bytes());
+    for (before, value, digits) in
+        [(b'T', seconds / 3_600, 2), (b':', seconds / 60 % 60, 2), (b':', seconds % 60, 2), (b'.', millis, 3)]
+    {
+        out.push(before);
+        out.extend((0..digits).rev().map(|place| b'0' + (value / 10_i64.pow(place) % 10) as u8));
+    }
+    out.extend_from_slice(zone.as_bytes());
+    out.push(b'"');
 }
 
 /// A timestamp as a cast to text writes it: `2024-01-31 12:00:00.5`, in UTC.
@@ -304,6 +326,9 @@ mod tests {
             (0.000_1, "1.0E-4"),
             (123_456.789, "123456.789"),
             (-0.0, "-0.0"),
+            (0.0, "0.0"),
+            (0.000_999, "9.99E-4"),
+            (9_999_999.999, "9999999.999"),
             (f64::NAN, "\"NaN\""),
             (f64::NEG_INFINITY, "\"-Infinity\""),
         ];
