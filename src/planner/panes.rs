@@ -18,7 +18,7 @@ use tidegate_functions::{Arg, Call, Settings, depends_on_order};
 use super::steps::{PlannedStep, arrow_schema};
 use crate::analysis::nodes::{self, Generate};
 use crate::analysis::time::depends_on_time;
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// An aggregation by sliding windows, over the rows as they are before each is given to its windows.
 pub(super) struct Panes {
@@ -151,11 +151,13 @@ impl Layout {
         let generated = arrow_schema(columns.chain([(self.window_id.as_str(), &self.window_type)]));
         let with_window = Arc::new(DFSchema::try_from(Arc::clone(&generated))?);
         let column = |name: &str| Expr::Column(Column::new_unqualified(name));
-        let window = generated.fields().last().map(|field| column(field.name()));
-        let window = window.ok_or_else(|| Error::unsupported("a window without a column"))?;
-        let renamed = HashMap::from([(self.window_id.clone(), window)]);
+        // By position, as names may be made different once more.
+        let ids = given.fields().iter().map(|field| field.name()).chain([&self.window_id]);
+        let columns: Vec<Expr> = generated.fields().iter().map(|field| column(field.name())).collect();
+        let renamed: HashMap<String, Expr> = ids.cloned().zip(columns.iter().cloned()).collect();
         let keys = self.keys.iter().map(|key| inlined(key, &renamed));
-        let states = given.fields().iter().skip(self.pane_fields.len()).map(|field| Ok(column(field.name())));
+        let states = given.fields().len() - self.pane_fields.len();
+        let states = columns.into_iter().skip(self.pane_fields.len()).take(states).map(Ok);
         let exprs = keys.chain(states).collect::<Result<Vec<_>>>()?;
         Ok([
             PlannedStep::Generate { generator: self.generator.clone(), outer: false, input, schema: generated },

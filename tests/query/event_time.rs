@@ -170,6 +170,16 @@ fn newest(batches: &[RecordBatch]) -> Vec<String> {
     lines
 }
 
+#[test]
+fn a_key_may_have_any_name_beside_an_overlapping_window() {
+    let text = "SELECT unix_timestamp(window.end) AS e, `a#b#c`, `pane`, count(*) AS c FROM \
+                (SELECT k AS `a#b#c`, v AS `pane`, ts FROM events) GROUP BY `a#b#c`, `pane`, window(ts, '10 seconds', '4 seconds')";
+    let rows = vec![(1, 3, 7), (1, 4, 7), (2, 5, 8), (1, 11, 7)];
+    assert!(plan(text).contains("panes"));
+    let given = streamed(text, OutputMode::Complete, None, &[("events", std::slice::from_ref(&rows))]);
+    assert_eq!(sorted(given.last().unwrap()), batch_result(text, &[("events", rows)]));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 32, max_shrink_iters: 100, ..ProptestConfig::default() })]
 
