@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::schema::{Definition, Kind, Schema};
 use crate::json::column::Column;
-use crate::message::{Malformed, Read, malformed};
+use crate::message::{self, Malformed, Read, malformed};
 
 /// How deep values that are passed over may be nested.
 const MAX_NESTING: usize = 512;
@@ -84,17 +84,11 @@ impl<'a> Cursor<'a> {
     }
 
     fn bytes(&mut self, len: usize) -> Read<&'a [u8]> {
-        match self.rest.split_at_checked(len) {
-            Some((bytes, rest)) => {
-                self.rest = rest;
-                Ok(bytes)
-            }
-            None => malformed(format!("it ends before the {len} bytes of a value")),
-        }
+        message::take(&mut self.rest, len)
     }
 
     fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
-        self.bytes(N)?.try_into().map_err(|_| Malformed("a number has too few bytes".to_owned()))
+        message::take_array(&mut self.rest)
     }
 
     fn long(&mut self) -> Read<i64> {

@@ -5,7 +5,7 @@ use datafusion::common::ScalarValue;
 use serde_json::Value as Json;
 
 use super::*;
-use crate::message::testing::{bytes, call, call_as, condition, json, literal, messages, options, row, text};
+use crate::message::testing::{Random, bytes, call, call_as, condition, json, literal, messages, options, row, text};
 use crate::types::name;
 
 const RECORDED: &str = include_str!("../../tests/messages/avro.json");
@@ -137,24 +137,10 @@ fn any_bytes_are_a_value_or_an_error() {
     let deep = r#"{"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "array", "items": "null"}},
         {"name": "gone", "type": {"type": "array", "items": "R"}}]}"#;
     let shallow = r#"{"type": "record", "name": "R", "fields": [{"name": "a", "type": {"type": "array", "items": "null"}}]}"#;
-    let mut state = 42_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut random = Random::new();
     for round in 0..3_000 {
-        let at = random() as usize % schemas.len();
-        let mut message = recorded[random() as usize % recorded.len()].clone();
-        for _ in 0..1 + random() % 4 {
-            let len = message.len();
-            match random() % 3 {
-                0 => message.truncate(random() as usize % (len + 1)),
-                1 if len > 0 => message[random() as usize % len] = random() as u8,
-                _ => message.push(random() as u8),
-            }
-        }
+        let at = random.below(schemas.len());
+        let message = random.damaged(&recorded);
         let depth = ("recursiveFieldMaxDepth", "3");
         let permissive = read(&message, &schemas[at], &[("mode", "PERMISSIVE"), depth]).unwrap();
         if let Ok(strict) = read(&message, &schemas[at], &[depth]) {

@@ -1,6 +1,6 @@
 //! Whole functions, from literals to results as Spark gives them.
 
-use arrow::array::{AsArray, Int64Array, MapArray, MapBuilder, TimestampMicrosecondArray};
+use arrow::array::{AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Fields};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::common::ScalarValue;
@@ -9,21 +9,8 @@ use datafusion::logical_expr::ColumnarValue;
 use super::*;
 use crate::error::SparkError;
 use crate::function::{Arg, Settings};
+use crate::message::testing::options as map;
 use crate::types::{TIMESTAMP_NTZ, timestamp};
-
-fn map(pairs: &[(&str, &str)]) -> ScalarValue {
-    let mut builder = MapBuilder::new(None, StringBuilder::new(), StringBuilder::new());
-    for (key, value) in pairs {
-        builder.keys().append_value(key);
-        builder.values().append_value(value);
-    }
-    builder.append(true).unwrap();
-    let built = builder.finish();
-    let DataType::Map(field, _) = crate::types::map(DataType::Utf8, DataType::Utf8) else { unreachable!() };
-    let DataType::Struct(fields) = field.data_type().clone() else { unreachable!() };
-    let entries = StructArray::new(fields, built.entries().columns().to_vec(), None);
-    ScalarValue::Map(Arc::new(MapArray::new(field, built.offsets().clone(), entries, None, false)))
-}
 
 fn text(text: &str) -> ScalarValue {
     ScalarValue::Utf8(Some(text.to_owned()))

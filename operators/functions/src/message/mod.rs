@@ -27,6 +27,20 @@ pub(crate) fn malformed<T>(reason: impl Into<String>) -> Read<T> {
     Err(Malformed(reason.into()))
 }
 
+/// Takes so many bytes from the front of what is left of a message.
+pub(crate) fn take<'a>(rest: &mut &'a [u8], len: usize) -> Read<&'a [u8]> {
+    let Some((bytes, after)) = rest.split_at_checked(len) else {
+        return malformed(format!("it ends before the {len} bytes of a value"));
+    };
+    *rest = after;
+    Ok(bytes)
+}
+
+/// [`take`] of the bytes of a number.
+pub(crate) fn take_array<const N: usize>(rest: &mut &[u8]) -> Read<[u8; N]> {
+    take(rest, N)?.try_into().map_err(|_| Malformed("a number has too few bytes".to_owned()))
+}
+
 /// A format of messages, for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Format {

@@ -86,3 +86,34 @@ pub(crate) fn json(values: &ArrayRef) -> String {
     encode_json(&row, 0, &mut out, &Encoder::new(&shown).unwrap()).unwrap();
     out
 }
+
+/// Numbers that look random, the same in every run.
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new() -> Self {
+        Random(42)
+    }
+
+    /// A number below `end`.
+    pub(crate) fn below(&mut self, end: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 as usize % end
+    }
+
+    /// One of some messages, damaged in a few places.
+    pub(crate) fn damaged(&mut self, messages: &[Vec<u8>]) -> Vec<u8> {
+        let mut message = messages[self.below(messages.len())].clone();
+        for _ in 0..1 + self.below(4) {
+            let len = message.len();
+            match self.below(3) {
+                0 => message.truncate(self.below(len + 1)),
+                1 if len > 0 => message[self.below(len)] = self.below(256) as u8,
+                _ => message.push(self.below(256) as u8),
+            }
+        }
+        message
+    }
+}

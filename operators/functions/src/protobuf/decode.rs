@@ -8,7 +8,7 @@ use prost_reflect::Value;
 
 use super::shape::{FieldShape, Many, MessageShape, Shape, is_closed};
 use crate::json::column::Column;
-use crate::message::{Malformed, Read, malformed};
+use crate::message::{self, Malformed, Read, malformed};
 
 /// How deep groups that are passed over may be nested.
 const MAX_NESTING: usize = 100;
@@ -66,17 +66,11 @@ impl<'a> Varint<'a> {
     }
 
     fn take(&mut self, len: usize) -> Read<&'a [u8]> {
-        match self.rest.split_at_checked(len) {
-            Some((bytes, rest)) => {
-                self.rest = rest;
-                Ok(bytes)
-            }
-            None => malformed(format!("it ends before the {len} bytes of a value")),
-        }
+        message::take(&mut self.rest, len)
     }
 
     fn array<const N: usize>(&mut self) -> Read<[u8; N]> {
-        self.take(N)?.try_into().map_err(|_| Malformed("a number has too few bytes".to_owned()))
+        message::take_array(&mut self.rest)
     }
 
     /// The number and the value of the next field.

@@ -10,7 +10,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use serde_json::Value as Json;
 
-use crate::message::testing::{bytes, call, condition, json, literal, messages, options, row, text};
+use crate::message::testing::{Random, bytes, call, condition, json, literal, messages, options, row, text};
 use crate::types::name;
 
 const DESCRIPTORS: &[u8] = include_bytes!("../../tests/messages/vectors.desc");
@@ -263,24 +263,10 @@ fn the_header_of_a_schema_registry_names_the_message() {
 #[test]
 fn any_bytes_are_a_message_or_an_error() {
     let recorded = ["everything", "person", "old", "empty"].map(recorded);
-    let mut state = 42_u64;
-    let mut random = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        state
-    };
+    let mut random = Random::new();
     for round in 0..3_000 {
-        let mut message = recorded[random() as usize % recorded.len()].clone();
-        for _ in 0..1 + random() % 4 {
-            let len = message.len();
-            match random() % 3 {
-                0 => message.truncate(random() as usize % (len + 1)),
-                1 if len > 0 => message[random() as usize % len] = random() as u8,
-                _ => message.push(random() as u8),
-            }
-        }
-        let of = ["Everything", "Person", "Old", "HasEmpty"][random() as usize % 4];
+        let message = random.damaged(&recorded);
+        let of = ["Everything", "Person", "Old", "HasEmpty"][random.below(4)];
         let depth = ("recursive.fields.max.depth", "3");
         let permissive = read(&message, of, &[("mode", "PERMISSIVE"), depth]).unwrap();
         if let Ok(strict) = read(&message, of, &[depth]) {
