@@ -9,7 +9,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use tidegate::Session;
 
-use crate::scene::{End, Random, Rows, Scene, committed, run};
+use crate::scene::{End, Random, Rows, Scene, committed, run, seed};
 
 /// Looks at the output again and again, until it is told to stop. Says how often it could.
 fn watch(scene: &Scene, output: &Path, stop: &AtomicBool) -> usize {
@@ -73,8 +73,7 @@ pub(crate) fn rows_of(output: &Path) -> Option<BTreeMap<u64, Rows>> {
 
 #[test]
 fn readers_see_each_row_once_while_files_are_merged_and_the_writer_is_killed() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_129);
-    println!("SEED={seed}");
+    let seed = seed(20_261_129);
     let mut random = Random::new(seed);
     let (mut kills, mut looks) = (0, 0);
     while kills < 25 {

@@ -7,7 +7,7 @@ use tidegate::connectors::FileSink;
 
 use crate::child::{Job, STORE_URL, register_store};
 use crate::compaction::rows_of;
-use crate::scene::{End, Random, Scene, run};
+use crate::scene::{End, Random, Scene, run, seed};
 
 /// A job of the scene whose output is in the store.
 fn job(scene: &Scene, store: &Path, parallelism: usize) -> Job {
@@ -17,8 +17,7 @@ fn job(scene: &Scene, store: &Path, parallelism: usize) -> Job {
 
 #[test]
 fn kills_lose_nothing_and_double_nothing_in_an_object_store() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_130);
-    println!("SEED={seed}");
+    let seed = seed(20_261_130);
     let mut random = Random::new(seed);
     let (mut kills, mut leftovers) = (0, 0);
     while kills < 25 {

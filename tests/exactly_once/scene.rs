@@ -17,6 +17,13 @@ const DEADLINE: Duration = Duration::from_secs(100);
 #[derive(Debug, Clone)]
 pub(crate) struct Random(u64);
 
+/// The seed of a test: `SEED`, if it is set. It is printed, so that a run can be repeated.
+pub(crate) fn seed(default: u64) -> u64 {
+    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(default);
+    println!("SEED={seed}");
+    seed
+}
+
 impl Random {
     pub(crate) fn new(seed: u64) -> Self {
         Random(seed)

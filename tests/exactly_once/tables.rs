@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use tidegate::Session;
 
 use crate::child::FAILED;
-use crate::scene::{End, Random, end_of};
+use crate::scene::{End, Random, end_of, seed};
 
 const DIRECTORY: &str = "TIDEGATE_TABLES_DIRECTORY";
 const FILES: i64 = 24;
@@ -79,8 +79,7 @@ fn numbers(directory: &Path, table: &str) -> Vec<i64> {
 
 #[test]
 fn killed_writers_leave_tables_whole_for_readers_at_every_moment() {
-    let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(20_261_125);
-    println!("SEED={seed}");
+    let seed = seed(20_261_125);
     let mut random = Random::new(seed);
     let mut kills = 0;
     while kills < 12 {
