@@ -63,4 +63,4 @@ pub use objects::register_object_store;
 pub use rate::RateSource;
 pub use rate_micro_batch::RateMicroBatchSource;
 pub use socket::SocketSource;
-pub use table::{Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, table_names};
+pub use table::{KeepPartitions, Replaces, Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, table_names};

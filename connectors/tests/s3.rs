@@ -182,7 +182,7 @@ fn files_on_s3() {
 #[test]
 fn tables_on_s3() {
     let Some(_server) = bucket("tables_on_s3", "tide") else { return };
-    let definition = TableDefinition { columns: "n BIGINT".to_owned(), format: TableFormat::Parquet };
+    let definition = TableDefinition::new("n BIGINT", TableFormat::Parquet);
     let table = Table::create("s3://tide/warehouse/numbers", &definition).unwrap();
     assert!(Table::create("s3://tide/warehouse/numbers", &definition).is_err(), "the first commit is taken");
     // Two writers at the same time: each commit is a conditional put, and the loser tries the next number.

@@ -8,8 +8,18 @@ use tidegate_runtime::Result;
 use super::inference::instants;
 use super::{json_rows, scalars};
 
-/// The directory of null, and of the empty string.
+/// The directory of null.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// How values are written in names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Naming {
+    /// As Hive and Spark do: null and the empty text have one directory.
+    #[default]
+    Hive,
+    /// So that each value is read back as it was.
+    Exact,
+}
 
 /// Whether a directory is a partition.
 pub(crate) fn is_partition(name: &str) -> bool {
@@ -23,8 +33,12 @@ pub(crate) fn parse(name: &str) -> Option<(String, Option<String>)> {
 }
 
 /// The directory of a value.
-pub(crate) fn directory(key: &str, value: Option<&str>) -> String {
-    let value = value.filter(|value| !value.is_empty()).map_or(NULL.to_owned(), escape);
+pub(crate) fn directory(key: &str, value: Option<&str>, naming: Naming) -> String {
+    let value = match (value, naming) {
+        (None, _) | (Some(""), Naming::Hive) => NULL.to_owned(),
+        (Some(NULL), Naming::Exact) => format!("%{:02X}{}", b'_', NULL.get(1..).unwrap_or_default()),
+        (Some(value), _) => escape(value),
+    };
     format!("{}={value}", escape(key))
 }
 
@@ -149,13 +163,17 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         for value in ["a", "a/b", "100%", "k=v", "ü\t\"x\"", "%41", "{[^]}", " "] {
-            let name = directory("the:key", Some(value));
+            let name = directory("the:key", Some(value), Naming::Hive);
             assert!(!name.contains('/'), "{name}");
             assert_eq!(parse(&name), Some(("the:key".to_owned(), Some(value.to_owned()))), "{name}");
         }
-        assert_eq!(directory("k", Some("a/b")), "k=a%2Fb");
-        assert_eq!(directory("k", None), "k=__HIVE_DEFAULT_PARTITION__");
-        assert_eq!(directory("k", Some("")), "k=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(directory("k", Some("a/b"), Naming::Hive), "k=a%2Fb");
+        assert_eq!(directory("k", None, Naming::Hive), "k=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(directory("k", Some(""), Naming::Hive), "k=__HIVE_DEFAULT_PARTITION__");
+        for value in [None, Some(""), Some(NULL), Some("a/b%5F")] {
+            let (key, found) = parse(&directory("k", value, Naming::Exact)).unwrap();
+            assert_eq!((key.as_str(), found.as_deref()), ("k", value));
+        }
         assert_eq!(parse("k=__HIVE_DEFAULT_PARTITION__"), Some(("k".to_owned(), None)));
         assert_eq!(parse("k=%zz%e4%"), Some(("k".to_owned(), Some("%zz%e4%".to_owned()))));
         assert_eq!((parse("=1"), parse("k")), (None, None));

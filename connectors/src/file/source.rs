@@ -460,7 +460,7 @@ impl FileSource {
 
     /// How long the splits of a file are at most.
     pub(crate) fn split_length(&self) -> u64 {
-        self.split_bytes
+        if self.reads_whole_files() { u64::MAX } else { self.split_bytes }
     }
 
     /// Reads splits of files below `dir`.
