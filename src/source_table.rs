@@ -5,22 +5,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use arrow::array::{AsArray, BooleanArray};
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
-use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
-use tidegate_connectors::KeepPartitions;
 use tidegate_runtime::{
     Epoch, EpochInfo, Error as RuntimeError, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Source, SourceContext,
     SourceOutput, SourceSupplier, Split,
@@ -28,6 +22,7 @@ use tidegate_runtime::{
 
 use crate::analysis::stream::StreamFactory;
 use crate::error::{Error, Result};
+use crate::partitions;
 
 /// How many batches a reader is ahead of the query.
 const AHEAD: usize = 2;
@@ -55,43 +50,6 @@ impl SourceTable {
     }
 }
 
-impl SourceTable {
-    /// Whether a filter looks at nothing but partition columns.
-    fn is_of_partitions(&self, filter: &Expr) -> bool {
-        let columns = filter.column_refs();
-        let is_partition = |column: &&Column| self.source.partition_columns().contains(&column.name);
-        !columns.is_empty() && columns.iter().all(is_partition) && !filter.is_volatile()
-    }
-
-    /// What filters say of partitions; `None` if they say nothing.
-    fn wanted_partitions(&self, state: &dyn Session, filters: &[Expr]) -> datafusion::error::Result<Option<Wanted>> {
-        let Some(filter) = conjunction(filters.iter().filter(|filter| self.is_of_partitions(filter)).cloned()) else {
-            return Ok(None);
-        };
-        let plain = filter.transform(|expr| {
-            Ok(match expr {
-                Expr::Column(column) => Transformed::yes(Expr::Column(Column::new_unqualified(column.name))),
-                other => Transformed::no(other),
-            })
-        })?;
-        let all = self.source.schema();
-        let fields = self.source.partition_columns().iter().filter_map(|name| Some(all.fields().find(name)?.1.clone()));
-        let schema = DFSchema::try_from(arrow::datatypes::Schema::new(fields.collect::<Vec<_>>()))?;
-        Ok(Some(Wanted(state.create_physical_expr(plain.data, &schema)?)))
-    }
-}
-
-/// The partitions for which a filter is true.
-#[derive(Debug)]
-struct Wanted(Arc<dyn PhysicalExpr>);
-
-impl KeepPartitions for Wanted {
-    fn keep(&self, values: &RecordBatch) -> tidegate_runtime::Result<BooleanArray> {
-        let wanted = self.0.evaluate(values).and_then(|found| found.into_array(values.num_rows())).map_err(RuntimeError::user)?;
-        wanted.as_boolean_opt().cloned().ok_or_else(|| RuntimeError::Protocol("a filter is no truth value".to_owned()))
-    }
-}
-
 impl std::fmt::Debug for SourceTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SourceTable").field("source", &self.source).finish_non_exhaustive()
@@ -109,12 +67,7 @@ impl TableProvider for SourceTable {
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
-        // The rows are filtered all the same.
-        let kind = |filter: &&Expr| match self.is_of_partitions(filter) {
-            true => TableProviderFilterPushDown::Inexact,
-            false => TableProviderFilterPushDown::Unsupported,
-        };
-        Ok(filters.iter().map(kind).collect())
+        Ok(partitions::pushed_down(self.source.as_ref(), filters))
     }
 
     async fn scan(
@@ -127,11 +80,8 @@ impl TableProvider for SourceTable {
         let all: Vec<usize> = (0..self.source.schema().fields().len()).collect();
         let columns = projection.unwrap_or(&all);
         let schema = Arc::new(self.source.schema().project(columns)?);
-        let source = match self.wanted_partitions(state, filters)? {
-            Some(wanted) => self.source.source_of_partitions(columns, Arc::new(wanted)),
-            None => self.source.source(columns),
-        };
-        let source = source.map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let source = partitions::source(self.source.as_ref(), columns, filters, state)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let parallelism = state.config().target_partitions().max(1);
         let mut dealt = vec![Vec::new(); parallelism];
         let splits = tokio::task::block_in_place(|| splits_of(source.as_ref())).map_err(external)?;
