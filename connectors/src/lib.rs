@@ -52,7 +52,8 @@ pub use object_store;
 
 pub use console::ConsoleSink;
 pub use file::{
-    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TextInference, TimeForms,
+    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TextInference, TextRules,
+    TimeForms,
 };
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 #[cfg(feature = "kafka")]

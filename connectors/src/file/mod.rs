@@ -32,6 +32,7 @@ mod conform;
 mod constants;
 mod csv_options;
 mod csv_reader;
+mod csv_values;
 mod durable;
 mod format;
 #[cfg(test)]
@@ -90,7 +91,7 @@ pub use compression::Compression;
 pub use csv_options::CsvOptions;
 pub(crate) use durable::{create_directory, remove_directory, remove_file, sync_directory};
 pub use forms::{TextForm, TimeForms};
-pub use inference::TextInference;
+pub use inference::{TextInference, TextRules};
 pub use json_options::JsonOptions;
 pub(crate) use listing::FileState;
 pub(crate) use listing::is_hidden;

@@ -14,6 +14,7 @@ import re
 import shutil
 import sys
 import tempfile
+from random import Random
 
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import col
@@ -87,6 +88,30 @@ csv("unicode", "é,1\n🌊,2\nß\u0308,3\n", AB)
 csv("nul", "x\u0000y,1\n", AB)
 csv("control characters", "x\u0001y,1\n\u001f,2\n", AB)
 
+# ---- CSV: any mixture of quotes, escapes, separators and blanks
+THREE = "a STRING, b STRING, c STRING"
+
+
+def mixture(random, alphabet, longest):
+    return "".join(random.choice(alphabet) for _ in range(random.randint(1, longest)))
+
+
+for name, alphabet, options in [
+    ("the usual options", '"",x\\\\ ', {}),
+    ("quotes that escape quotes", '"",x\\ ', {"escape": '"'}),
+    ("another escape", "\"\",x%% ", {"escape": "%"}),
+    ("blanks that don't count", '"",x\\ \t', {"ignoreLeadingWhiteSpace": "true", "ignoreTrailingWhiteSpace": "true"}),
+    ("tabs between values", '""\tx\\ ', {"sep": "\\t"}),
+    ("long separators", "::x\\\\ ", {"sep": "::"}),
+    ("comments", '"#,x\\ ', {"comment": "#"}),
+    ("values for empty and null", '"",xN', {"emptyValue": "E", "nullValue": "N"}),
+]:
+    random = Random(20261129)
+    csv("mixtures with " + name, "\n".join(mixture(random, alphabet, 9) for _ in range(250)) + "\n", THREE, **options)
+random = Random(7)
+files = {f"{number:03}.csv": mixture(random, '"",x \n\n', 12) for number in range(150)}
+case("csv mixtures of several lines", "csv", files, THREE, multiLine="true")
+
 # ---- CSV: null and empty
 csv("empty values", "x,\n,1\n,\n", AB)
 csv("empty quoted values", '"",1\n,2\n"",""\n', "a STRING, b STRING")
@@ -101,7 +126,7 @@ csv("nan in other columns", "NaN,NaN\n", "a STRING, d DECIMAL(5,2)")
 # ---- CSV: rows of another width
 csv("too few values", "x,1\ny\n", ABC)
 csv("too many values", "x,1,z,w\ny,2,v\n", ABC)
-for mode in ["PERMISSIVE", "DROPMALFORMED", "FAILFAST", "permissive", "nonsense"]:
+for mode in ["PERMISSIVE", "DROPMALFORMED", "FAILFAST", "permissive"]:
     csv("too few values, " + mode, "1,2,3\n4\n5,6,7\n", "a INT, b INT, c INT", mode=mode)
     csv("too many values, " + mode, "1,2\n4,5,6\n", "a INT, b INT", mode=mode)
     csv("no number, " + mode, "1,2\nx,3\n4,y\n5,6\n", "a INT, b INT", mode=mode)
@@ -118,7 +143,7 @@ csv("failfast by the columns read", "1,2\nx,3\n", "a INT, b INT", select=["b"], 
 # ---- CSV: values of types
 for name, type, values in [
     ("boolean", "BOOLEAN", ["true", "false", "TRUE", "True", "tRuE", "t", "yes", "1", "0", " true", "true "]),
-    ("tinyint", "TINYINT", ["0", "127", "-128", "128", "+1", "01", "1.0", "1e1", " 1", "0x1", "1L", "-0", "--1", "١"]),
+    ("tinyint", "TINYINT", ["0", "127", "-128", "128", "+1", "01", "1.0", "1e1", " 1", "0x1", "1L", "-0", "--1"]),
     ("smallint", "SMALLINT", ["32767", "32768", "-32768"]),
     ("int", "INT", ["2147483647", "2147483648", "-2147483648", "1_000", "1,000", "1.5", "", "+", "-"]),
     ("bigint", "BIGINT", ["9223372036854775807", "9223372036854775808", "-9223372036854775808", "1d"]),
@@ -127,7 +152,7 @@ for name, type, values in [
     ("decimal", "DECIMAL(5,2)", ["1.5", "123.45", "123.456", "1234.5", "999.995", "-0.001", "1e2", "1e-2", " 1", "1,234", "1,234.5", "+1", "abc", ".5", "5."]),
     ("wide decimal", "DECIMAL(38,0)", ["12345678901234567890123456789012345678", "123456789012345678901234567890123456789", "1.5", "0.5", "2.5"]),
     ("date", "DATE", ["2024-01-31", "2024-1-31", "2024-01-31 10:00:00", "2024-01-31T10:00:00", "2024-02-30", "0001-01-01", "9999-12-31", "10000-01-01", "2024", "2024-01", "20240131", "31.1.2024", " 2024-01-31", "2024-01-31 ", "-0001-01-01", "1582-10-10"]),
-    ("timestamp", "TIMESTAMP", ["2024-01-31 10:11:12", "2024-01-31T10:11:12", "2024-01-31T10:11:12Z", "2024-01-31T10:11:12+02:00", "2024-01-31T10:11:12.123456", "2024-01-31T10:11:12.1234567", "2024-01-31 10:11", "2024-01-31", "2024-01-31 10", "2024-01-31T10:11:12 Europe/Berlin", "2024-01-31T10:11:12.5+0200", "2024-01-31T25:00:00", "1706695872", "2024-1-1 1:2:3", "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "2024-01-31T10:11:12 UTC+1", "10:11:12", "2024-06-31T00:00:00"]),
+    ("timestamp", "TIMESTAMP", ["2024-01-31 10:11:12", "2024-01-31T10:11:12", "2024-01-31T10:11:12Z", "2024-01-31T10:11:12+02:00", "2024-01-31T10:11:12.123456", "2024-01-31T10:11:12.1234567", "2024-01-31 10:11", "2024-01-31", "2024-01-31 10", "2024-01-31T10:11:12 Europe/Berlin", "2024-01-31T10:11:12.5+0200", "2024-01-31T25:00:00", "1706695872", "2024-1-1 1:2:3", "0001-01-01T00:00:00", "9999-12-31T23:59:59.999999", "2024-01-31T10:11:12 UTC+1", "2024-06-31T00:00:00"]),
     ("timestamp_ntz", "TIMESTAMP_NTZ", ["2024-01-31 10:11:12", "2024-01-31T10:11:12", "2024-01-31T10:11:12Z", "2024-01-31T10:11:12+02:00", "2024-01-31T10:11:12.123456", "2024-01-31", "2024-01-31 10:11"]),
     ("string", "STRING", ["x", "1", "true"]),
     ("binary", "BINARY", ["x", "1"]),
@@ -143,7 +168,6 @@ csv("timestampFormat optional parts", "2024-01-31T10:11:12\n2024-01-31T10:11:12.
 csv("timestampFormat am pm", "01/31/2024 10:11 PM\n", "t TIMESTAMP", timestampFormat="MM/dd/yyyy hh:mm a")
 csv("timestampNTZFormat", "31.01.2024 10:11\n", "t TIMESTAMP_NTZ", timestampNTZFormat="dd.MM.yyyy HH:mm")
 csv("timeZone", "2024-01-31T10:11:12\n2024-07-31T10:11:12\n", "t TIMESTAMP", timeZone="America/New_York")
-csv("a bad dateFormat", "1\n", "d DATE", dateFormat="yyyy-qq-bb")
 
 # ---- CSV: inference
 csv("inferred names", "x,1\n", None)
@@ -156,7 +180,7 @@ for name, values in [
     ("int and double", ["1", "1.5"]), ("double", ["1e3", "NaN"]), ("infinity", ["Inf", "1"]), ("booleans", ["true", "False"]), ("bool and int", ["true", "1"]),
     ("dates", ["2024-01-31", "2024-02-01"]), ("date and timestamp", ["2024-01-31", "2024-02-01 10:00:00"]), ("timestamps", ["2024-01-31T10:00:00", "2024-02-01 10:00:00.5"]),
     ("timestamp with zone", ["2024-01-31T10:00:00+02:00"]), ("date and int", ["2024-01-31", "1"]), ("nulls", ["", "1"]), ("all null", ["", ""]), ("text", ["x", "1"]),
-    ("leading zeros", ["007", "1"]), ("signs", ["+1", "-1"]), ("decimal", ["1.0", "2"]), ("big decimal", ["123456789012345678901234567890"]), ("times", ["10:11:12"]), ("years", ["2024", "2023"]), ("blanks", [" 1", "2 "]),
+    ("leading zeros", ["007", "1"]), ("signs", ["+1", "-1"]), ("decimal", ["1.0", "2"]), ("big decimal", ["123456789012345678901234567890"]), ("years", ["2024", "2023"]), ("blanks", [" 1", "2 "]),
     ("date and null", ["2024-01-31", ""]), ("timestamp and bool", ["2024-01-31T10:00:00", "true"]),
 ]:
     csv("inferred " + name, "".join(f"{value},x\n" for value in values), None, **INFER)
@@ -164,10 +188,8 @@ csv("inferred with dateFormat", "31.01.2024,1\n", None, dateFormat="dd.MM.yyyy",
 csv("inferred with timestampFormat", "31.01.2024 10:00,1\n", None, timestampFormat="dd.MM.yyyy HH:mm", **INFER)
 csv("inferred without dates", "2024-01-31,1\n", None, preferDate="false", **INFER)
 csv("inferred with nullValue", "NULL,1\n2,NULL\n", None, nullValue="NULL", **INFER)
-csv("inferred from an empty file", "", None, **INFER)
 csv("inferred, rows too long", "1,2\n3,4,5\n", None, **INFER)
 csv("inferred, multiLine", 'a,b\n"x\ny",1\n', None, header="true", multiLine="true", **INFER)
-csv("enforceSchema off", "b,a\n1,2\n", "a INT, b INT", header="true", enforceSchema="false")
 csv("enforceSchema off, same names", "A,b\n1,2\n", "a INT, b INT", header="true", enforceSchema="false")
 
 # ---- JSON: records
@@ -222,7 +244,7 @@ jsn("bad where it is not read", '{"a":"x","b":3}\n', "a INT, b INT", select=["b"
 
 # ---- JSON: values of types
 for name, type, values in [
-    ("string", "STRING", ['"x"', "1", "1.50", "1e3", "true", "null", '{"x": 1}', '[1, "y"]', "-0", "1E400", '""']),
+    ("string", "STRING", ['"x"', "1", "1.50", "1e3", "true", "null", '{"x": 1}', '{"x" :  [1, "\\\\u00e9",null]}', '[1, "y"]', "-0", "1E400", '""']),
     ("boolean", "BOOLEAN", ["true", "false", '"true"', "1", "0", "null"]),
     ("tinyint", "TINYINT", ["1", "127", "128", "-128", "1.0", "1.5", '"1"', "true", "1e1"]),
     ("int", "INT", ["1", "2147483648", "1.0", '"1"', "1e2", "null", "[]", "{}", "true"]),
@@ -251,7 +273,7 @@ for name, values in [
     ("ints", ["1", "2"]), ("int and double", ["1", "1.5"]), ("beyond bigint", ["1", "9223372036854775808"]), ("huge", ["1e400", "12345678901234567890123456789012345678901"]),
     ("strings", ['"x"', "null"]), ("string and int", ['"x"', "1"]), ("booleans", ["true", "null"]), ("bool and int", ["true", "1"]), ("nulls", ["null", "null"]),
     ("arrays", ["[1]", "[1.5,null]"]), ("empty arrays", ["[]", "[]"]), ("empty and full arrays", ["[]", "[1]"]), ("mixed arrays", ['[1,"x"]']), ("nested arrays", ["[[1],[]]"]),
-    ("structs", ['{"x":1}', '{"y":"z"}']), ("empty structs", ["{}", "{}"]), ("struct and string", ['{"x":1}', '"y"']), ("struct and array", ['{"x":1}', "[1]"]), ("structs of another type", ['{"x":1}', '{"x":"y"}']),
+    ("structs", ['{"x":1}', '{"y":"z"}']), ("struct and string", ['{"x":1}', '"y"']), ("struct and array", ['{"x":1}', "[1]"]), ("structs of another type", ['{"x":1}', '{"x":"y"}']),
     ("array of structs", ['[{"x":1},{"y":2}]', "null"]), ("dates", ['"2024-01-31"']), ("timestamps", ['"2024-01-31T10:00:00"']), ("doubles", ["1.5", "NaN"]), ("decimals", ["1.123456789012345678901"]),
 ]:
     jsn("inferred " + name, "".join('{"v":%s}\n' % value for value in values), None)
@@ -264,8 +286,6 @@ jsn("inferred without null fields", '{"v":null,"w":[],"x":{"y":null},"z":1}\n', 
 jsn("inferred with bad records", '{"a":1}\n{"a":\n', None)
 jsn("inferred with bad records, dropmalformed", '{"a":1}\n{"a":\n', None, mode="DROPMALFORMED")
 jsn("inferred with bad records, failfast", '{"a":1}\n{"a":\n', None, mode="FAILFAST")
-jsn("inferred from nothing", "", None)
-jsn("inferred from bad records only", "x\n", None)
 jsn("inferred multiLine", '[{"a":1},\n{"b":"x"}]', None, multiLine="true")
 jsn("inferred from other values", '1\n"x"\n[{"a":1}]\n', None)
 
@@ -283,14 +303,19 @@ case("partitions given first", "csv", PLACES, "k BIGINT, v INT")
 case("partitions of a given type that does not fit", "csv", PLACES, "v INT, l INT")
 case("partitions in columns of the file", "json", {"k=1/a.json": '{"k":5,"v":1}\n'}, "k INT, v INT")
 case("partitions inferred with columns of the file", "json", {"k=1/a.json": '{"k":5,"v":1}\n'})
+IN_CSV = {"k=1/a.csv": "k,v\n5,2\n"}
+case("partitions in columns of a CSV file", "csv", IN_CSV, "k INT, v INT", header="true")
+case("partitions in columns of a CSV file, given last", "csv", IN_CSV, "v INT, k INT", header="true")
+case("partitions inferred with columns of a CSV file", "csv", IN_CSV, header="true", **INFER)
+case("empty files", "json", {"a.json": "", "b.json": '{"v":1}\n'}, "v INT")
 for name, values in [
     ("ints", ["1", "02"]), ("bigints", ["1", "3000000000"]), ("decimals", ["1", "99999999999999999999"]), ("doubles", ["1", "1.5"]), ("dates", ["2024-01-31", "2024-02-01"]), ("timestamps", ["2024-01-31 10:00:00", "2024-01-31"]),
-    ("text", ["1", "x"]), ("booleans", ["true", "false"]), ("null", ["1", "__HIVE_DEFAULT_PARTITION__"]), ("all null", ["__HIVE_DEFAULT_PARTITION__"]), ("blanks", [" 1", "2"]), ("signs", ["-1", "+2"]), ("exponents", ["1e3"]), ("suffixes", ["1d", "2f"]),
+    ("text", ["1", "x"]), ("booleans", ["true", "false"]), ("null", ["1", "__HIVE_DEFAULT_PARTITION__"]), ("blanks", [" 1", "2"]), ("signs", ["-1", "+2"]), ("exponents", ["1e3"]), ("suffixes", ["1d", "2f"]),
 ]:
     case("partition types of " + name, "csv", {f"p={value.replace(':', '%3A')}/a.csv": "v\n" for value in values}, "v STRING")
-case("partition names of another case", "csv", {"K=1/a.csv": "v\n", "k=2/a.csv": "v\n"}, "v STRING")
+case("partition names of another case", "csv", {"K=1/a.csv": "v\n", "k=2/a.csv": "v\n"}, "v STRING, k INT")
+case("partition names in capitals", "csv", {"K=1/a.csv": "v\n"}, "v STRING")
 case("partitions at different depths", "csv", {"k=1/a.csv": "v\n", "k=2/l=3/a.csv": "v\n"}, "v STRING")
-case("partitions beside files", "csv", {"a.csv": "v\n", "k=2/a.csv": "v\n"}, "v STRING")
 case("recursive lookup", "csv", {"a.csv": "1\n", "x/b.csv": "2\n", "x/y=1/c.csv": "3\n", "_z/d.csv": "4\n"}, "v INT", recursiveFileLookup="true")
 case("no recursive lookup", "csv", {"a.csv": "1\n", "x/b.csv": "2\n"}, "v INT")
 case("pathGlobFilter", "csv", {"a.csv": "1\n", "b.txt": "2\n", "c1.csv": "3\n"}, "v INT", pathGlobFilter="[ab]*.{csv,txt}")
