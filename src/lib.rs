@@ -23,6 +23,7 @@ pub mod functions;
 mod kafka;
 mod options;
 mod parquet_table;
+mod partitions;
 mod planner;
 mod reader;
 mod session;

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -22,6 +22,7 @@ use tidegate_runtime::{
 
 use crate::analysis::stream::StreamFactory;
 use crate::error::{Error, Result};
+use crate::partitions;
 
 /// How many batches a reader is ahead of the query.
 const AHEAD: usize = 2;
@@ -65,17 +66,22 @@ impl TableProvider for SourceTable {
         TableType::Base
     }
 
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        Ok(partitions::pushed_down(self.source.as_ref(), filters))
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.source.schema().fields().len()).collect();
         let columns = projection.unwrap_or(&all);
         let schema = Arc::new(self.source.schema().project(columns)?);
-        let source = self.source.source(columns).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let source = partitions::source(self.source.as_ref(), columns, filters, state)
+            .map_err(|error| DataFusionError::External(Box::new(error)))?;
         let parallelism = state.config().target_partitions().max(1);
         let mut dealt = vec![Vec::new(); parallelism];
         let splits = tokio::task::block_in_place(|| splits_of(source.as_ref())).map_err(external)?;

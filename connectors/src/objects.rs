@@ -29,7 +29,7 @@ static STORES: LazyLock<DashMap<String, Arc<dyn ObjectStore>>> = LazyLock::new(D
 /// use tidegate_connectors::{Table, TableDefinition, TableFormat, register_object_store};
 ///
 /// register_object_store("s3://bucket", Arc::new(object_store::memory::InMemory::new()));
-/// let definition = TableDefinition { columns: "id BIGINT".to_owned(), format: TableFormat::Parquet };
+/// let definition = TableDefinition::new("id BIGINT", TableFormat::Parquet);
 /// let table = Table::create("s3://bucket/warehouse/ids", &definition)?;
 /// assert_eq!(table.version()?, 0);
 /// # Ok::<(), tidegate_runtime::Error>(())

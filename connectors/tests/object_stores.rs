@@ -287,7 +287,7 @@ fn changes(bucket: &Bucket) {
 
 fn tables(bucket: &Bucket) {
     let place = bucket.at("warehouse/numbers");
-    let definition = TableDefinition { columns: "n BIGINT".to_owned(), format: TableFormat::Parquet };
+    let definition = TableDefinition::new("n BIGINT", TableFormat::Parquet);
     let table = Table::create(&place, &definition).unwrap();
     assert!(Table::create(&place, &definition).is_err(), "the first commit is taken");
     // Two writers at the same time: each commit is a conditional put, and the loser tries the next number.

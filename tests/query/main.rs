@@ -9,6 +9,7 @@ mod files;
 mod late_rows;
 mod plans;
 mod sessions;
+mod spark_files;
 mod static_tables;
 mod support;
 mod tables;

@@ -136,6 +136,10 @@ impl Source for FilePlanner {
         let (whole, is_remote) = (self.config.reads_whole_files(), self.location.remote().is_some());
         let lines = self.config.format.is_lines();
         let cut = |file: &FileState| -> Vec<FileSplit> {
+            if file.len == 0 {
+                // As in Spark, a file of nothing is none, whatever its format.
+                return Vec::new();
+            }
             if whole || lines && Compression::of_name(file.name()).is_some() {
                 return vec![FileSplit::whole(file)];
             }

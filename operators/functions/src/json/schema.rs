@@ -12,35 +12,96 @@ pub(super) enum Inferred {
     Boolean,
     Long,
     Double,
-    /// Whole numbers of this many digits, too large for a long.
-    Decimal(usize),
+    /// Numbers of at most so many digits, the second of them after the point.
+    Decimal(usize, usize),
+    Timestamp,
     Text,
     Array(Box<Inferred>),
     /// Fields sorted by their names, of which some may be the same.
     Struct(Vec<(String, Inferred)>),
 }
 
+/// What is inferred of values: Spark's options of these names.
+#[derive(Default)]
+pub struct InferenceRules {
+    /// No value is a number or a boolean.
+    pub primitives_as_string: bool,
+    /// Numbers with a point are decimals if these can hold them, and so are strings of digits.
+    pub prefers_decimal: bool,
+    /// There is no field for one that is only ever null, or an array of nothing.
+    pub drop_field_if_all_null: bool,
+    /// Whether a string is a timestamp; if it is not set, none is.
+    pub is_timestamp: Option<Box<dyn Fn(&str) -> bool + Send>>,
+}
+
+impl std::fmt::Debug for InferenceRules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InferenceRules")
+            .field("primitives_as_string", &self.primitives_as_string)
+            .field("prefers_decimal", &self.prefers_decimal)
+            .field("drop_field_if_all_null", &self.drop_field_if_all_null)
+            .field("infers_timestamps", &self.is_timestamp.is_some())
+            .finish()
+    }
+}
+
+impl InferenceRules {
+    fn string(&self, value: Value<'_>) -> Inferred {
+        let text = value.string().unwrap_or_default();
+        if self.prefers_decimal
+            && let Some(decimal) = decimal(&text)
+        {
+            return decimal;
+        }
+        if self.is_timestamp.as_ref().is_some_and(|is_timestamp| is_timestamp(&text)) {
+            return Inferred::Timestamp;
+        }
+        Inferred::Text
+    }
+}
+
+/// The decimal that a number is, as Java's `BigDecimal` has it; `None` if it is no number, or one of more digits than a decimal has.
+fn decimal(text: &str) -> Option<Inferred> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (digits, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = || whole.chars().chain(fraction.chars());
+    if all().next().is_none() || !all().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let precision = i64::try_from(all().skip_while(|digit| *digit == '0').count().max(1)).ok()?;
+    let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+    // A number that ends with zeros of its exponent has all its digits before the point.
+    let (precision, scale) = if scale < 0 { (precision.checked_sub(scale)?, 0) } else { (precision.max(scale), scale) };
+    if precision > 38 {
+        return None;
+    }
+    Some(Inferred::Decimal(usize::try_from(precision).ok()?, usize::try_from(scale).ok()?))
+}
+
 impl Inferred {
     /// The type of a value.
-    pub(super) fn of(value: Value<'_>) -> Inferred {
+    pub(super) fn of(value: Value<'_>, rules: &InferenceRules) -> Inferred {
         match value.kind() {
             Kind::Null => Inferred::Nothing,
             Kind::Text | Kind::Escaped if value.raw().is_empty() => Inferred::Nothing,
-            Kind::Text | Kind::Escaped => Inferred::Text,
+            Kind::Text | Kind::Escaped => rules.string(value),
             Kind::True | Kind::False => Inferred::Boolean,
             Kind::Int if value.raw().parse::<i64>().is_ok() => Inferred::Long,
-            Kind::Int => match value.raw().trim_start_matches('-').len() {
-                digits @ ..=38 => Inferred::Decimal(digits),
-                _ => Inferred::Double,
-            },
+            Kind::Int => decimal(value.raw()).unwrap_or(Inferred::Double),
+            Kind::Float if rules.prefers_decimal => decimal(value.raw()).unwrap_or(Inferred::Double),
             Kind::Float | Kind::NaN | Kind::Infinity | Kind::NegativeInfinity => Inferred::Double,
             Kind::Array => {
-                let element = value.elements().fold(Inferred::Nothing, |common, element| common.or(Inferred::of(element)));
+                let element = value.elements().fold(Inferred::Nothing, |common, element| common.or(Inferred::of(element, rules)));
                 Inferred::Array(Box::new(element))
             }
             Kind::Object => {
-                let field =
-                    |(key, value): (Value<'_>, Value<'_>)| (key.string().unwrap_or_default().into_owned(), Inferred::of(value));
+                let field = |(key, value): (Value<'_>, Value<'_>)| {
+                    (key.string().unwrap_or_default().into_owned(), Inferred::of(value, rules))
+                };
                 let mut fields: Vec<_> = value.fields().map(field).collect();
                 fields.sort_by(|(left, _), (right, _)| left.cmp(right));
                 Inferred::Struct(fields)
@@ -51,12 +112,12 @@ impl Inferred {
     /// The same, but values that are no structures are text.
     pub(super) fn with_primitives_as_text(self) -> Inferred {
         match self {
-            Inferred::Boolean | Inferred::Long | Inferred::Double | Inferred::Decimal(_) => Inferred::Text,
+            Inferred::Boolean | Inferred::Long | Inferred::Double | Inferred::Decimal(..) => Inferred::Text,
             Inferred::Array(element) => Inferred::Array(Box::new(element.with_primitives_as_text())),
             Inferred::Struct(fields) => {
                 Inferred::Struct(fields.into_iter().map(|(name, kind)| (name, kind.with_primitives_as_text())).collect())
             }
-            Inferred::Nothing | Inferred::Text => self,
+            Inferred::Nothing | Inferred::Timestamp | Inferred::Text => self,
         }
     }
 
@@ -66,12 +127,15 @@ impl Inferred {
             (Inferred::Nothing, one) | (one, Inferred::Nothing) => one,
             (Inferred::Array(left), Inferred::Array(right)) => Inferred::Array(Box::new(left.or(*right))),
             (Inferred::Struct(left), Inferred::Struct(right)) => Inferred::Struct(merge(left, right)),
-            (Inferred::Decimal(left), Inferred::Decimal(right)) => Inferred::Decimal(left.max(right)),
-            (Inferred::Decimal(digits), Inferred::Long) | (Inferred::Long, Inferred::Decimal(digits)) => {
-                Inferred::Decimal(digits.max(20))
+            (Inferred::Decimal(left, left_scale), Inferred::Decimal(right, right_scale)) => {
+                let (whole, scale) = ((left - left_scale).max(right - right_scale), left_scale.max(right_scale));
+                if whole + scale > 38 { Inferred::Double } else { Inferred::Decimal(whole + scale, scale) }
             }
-            (Inferred::Double, Inferred::Long | Inferred::Decimal(_))
-            | (Inferred::Long | Inferred::Decimal(_), Inferred::Double) => Inferred::Double,
+            (decimal @ Inferred::Decimal(..), Inferred::Long) | (Inferred::Long, decimal @ Inferred::Decimal(..)) => {
+                decimal.or(Inferred::Decimal(20, 0))
+            }
+            (Inferred::Double, Inferred::Long | Inferred::Decimal(..))
+            | (Inferred::Long | Inferred::Decimal(..), Inferred::Double) => Inferred::Double,
             (left, right) if left == right => left,
             _ => Inferred::Text,
         }
@@ -85,6 +149,19 @@ impl Inferred {
                 let named = fields.into_iter().filter(|(name, _)| !name.is_empty());
                 let fields: Vec<_> = named.filter_map(|(name, inferred)| Some((name, inferred.pruned()?))).collect();
                 (!fields.is_empty()).then_some(Inferred::Struct(fields))
+            }
+            other => Some(other),
+        }
+    }
+
+    /// What is left without fields that were only ever null.
+    pub(super) fn without_nulls(self) -> Option<Inferred> {
+        match self {
+            Inferred::Nothing => None,
+            Inferred::Array(element) => element.without_nulls().map(|element| Inferred::Array(Box::new(element))),
+            Inferred::Struct(fields) => {
+                let fields = fields.into_iter().filter_map(|(name, inferred)| Some((name, inferred.without_nulls()?)));
+                Some(Inferred::Struct(fields.collect()))
             }
             other => Some(other),
         }
@@ -115,7 +192,8 @@ impl Inferred {
             Inferred::Boolean => out.push_str("BOOLEAN"),
             Inferred::Long => out.push_str("BIGINT"),
             Inferred::Double => out.push_str("DOUBLE"),
-            Inferred::Decimal(digits) => out.push_str(&format!("DECIMAL({digits},0)")),
+            Inferred::Decimal(precision, scale) => out.push_str(&format!("DECIMAL({precision},{scale})")),
+            Inferred::Timestamp => out.push_str("TIMESTAMP"),
             Inferred::Array(element) => {
                 out.push_str("ARRAY<");
                 element.write(out);
@@ -182,7 +260,7 @@ mod tests {
             ("[{}]", "ARRAY<STRUCT<>>"),
             ("null", "STRING"),
         ] {
-            assert_eq!(Inferred::of(parser.value(text).unwrap()).sql(), schema);
+            assert_eq!(Inferred::of(parser.value(text).unwrap(), &InferenceRules::default()).sql(), schema);
         }
     }
 }
