@@ -52,7 +52,7 @@ pub(super) fn copy_columns(objects: &Objects, planned: &FileState, to: &Path, co
                 Ok(metadata) => break (footer, metadata),
                 Err(_) => return Ok(Copied::Nothing),
             },
-            Ok(Err(ParquetError::NeedMoreData(bytes))) if (bytes as u64) > planned.len - from => {
+            Ok(Err(ParquetError::NeedMoreData(bytes))) if from > 0 && bytes as u64 > planned.len - from => {
                 from = planned.len - planned.len.min(bytes as u64);
             }
             // Its reader says what is wrong with it.

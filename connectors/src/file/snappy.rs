@@ -7,6 +7,9 @@ const BLOCK_BYTES: usize = 256 << 10;
 /// A chunk that is read: no writer makes larger ones, and a damaged length must not allocate without bound.
 const MAX_CHUNK_BYTES: usize = 64 << 20;
 
+/// Three bytes of Snappy stand for 64 of content at most.
+const MAX_RATIO: usize = 22;
+
 /// Reads a file of blocks.
 pub(crate) struct SnappyReader<R> {
     inner: R,
@@ -35,10 +38,13 @@ impl<R: Read> SnappyReader<R> {
         if length > MAX_CHUNK_BYTES {
             return Err(damaged("a chunk is impossibly long"));
         }
-        self.chunk.resize(length, 0);
-        self.inner.read_exact(&mut self.chunk)?;
+        // What lengths say is believed, and memory taken for it, as far as there are bytes.
+        self.chunk.clear();
+        if self.inner.by_ref().take(length as u64).read_to_end(&mut self.chunk)? < length {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         let size = snap::raw::decompress_len(&self.chunk).map_err(io::Error::other)?;
-        if size > self.left || size > MAX_CHUNK_BYTES || size == 0 {
+        if size > self.left || size > MAX_CHUNK_BYTES || size > length.saturating_mul(MAX_RATIO) || size == 0 {
             return Err(damaged("a chunk is larger than its block"));
         }
         self.content.resize(size, 0);
@@ -127,5 +133,27 @@ impl<W: Write> Write for SnappyWriter<W> {
         self.inner.write_all(&chunk)?;
         self.block.clear();
         self.inner.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_take_no_memory_without_bytes() {
+        let block = |chunk_length: u32, chunk: &[u8]| [&u32::MAX.to_be_bytes()[..], &chunk_length.to_be_bytes(), chunk].concat();
+        // A chunk that says to be of 64 MiB, and one that says to become that.
+        for bytes in [block(64 << 20, b"short"), block(5, &[0x80, 0x80, 0x80, 0x20, 0])] {
+            let mut reader = SnappyReader::new(bytes.as_slice());
+            assert!(reader.read(&mut [0]).is_err());
+            assert!(reader.chunk.capacity() + reader.content.capacity() < 1 << 10);
+        }
+        // As dense as Snappy can be.
+        let mut writer = SnappyWriter::new(Vec::new());
+        writer.write_all(&[7; 200_000]).unwrap();
+        let mut content = Vec::new();
+        SnappyReader::new(writer.finish().unwrap().as_slice()).read_to_end(&mut content).unwrap();
+        assert!(content == [7; 200_000]);
     }
 }
