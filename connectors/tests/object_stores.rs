@@ -139,9 +139,9 @@ impl Bucket {
             return None;
         }
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let server = Server(command("run").arg(port.to_string()).stderr(Stdio::null()).spawn().unwrap());
+        let mut server = Server(command("run").arg(port.to_string()).stderr(Stdio::null()).spawn().unwrap());
         let bucket = test.replace('_', "-");
-        create(port, &(store.create)(&bucket));
+        create(&mut server, port, &(store.create)(&bucket));
         let url = format!("{}://{bucket}", store.scheme);
         let store = (store.client)(port, &bucket);
         register_object_store(&url, Arc::clone(&store));
@@ -154,11 +154,14 @@ impl Bucket {
 }
 
 /// Asks a server that was just started, as soon as it is there.
-fn create(port: u16, request: &str) {
+fn create(server: &mut Server, port: u16, request: &str) {
     let mut stream = loop {
         match TcpStream::connect(("127.0.0.1", port)) {
             Ok(stream) => break stream,
-            Err(_) => std::thread::yield_now(),
+            Err(_) => {
+                assert!(server.0.try_wait().unwrap().is_none(), "the server has ended");
+                std::thread::yield_now();
+            }
         }
     };
     write!(stream, "{request}\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n").unwrap();

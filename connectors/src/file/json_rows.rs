@@ -159,16 +159,18 @@ impl<'a> Column<'a> {
 
     /// A map's key as text; Spark writes dates and times as the numbers that stand for them.
     fn write_key(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
-        match &self.values {
-            Values::Scalars(Scalars::Date32(days)) => quoted(out, |out| value_text::integer(days.value(row), out)),
-            Values::Scalars(Scalars::Timestamp(times, unit, _)) => {
-                quoted(out, |out| value_text::integer(value_text::micros(times[row], *unit), out));
-            }
-            _ => {
-                let mut written = Vec::new();
-                self.write(row, &mut written)?;
-                if written.first() == Some(&b'"') { out.extend_from_slice(&written) } else { write_string(&written, out) }
-            }
+        let mut written = Vec::new();
+        if let Values::Scalars(Scalars::Date32(days)) = &self.values {
+            value_text::integer(days.value(row), &mut written);
+        } else if let Values::Scalars(Scalars::Timestamp(times, unit, _)) = &self.values {
+            value_text::integer(value_text::micros(times[row], *unit), &mut written);
+        } else {
+            self.write(row, &mut written)?;
+        }
+        if written.first() == Some(&b'"') {
+            out.extend_from_slice(&written)
+        } else {
+            write_string(&written, out)
         }
         Ok(())
     }
