@@ -2,8 +2,10 @@
 //!
 //! `options` makes the connector's settings of the options; `inference` finds out the columns that the user did not give.
 
+mod directory_lock;
 mod inference;
 mod options;
+mod output;
 mod stream;
 
 use std::sync::Arc;
@@ -16,7 +18,9 @@ use crate::options::Options;
 use crate::session::Session;
 use crate::source_table::fingerprint;
 
+pub(crate) use directory_lock::ExclusiveFiles;
 pub(crate) use options::sink;
+pub(crate) use output::Output;
 pub(crate) use stream::FileStream;
 
 /// What makes a path a pattern.
@@ -25,17 +29,6 @@ const GLOB: [char; 4] = ['*', '?', '[', '{'];
 /// Whether a path is the URL of a place in an object store.
 pub(crate) fn is_url(path: &str) -> bool {
     path.contains("://")
-}
-
-/// Whether there is something where a batch is to be written.
-///
-/// # Errors
-/// When an object store can't be asked.
-pub(crate) fn is_occupied(path: &str) -> Result<bool> {
-    match is_url(path) {
-        true => Ok(!FileSource::text(path).recursive_file_lookup(true).files()?.is_empty()),
-        false => Ok(std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())),
-    }
 }
 
 /// A number that changes when the files of a source, which are below `path`, come, go or are written again.

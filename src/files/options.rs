@@ -1,5 +1,6 @@
 //! Spark's options of files as the connector's settings.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -235,7 +236,7 @@ fn json(options: &Options) -> Result<JsonOptions> {
 }
 
 /// A sink of files with the user's options.
-pub(crate) fn sink(format: &str, path: &str, partition_by: &[String], options: &Options) -> Result<FileSink> {
+pub(crate) fn sink(format: &str, path: &Path, partition_by: &[String], options: &Options) -> Result<FileSink> {
     let mut sink = match format {
         "parquet" => FileSink::parquet(path),
         "json" => FileSink::json(path),
@@ -259,7 +260,7 @@ pub(crate) fn sink(format: &str, path: &str, partition_by: &[String], options: &
     Ok(sink.partition_by(partition_by))
 }
 
-fn csv_sink(path: &str, options: &Options) -> Result<FileSink> {
+fn csv_sink(path: &Path, options: &Options) -> Result<FileSink> {
     let mut sink = FileSink::csv(path).header(options.parsed("header")?.unwrap_or(false));
     if let Some(text) = options.get("sep").or_else(|| options.get("delimiter")) {
         sink = sink.delimiter(character("sep", text)?.ok_or_else(|| invalid("sep", text, "one character"))?);
