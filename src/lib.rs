@@ -40,6 +40,7 @@ pub use column::{Column, Condition, Literal, SortColumn};
 pub use dataframe::{DataFrame, GroupedData};
 pub use dataset::{Dataset, KeyValue, KeyValueGroups, Row};
 pub use error::{Error, Result};
+pub use files::Paths;
 pub use planner::OutputMode;
 pub use reader::{DataFrameReader, DataStreamReader, DeclaredSchema};
 pub use save_mode::SaveMode;

@@ -15,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::session::Session;
 
-/// A source of files with these columns and the user's options.
-pub(super) fn source(request: &FileRequest<'_>, schema: &SchemaRef) -> Result<FileSource> {
-    let (path, options) = (request.path, request.options);
+/// A source of the files below a path, with these columns and the user's options.
+pub(super) fn source(request: &FileRequest<'_>, path: &str, schema: &SchemaRef) -> Result<FileSource> {
+    let options = request.options;
     let source = match request.format {
         "text" => FileSource::text(path).whole_text(options.parsed("wholetext")?.unwrap_or(false)),
         "json" => FileSource::json(path, Arc::clone(schema)).json_options(json(options)?),
@@ -34,9 +34,9 @@ pub(super) fn source(request: &FileRequest<'_>, schema: &SchemaRef) -> Result<Fi
 }
 
 /// The same files as text, line by line.
-pub(super) fn text_of(request: &FileRequest<'_>) -> Result<FileSource> {
+pub(super) fn text_of(request: &FileRequest<'_>, path: &str) -> Result<FileSource> {
     let value = Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
-    source(&FileRequest { format: "text", schema: None, ..*request }, &value)
+    source(&FileRequest { format: "text", schema: None, ..*request }, path, &value)
 }
 
 fn invalid(name: &str, value: &str, expected: &str) -> Error {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use tidegate::connectors::FileSink;
-use tidegate::{DataFrame, Result, SaveMode, Session};
+use tidegate::{DataFrame, RestartStrategy, Result, SaveMode, Session};
 
 use crate::support::{numbers, rows, sorted};
 
@@ -154,6 +154,26 @@ fn a_directory_that_a_query_is_writing_to_is_refused() {
 }
 
 #[test]
+fn a_query_that_is_restarted_gets_its_directory_back() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    let fails = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let int = arrow::datatypes::DataType::Int64;
+    session.register_function("checked", vec![int.clone()], int, move |columns| {
+        let is_first = fails.swap(false, std::sync::atomic::Ordering::SeqCst);
+        if is_first { Err("once".into()) } else { Ok(std::sync::Arc::clone(&columns[0])) }
+    });
+    let (input, stream) = session.memory_stream("n BIGINT").unwrap();
+    let once = RestartStrategy::FixedDelay { attempts: 1, delay: std::time::Duration::ZERO };
+    let writer = stream.select_expr(["checked(n) AS n"]).write_stream().format("parquet").restart(once);
+    let out = dir.path().join("out");
+    let query = writer.checkpoint(dir.path().join("checkpoint")).start_path(text(&out)).unwrap();
+    input.add_data(rows(vec![("n", numbers([1]))])).unwrap();
+    query.process_all_available().unwrap();
+    query.stop().unwrap();
+    assert_eq!(read(&session, &out), ["1"]);
+}
+
+#[test]
 fn readers_see_the_old_rows_or_the_new_ones_while_batches_overwrite() {
     const TIMES: i64 = 20;
     let (session, dir) = (session(), tempfile::tempdir().unwrap());
@@ -262,4 +282,95 @@ fn modes_of_tables() {
     let error = first.write().mode("upsert").save_as_table("other").unwrap_err();
     assert_eq!(error.condition().as_deref(), Some("INVALID_SAVE_MODE"));
     assert!(session.table("other").is_err());
+}
+
+fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, content) in files {
+        std::fs::create_dir_all(dir.path().join(path).parent().unwrap()).unwrap();
+        std::fs::write(dir.path().join(path), content).unwrap();
+    }
+    dir
+}
+
+/// Reads files of JSON below these paths of a directory.
+fn load(dir: &Path, paths: &[&str], options: &[(&str, &str)]) -> Result<DataFrame> {
+    let reader = session().read().format("json");
+    let reader = options.iter().fold(reader, |reader, (name, value)| reader.option(name, value));
+    reader.load_paths(paths.iter().map(|path| dir.join(path).to_str().unwrap().to_owned()))
+}
+
+fn shown(frame: Result<DataFrame>) -> (Vec<String>, Vec<String>) {
+    let frame = frame.unwrap();
+    (frame.columns().unwrap(), sorted(&frame.collect().unwrap()))
+}
+
+#[test]
+fn several_paths_are_one_table() {
+    let dir = tree(&[
+        ("a/1.json", "{\"n\":1}\n"),
+        ("b/2.json", "{\"n\":2,\"m\":3}\n"),
+        ("b/3.json", "{\"n\":4}\n"),
+        ("c/x.csv", "h\n7\n"),
+        ("d/y.csv", "h\n0.5\n"),
+    ]);
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(shown(load(dir.path(), &["a", "b/2.json"], &[])), (columns(&["m", "n"]), columns(&["3|2", "NULL|1"])));
+    assert_eq!(shown(load(dir.path(), &["a", "b/{3}.json"], &[])).1, ["1", "4"]);
+    // As in Spark.
+    assert_eq!(shown(load(dir.path(), &["a", "a"], &[])).1, ["1", "1"]);
+    let named = load(dir.path(), &["a", "b"], &[]).unwrap().select(["n", "_metadata.file_name"]);
+    assert_eq!(sorted(&named.collect().unwrap()), ["1|1.json", "2|2.json", "4|3.json"]);
+    let csv = session().read().option("header", true).option("inferSchema", true).csv([path("c"), path("d")]);
+    assert_eq!(shown(csv), (columns(&["h"]), columns(&["0.5", "7.0"])));
+    assert_eq!(shown(session().read().text(vec![path("c"), path("a")])).1, ["7", "h", "{\"n\":1}"]);
+    let error = load(dir.path(), &["a", "none"], &[]).unwrap_err();
+    assert!(error.to_string().contains("PATH_NOT_FOUND") && error.to_string().contains("/none"), "{error}");
+    assert!(load(dir.path(), &[], &[]).is_err());
+}
+
+#[test]
+fn several_paths_of_parquet_files_are_one_table() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    let (one, other) = (dir.path().join("one"), dir.path().join("other"));
+    write(&session, &[1, 2], "error", &one).unwrap();
+    write(&session, &[3], "error", &other).unwrap();
+    let both = session.read().parquet([text(&one), text(&other)]).unwrap();
+    assert_eq!(sorted(&both.filter("n > 1").collect().unwrap()), ["2", "3"]);
+    assert_eq!(both.filter("_metadata.file_size > 0").count().unwrap(), 3);
+    // A stream that is joined with it sees what comes to each path.
+    let (input, ids) = session.memory_stream("n BIGINT").unwrap();
+    let sink = tidegate::connectors::MemorySink::new();
+    let query = ids.join_using(&both, ["n"], "inner").write_stream().sink(sink.clone()).start().unwrap();
+    for values in [&[4][..], &[5]] {
+        write(&session, values, "append", &other).unwrap();
+        input.add_data(rows(vec![("n", numbers([4, 5]))])).unwrap();
+        query.process_all_available().unwrap();
+    }
+    query.stop().unwrap();
+    assert_eq!(sorted(&sink.batches()), ["4", "4", "5"]);
+}
+
+#[test]
+fn partitions_of_several_paths() {
+    let one = "{\"v\":1}\n";
+    let dir = tree(&[("t/k=1/j=a/x.json", one), ("t/k=2/j=b/x.json", one), ("t/k=z/j=c/x.json", one), ("u/k=1/x.json", one)]);
+    let base = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (root, above) = (base("t"), base(""));
+    let condition =
+        |paths: &[&str], options: &[(&str, &str)]| load(dir.path(), paths, options).unwrap_err().condition().unwrap_or_default();
+    // Leaves: no column of their own.
+    assert_eq!(shown(load(dir.path(), &["t/k=1/j=a", "t/k=2/j=b"], &[])).0, ["v"]);
+    let rooted = [("basePath", root.as_str())];
+    let (columns, found) = shown(load(dir.path(), &["t/k=1", "t/k=2/j=b"], &rooted));
+    assert_eq!((columns.join(" "), found), ("v k j".to_owned(), vec!["1|1|a".to_owned(), "1|2|b".to_owned()]));
+    assert_eq!(shown(load(dir.path(), &["t/k=1", "t/k=z"], &rooted)).1, ["1|1|a", "1|z|c"]);
+    // Each file of a partitioned table is read once.
+    assert_eq!(shown(load(dir.path(), &["t", "t/k=1", "t"], &rooted)).1.len(), 3);
+    assert_eq!(condition(&["t/k=1", "t/k=2"], &[]), "CONFLICTING_DIRECTORY_STRUCTURES");
+    assert_eq!(condition(&["t", "u"], &[]), "CONFLICTING_DIRECTORY_STRUCTURES");
+    assert_eq!(condition(&["t", "u"], &[("basePath", &above)]), "CONFLICTING_PARTITION_COLUMN_NAMES");
+    let recursive = [("recursiveFileLookup", "true")];
+    assert_eq!(shown(load(dir.path(), &["t", "u"], &recursive)).1.len(), 4);
 }
