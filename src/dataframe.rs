@@ -91,10 +91,11 @@ impl DataFrame {
         Ok(self.relation()?.columns.into_iter().map(|column| column.name).collect())
     }
 
-    /// One of its columns, also where another frame that it is joined with has one of the same name.
+    /// One of its columns, also where another frame that it is joined with has one of the same name; or a field of one, such as
+    /// `_metadata.file_name` of files.
     pub fn col(&self, name: &str) -> Column {
-        let found = self.relation().and_then(|relation| column_named(&relation, name).map(Attribute::exact));
-        Column { expr: found }
+        let analyzer = Analyzer::new(self.session.context());
+        Column { expr: self.relation().and_then(|relation| analyzer.exact_column(&relation, name)) }
     }
 
     /// The schema as a tree, as Spark's `printSchema` shows it.

@@ -269,23 +269,12 @@ impl<'a> Resolver<'a> {
 
     /// The column, or the field of a column, that the parts of a name stand for.
     fn lookup(&self, parts: &[String], columns: &[Attribute]) -> Result<Option<Typed>> {
-        for qualifiers in (0..parts.len()).rev() {
-            let (qualifier, rest) = parts.split_at(qualifiers);
-            let Some((name, fields)) = rest.split_first() else { continue };
-            let matches = |column: &&Attribute| column.name.eq_ignore_ascii_case(name) && ends_with(&column.qualifier, qualifier);
-            let mut found: Vec<&Attribute> = columns.iter().filter(matches).collect();
-            found.dedup_by(|a, b| a.id == b.id);
-            match found.as_slice() {
-                [] => {}
-                [one] => return self.fields(Typed::of(one), fields).map(Some),
-                many => {
-                    let candidates = many.iter().map(|column| column.quoted()).collect::<Vec<_>>().join(", ");
-                    let message = format!("Reference {} is ambiguous, could be: [{candidates}].", quoted(parts));
-                    return Err(Error::analysis("AMBIGUOUS_REFERENCE", message));
-                }
-            }
-        }
-        Ok(None)
+        found(parts, columns)?.map(|(column, fields)| self.fields(Typed::of(column), fields)).transpose()
+    }
+
+    /// The column that a name stands for, and what of the name are fields of it.
+    pub(super) fn find<'n>(&self, parts: &'n [String]) -> Result<Option<(&'a Attribute, &'n [String])>> {
+        found(parts, self.columns)
     }
 
     /// The name of an expression as a column of a result: columns in it have no qualifier.
@@ -931,6 +920,27 @@ pub(crate) fn unresolved_routine(name: &str) -> Error {
             "Cannot resolve routine `{name}` on search path [`system`.`builtin`, `system`.`session`, `spark_catalog`.`default`]."
         ),
     )
+}
+
+/// The one column that a name stands for, and the parts of the name that are fields of it.
+fn found<'c, 'n>(parts: &'n [String], columns: &'c [Attribute]) -> Result<Option<(&'c Attribute, &'n [String])>> {
+    for qualifiers in (0..parts.len()).rev() {
+        let (qualifier, rest) = parts.split_at(qualifiers);
+        let Some((name, fields)) = rest.split_first() else { continue };
+        let matches = |column: &&Attribute| column.name.eq_ignore_ascii_case(name) && ends_with(&column.qualifier, qualifier);
+        let mut named: Vec<&Attribute> = columns.iter().filter(matches).collect();
+        named.dedup_by(|a, b| a.id == b.id);
+        match named.as_slice() {
+            [] => {}
+            [one] => return Ok(Some((one, fields))),
+            many => {
+                let candidates = many.iter().map(|column| column.quoted()).collect::<Vec<_>>().join(", ");
+                let message = format!("Reference {} is ambiguous, could be: [{candidates}].", quoted(parts));
+                return Err(Error::analysis("AMBIGUOUS_REFERENCE", message));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a qualifier ends with these parts.

@@ -8,6 +8,7 @@ mod event_time;
 mod failures;
 mod files;
 mod late_rows;
+mod metadata;
 mod plans;
 mod sessions;
 mod static_tables;
