@@ -138,3 +138,54 @@ fn a_stream_is_joined_by_the_files_of_its_rows() {
     run(&session.sql(pairs).unwrap(), OutputMode::Append, &sink, &dir.path().join("c3")).unwrap();
     assert_eq!(sorted(&sink.batches()), ["x|y"]);
 }
+
+/// Writes ten rows of three row groups; each row's number is its value.
+fn numbered(dir: &Path, name: &str) -> String {
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::properties::WriterProperties;
+    let rows = crate::support::rows(vec![("n", crate::support::numbers(0..10))]);
+    std::fs::create_dir_all(dir.join(name)).unwrap();
+    let file = std::fs::File::create(dir.join(name).join("a.parquet")).unwrap();
+    let properties = WriterProperties::builder().set_max_row_group_row_count(Some(4)).build();
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), Some(properties)).unwrap();
+    writer.write(&rows).unwrap();
+    writer.close().unwrap();
+    path(dir, name)
+}
+
+#[test]
+fn rows_of_parquet_files_have_numbers() {
+    let (dir, session) = (tables(), Session::builder().parallelism(3).build().unwrap());
+    let input = numbered(dir.path(), "numbers");
+    std::fs::copy(dir.path().join("numbers/a.parquet"), dir.path().join("numbers/b.parquet")).unwrap();
+    let frame = session.read().parquet(&input).unwrap();
+    assert_eq!(frame.columns().unwrap(), ["n"]);
+    assert_eq!(frame.filter("n <> _metadata.row_index").count().unwrap(), 0);
+    assert_eq!(
+        rows(&frame.filter("_metadata.row_index IN (3, 8)").select(["n", "_metadata.row_index"])),
+        ["3|3", "3|3", "8|8", "8|8"]
+    );
+    let typed = frame.select(["_metadata.row_index"]).schema().unwrap();
+    assert_eq!(*typed.field(0).data_type(), arrow::datatypes::DataType::Int64);
+    let alone = frame.select(["_metadata.row_index"]).distinct();
+    assert_eq!(alone.count().unwrap(), 10);
+    let all = frame.filter("n = 5").limit(1).select(["_metadata.*"]);
+    assert_eq!(all.columns().unwrap().last().map(String::as_str), Some("row_index"));
+    // With given columns the files are read by Tidegate's reader alone.
+    let given = session.read().schema("n BIGINT, m STRING").parquet([&input]).unwrap();
+    assert_eq!(rows(&given.filter("_metadata.row_index > 8").select(["m", "n"])), ["NULL|9", "NULL|9"]);
+    let text = session.read().text(path(dir.path(), "in")).unwrap();
+    assert_eq!(condition(text.select(["_metadata.row_index"]).collect()), "FIELD_NOT_FOUND");
+}
+
+#[test]
+fn rows_of_a_stream_of_parquet_files_have_numbers() {
+    let (dir, session) = (tempfile::tempdir().unwrap(), Session::builder().parallelism(2).build().unwrap());
+    let input = numbered(dir.path(), "k=7");
+    let stream =
+        session.read_stream().schema("n BIGINT, k INT").option("basePath", path(dir.path(), "")).parquet(&input).unwrap();
+    let (sink, checkpoint) = (MemorySink::new(), dir.path().join("checkpoint"));
+    let numbered = stream.filter("_metadata.row_index >= 7").select(["k", "n", "_metadata.row_index", "_metadata.file_name"]);
+    run(&numbered, OutputMode::Append, &sink, &checkpoint).unwrap();
+    assert_eq!(sorted(&sink.batches()), ["7|7|7|a.parquet", "7|8|8|a.parquet", "7|9|9|a.parquet"]);
+}
