@@ -47,13 +47,26 @@ impl Analyzer<'_> {
 
     /// The parts of all names that stand for no column.
     fn unknown_names(&self, columns: &[Attribute], used: &[&Expr]) -> Vec<String> {
+        let parts = |name| match name {
+            Expr::Column { parts, .. } => parts,
+            Expr::Exact { name, .. } => vec![name],
+            _ => Vec::new(),
+        };
+        self.unknown(columns, used).into_iter().flat_map(parts).collect()
+    }
+
+    /// The names that stand for no column.
+    pub(super) fn unknown(&self, columns: &[Attribute], used: &[&Expr]) -> Vec<Expr> {
         let resolver = Resolver::new(self, columns);
         let names = std::cell::RefCell::new(Vec::new());
         let look = |part: &Expr| {
-            match part {
-                Expr::Column { parts, .. } if resolver.is_unknown(parts) => names.borrow_mut().extend(parts.iter().cloned()),
-                Expr::Exact { id, name } if !columns.iter().any(|own| own.id == *id) => names.borrow_mut().push(name.clone()),
-                _ => {}
+            let is_unknown = match part {
+                Expr::Column { parts, .. } => resolver.is_unknown(parts),
+                Expr::Exact { id, .. } => !columns.iter().any(|own| own.id == *id),
+                _ => false,
+            };
+            if is_unknown {
+                names.borrow_mut().push(part.clone());
             }
             false
         };

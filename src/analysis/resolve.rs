@@ -24,6 +24,7 @@ use tidegate_functions::types::sql_name;
 
 pub(crate) use calls::{describe, unresolved_routine};
 pub(crate) use forms::FORMS;
+pub(super) use names::found;
 
 use super::Analyzer;
 use super::aggregation::Aggregation;

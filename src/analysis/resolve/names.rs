@@ -138,7 +138,7 @@ fn outer_reference(found: Typed) -> Typed {
 }
 
 /// The one column that a name stands for, and the parts of the name that are fields of it.
-fn found<'c, 'n>(parts: &'n [String], columns: &'c [Attribute]) -> Result<Option<(&'c Attribute, &'n [String])>> {
+pub(crate) fn found<'c, 'n>(parts: &'n [String], columns: &'c [Attribute]) -> Result<Option<(&'c Attribute, &'n [String])>> {
     for qualifiers in (0..parts.len()).rev() {
         let (qualifier, rest) = parts.split_at(qualifiers);
         let Some((name, fields)) = rest.split_first() else { continue };
