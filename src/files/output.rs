@@ -55,7 +55,8 @@ impl Output<'_> {
     }
 
     fn sink(&self, dir: &Path) -> Result<FileSink> {
-        sink(self.format, dir, self.partition_by, self.options)
+        // Small files of epochs that follow each other are merged. A batch is one epoch, and its files would wait for others.
+        sink(self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))
     }
 
     /// Whether the mode allows to write where something may be; an error if it forbids it.
@@ -319,7 +320,7 @@ impl Content {
         self.files.iter().filter_map(number).max().map_or(Epoch::FIRST, |newest| Epoch::new(u64::from(newest) + 1))
     }
 
-    /// Removes it. That a part stays is no error: it belongs to no manifest.
+    /// Removes it. After an error some of it is still there, for those readers that do not go by the manifest.
     fn remove(self, dir: &Path) -> Result<()> {
         let notes = ["_pending", "_staging", "_spark_metadata"].map(|name| dir.join(name));
         let if_there = |removed: std::io::Result<()>, path: &Path| match removed {

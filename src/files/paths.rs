@@ -25,7 +25,7 @@ macro_rules! one_path {
         }
     )*};
 }
-one_path!(&str, String, &String, std::borrow::Cow<'_, str>, &std::borrow::Cow<'_, str>);
+one_path!(&str, &&str, String, &String, std::borrow::Cow<'_, str>, &std::borrow::Cow<'_, str>);
 
 impl<T: AsRef<str>, const N: usize> From<[T; N]> for Paths {
     fn from(paths: [T; N]) -> Self {

@@ -202,6 +202,34 @@ fn readers_see_the_old_rows_or_the_new_ones_while_batches_overwrite() {
 }
 
 #[test]
+fn what_a_batch_that_died_has_left_is_no_row() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    write(&session, &[1], "error", dir.path()).unwrap();
+    // It was killed after it had moved its files and before its manifest, and another one before that.
+    std::fs::copy(dir.path().join("part-00000-00000.parquet"), dir.path().join("part-00004-00000.parquet")).unwrap();
+    std::fs::create_dir_all(dir.path().join("_batch-1/_staging")).unwrap();
+    std::fs::write(dir.path().join("_batch-1/part-00000-00000.parquet"), "").unwrap();
+    assert_eq!(read(&session, dir.path()), ["1"]);
+    write(&session, &[2], "append", dir.path()).unwrap();
+    assert_eq!((read(&session, dir.path()), listed(dir.path()).len()), (vec!["1".to_owned(), "2".to_owned()], 2));
+    assert!(!dir.path().join("_batch-1").exists());
+    // It was killed before it had removed the old files.
+    std::fs::copy(dir.path().join("part-00000-00000.parquet"), dir.path().join("part-00007-00000.parquet")).unwrap();
+    write(&session, &[3], "overwrite", dir.path()).unwrap();
+    assert_eq!((read(&session, dir.path()), listed(dir.path()).len()), (vec!["3".to_owned()], 1));
+}
+
+#[test]
+fn small_files_of_a_batch_do_not_wait_for_more() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    for (mode, expected) in [("append", 1), ("append", 2), ("overwrite", 1)] {
+        let writer = frame(&session, [1]).write().mode(mode).option("compactEveryEpochs", 10);
+        writer.parquet(text(dir.path())).unwrap();
+        assert_eq!((read(&session, dir.path()).len(), listed(dir.path()).len()), (expected, expected));
+    }
+}
+
+#[test]
 fn batches_that_append_at_the_same_time_wait_for_each_other() {
     let dir = tempfile::tempdir().unwrap();
     let append = |from: i64| {
@@ -320,6 +348,10 @@ fn several_paths_are_one_table() {
     assert_eq!(shown(load(dir.path(), &["a", "b/{3}.json"], &[])).1, ["1", "4"]);
     // As in Spark.
     assert_eq!(shown(load(dir.path(), &["a", "a"], &[])).1, ["1", "1"]);
+    let remote = "memory://several-paths/out";
+    frame(&session(), [9]).write().json(remote).unwrap();
+    let both = [remote.to_owned(), path("a")];
+    assert_eq!(shown(session().read().json(both)).1, ["1", "9"]);
     let named = load(dir.path(), &["a", "b"], &[]).unwrap().select(["n", "_metadata.file_name"]);
     assert_eq!(sorted(&named.collect().unwrap()), ["1|1.json", "2|2.json", "4|3.json"]);
     let csv = session().read().option("header", true).option("inferSchema", true).csv([path("c"), path("d")]);
