@@ -32,6 +32,7 @@ mod conform;
 mod constants;
 mod csv_options;
 mod csv_reader;
+mod csv_rows;
 mod csv_values;
 mod durable;
 mod format;
@@ -82,6 +83,7 @@ mod source_columns;
 mod sources_tests;
 mod split_reader;
 mod text_reader;
+mod value_text;
 mod watch;
 
 pub use cleaner::CleanSource;
