@@ -6,7 +6,7 @@
 //!              split_reader, lines, compression (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► batches)
 //!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours)
 //!              constants (columns that come from the path)
-//!              object_directory, object_reader (the same of an object store: list, copy, read)
+//!              object_directory, object_reader, object_parquet (the same of an object store: list, copy, read)
 //! FileSink     partition_rows (rows ─► partitions) ─► sink_writer (rows ─► format ─► hidden file)
 //!              ─► sink (rename, then one line in the manifest) ─► pending, compaction (small files ─► large ones)
 //!              ─► object_sink (upload, then one object of object_manifest)
@@ -53,6 +53,7 @@ mod location;
 mod manifest;
 mod object_directory;
 mod object_manifest;
+mod object_parquet;
 mod object_reader;
 mod object_sink;
 #[cfg(test)]

@@ -153,7 +153,10 @@ impl Source for FilePlanner {
         let (dir, columns) = (self.location.base().to_path_buf(), self.config.record_columns()?);
         let reader = |dir| self.config.format.reader(&self.config, dir, &columns);
         let inner = match self.location.remote() {
-            Some(objects) => Box::new(ObjectReader::new(objects.clone(), reader)?),
+            Some(objects) => {
+                let parquet = matches!(self.config.format, SourceFormat::Parquet).then(|| columns.output()).transpose()?;
+                Box::new(ObjectReader::new(objects.clone(), parquet, reader)?)
+            }
             None => reader(dir.clone())?,
         };
         let (schema, origins) = self.config.output()?;
