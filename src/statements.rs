@@ -153,8 +153,24 @@ fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast
 pub(crate) fn create_with_rows(session: &Session, name: &[String], new: &NewTable, rows: &DataFrame) -> Result<()> {
     // The rows first: a query that fails leaves no table behind.
     let batches = new.arranged(rows)?.collect()?;
-    let created = ManagedTable::create(session.warehouse(), name, new)?;
-    Ok(created.sink(false).write_batch(relabelled(batches, &created)?)?)
+    fill(&ManagedTable::create(session.warehouse(), name, new)?, batches)
+}
+
+fn fill(table: &ManagedTable, batches: Vec<RecordBatch>) -> Result<()> {
+    Ok(table.sink(false).write_batch(relabelled(batches, table)?)?)
+}
+
+/// Puts another table with these rows, which may be computed from the old one's, in the place of a table.
+pub(crate) fn replace_with_rows(
+    session: &Session,
+    name: &[String],
+    old: ManagedTable,
+    new: &NewTable,
+    rows: &DataFrame,
+) -> Result<()> {
+    let batches = new.arranged(rows)?.collect()?;
+    old.remove()?;
+    fill(&ManagedTable::create(session.warehouse(), name, new)?, batches)
 }
 
 pub(crate) fn table_format(name: &str) -> Result<TableFormat> {

@@ -155,6 +155,11 @@ impl ManagedTable {
         &self.table.definition().partition_by
     }
 
+    /// Whether a new table would be the same but for the rows.
+    pub(crate) fn is_like(&self, new: &NewTable) -> bool {
+        new.definition().as_ref() == Some(self.table.definition())
+    }
+
     /// Whether it is partitioned as a writer asks for, if it does.
     pub(crate) fn check_partitions(&self, asked: &[String]) -> Result<()> {
         let same = |(one, other): (&String, &String)| one.eq_ignore_ascii_case(other);
