@@ -42,12 +42,15 @@ on_each_store! {
     files_on_s3: files on S3;
     tables_on_s3: tables on S3;
     changes_on_s3: changes on S3;
+    columns_on_s3: columns on S3;
     files_on_google: files on GOOGLE;
     tables_on_google: tables on GOOGLE;
     changes_on_google: changes on GOOGLE;
+    columns_on_google: columns on GOOGLE;
     files_on_azure: files on AZURE;
     tables_on_azure: tables on AZURE;
     changes_on_azure: changes on AZURE;
+    columns_on_azure: columns on AZURE;
 }
 
 /// A kind of stores.
@@ -268,6 +271,25 @@ fn files(bucket: &Bucket) {
     assert_eq!(read(&removed), third(2));
     assert!(read(&removed).is_empty() && read(&archived).is_empty());
     assert_eq!(read(&of_keys("a?2Fb")), third(1));
+}
+
+/// Of a file of several megabytes one column is asked for, by ranges.
+fn columns(bucket: &Bucket) {
+    let fields = vec![Field::new("text", DataType::Utf8, true), Field::new("n", DataType::Int64, true)];
+    let both = Arc::new(Schema::new(fields));
+    let mixed = (0..200_000_u64).map(|n| format!("{:x}", n.wrapping_mul(0x9E37_79B9_7F4A_7C15)));
+    let columns: [ArrayRef; 2] =
+        [Arc::new(StringArray::from_iter_values(mixed)), Arc::new(Int64Array::from_iter_values(0..200_000))];
+    let mut sink = FileSink::parquet(bucket.at("large")).supply().unwrap();
+    let (node, query, schema_of_sink) = (NodeId::new("out"), QueryId::random(), Arc::clone(&both));
+    sink.open(SinkContext { node, query, schema: schema_of_sink, parallelism: 1, committed: None }).unwrap();
+    let mut writer = sink.writer(0).unwrap();
+    writer.write(EPOCH, RecordBatch::try_new(both, columns.to_vec()).unwrap()).unwrap();
+    let staged = vec![writer.stage(EPOCH).unwrap()];
+    sink.commit(Epoch::FIRST, staged).unwrap();
+    let mut source = FileSource::parquet(bucket.at("large"), schema()).supply().unwrap();
+    source.open(source_context()).unwrap();
+    assert_eq!(numbers(&mut *source), (0..200_000).collect::<Vec<_>>());
 }
 
 fn changes(bucket: &Bucket) {
