@@ -555,6 +555,14 @@ impl DataFrameWriter {
         self
     }
 
+    /// Several options.
+    pub fn options(mut self, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        for (name, value) in options {
+            self.options.set(name.as_ref(), value);
+        }
+        self
+    }
+
     /// Rows of the warehouse's table of this name, which is created: Parquet, if the option `format` does not say otherwise. If it is
     /// there, the [`mode`](Self::mode) says what is done with its rows. Columns are then found by name, and must be the table's.
     ///

@@ -45,6 +45,10 @@ pub(crate) struct Output<'a> {
 impl Output<'_> {
     /// Writes the rows of a frame, which are all computed before anything changes.
     pub(crate) fn write(&self, frame: &DataFrame) -> Result<()> {
+        if frame.is_streaming() {
+            let message = "The method `write` can not be called on streaming Dataset/DataFrame: use write_stream().";
+            return Err(Error::analysis("CALL_ON_STREAMING_DATASET_UNSUPPORTED", message));
+        }
         if !self.is_to_be_written()? {
             return Ok(());
         }
