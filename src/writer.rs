@@ -424,7 +424,7 @@ impl DataStreamWriter {
                     return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
                 }
                 let path = self.options.required("path", &format!("the {format} sink"))?;
-                let files = files::sink(format, path.as_ref(), &self.partition_by, &self.options)?;
+                let files = files::sink(self.frame.session(), format, path.as_ref(), &self.partition_by, &self.options)?;
                 (Arc::new(files::ExclusiveFiles::new(files)), None)
             }
             other => {
@@ -556,6 +556,14 @@ impl DataFrameWriter {
         self
     }
 
+    /// Several options.
+    pub fn options(mut self, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        for (name, value) in options {
+            self.options.set(name.as_ref(), value);
+        }
+        self
+    }
+
     /// Rows of the warehouse's table of this name, which is created, with files of the [`format`](Self::format) that is set. If it is
     /// there, the [`mode`](Self::mode) says what is done with its rows: more come to them, by the names of the columns, or all of it is
     /// replaced, its columns too.
@@ -673,7 +681,8 @@ impl DataFrameWriter {
     /// Files.
     fn write(self, format: &str, path: &str) -> Result<()> {
         let mode = self.mode?;
-        let output = files::Output { format, path, partition_by: &self.partition_by, options: &self.options, mode };
+        let (session, partition_by) = (self.frame.session(), self.partition_by.as_slice());
+        let output = files::Output { format, path, partition_by, options: &self.options, mode, session };
         output.write(&self.frame)
     }
 }

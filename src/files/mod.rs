@@ -1,6 +1,8 @@
 //! Files as the user names them: a format, a path and Spark's options, for streams and for batches.
 //!
-//! `options` makes the connector's settings of the options; `inference` finds out the columns that the user did not give.
+//! `options` makes the connector's settings of the options; `inference` finds out the columns that the user did not give; `paths` reads
+//! several paths as one; `stream` is what queries read. `output` writes a batch by its save mode, and `directory_lock` sees to it that
+//! one writes at a time.
 
 mod directory_lock;
 mod inference;

@@ -24,6 +24,7 @@ use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::save_mode::SaveMode;
+use crate::session::Session;
 use crate::source_table::look_at;
 
 /// What says which files are the output of a sink; in an object store a folder, whose `owner` is the first line.
@@ -40,11 +41,16 @@ pub(crate) struct Output<'a> {
     pub(crate) partition_by: &'a [String],
     pub(crate) options: &'a Options,
     pub(crate) mode: SaveMode,
+    pub(crate) session: &'a Session,
 }
 
 impl Output<'_> {
     /// Writes the rows of a frame, which are all computed before anything changes.
     pub(crate) fn write(&self, frame: &DataFrame) -> Result<()> {
+        if frame.is_streaming() {
+            let message = "The method `write` can not be called on streaming Dataset/DataFrame: use write_stream().";
+            return Err(Error::analysis("CALL_ON_STREAMING_DATASET_UNSUPPORTED", message));
+        }
         if !self.is_to_be_written()? {
             return Ok(());
         }
@@ -56,7 +62,7 @@ impl Output<'_> {
 
     fn sink(&self, dir: &Path) -> Result<FileSink> {
         // Small files of epochs that follow each other are merged. A batch is one epoch, and its files would wait for others.
-        sink(self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))
+        sink(self.session, self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))
     }
 
     /// Whether the mode allows to write where something may be; an error if it forbids it.

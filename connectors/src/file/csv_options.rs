@@ -30,7 +30,12 @@ pub struct CsvOptions {
     pub ignore_trailing_white_space: bool,
     /// A quoted value may span lines.
     pub multi_line: bool,
+    /// What is quoted is never null.
+    pub(crate) quoted_is_text: bool,
 }
+
+/// Null, where nothing else is taken for it.
+pub(crate) const EXACT_NULL: &str = "\\N";
 
 impl Default for CsvOptions {
     fn default() -> Self {
@@ -48,11 +53,17 @@ impl Default for CsvOptions {
             ignore_leading_white_space: false,
             ignore_trailing_white_space: false,
             multi_line: false,
+            quoted_is_text: false,
         }
     }
 }
 
 impl CsvOptions {
+    /// What reads values as they were, of files that are [written so](super::csv_rows::CsvWriteOptions::exact).
+    pub(crate) fn exact() -> Self {
+        CsvOptions { null_value: EXACT_NULL.to_owned(), multi_line: true, quoted_is_text: true, ..CsvOptions::default() }
+    }
+
     pub(crate) fn is_usable(&self) -> bool {
         let is_end = |byte: u8| matches!(byte, b'\r' | b'\n');
         let marks = [self.quote, self.escape, self.comment].into_iter().flatten();

@@ -8,8 +8,11 @@ use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, S
 
 use super::compaction::PENDING;
 use super::compression::Compression;
+use super::csv_rows::CsvWriteOptions;
 use super::durable::{create_directory, remove_file, sync_directory};
-use super::format::{CsvFormat, Format, FormatKind};
+use super::format::{Format, FormatKind};
+use super::forms::TimeTexts;
+use super::json_rows::JsonWriteOptions;
 use super::listing::below;
 use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record};
 use super::object_directory::ObjectDirectory;
@@ -40,7 +43,7 @@ use crate::objects::{Objects, as_url};
 /// use tidegate_connectors::FileSink;
 /// use tidegate_runtime::SinkSupplier;
 ///
-/// let sink = FileSink::csv("counts").delimiter(b';').null_value("NULL");
+/// let sink = FileSink::csv("counts").separator(";").null_value("NULL");
 /// assert_eq!(sink.describe(), "csv files in counts");
 /// ```
 #[derive(Debug, Clone)]
@@ -58,18 +61,17 @@ impl FileSink {
         FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None }
     }
 
-    /// CSV files (RFC 4180, quotes doubled) with a header, in `dir`, which is created if it is not there.
-    ///
-    /// Instants are written in UTC as Spark does, `2024-01-31T12:00:00.000Z`. Columns must be of simple types.
+    /// CSV files with a header, in `dir`, which is created if it is not there. They are written as Spark writes them, if
+    /// [`csv_options`](Self::csv_options) do not say otherwise: a quote in a value as `\"`, blanks around texts left out, instants in UTC,
+    /// `2024-01-31T12:00:00.000Z`. Columns must be of simple types.
     pub fn csv(dir: impl Into<PathBuf>) -> Self {
-        let csv = CsvFormat { header: true, delimiter: b',', null_value: String::new() };
-        FileSink::new(dir.into(), FormatKind::Csv(csv))
+        FileSink::new(dir.into(), FormatKind::Csv(CsvWriteOptions { header: true, ..CsvWriteOptions::default() }))
     }
 
     /// Text files in `dir`, which is created if it is not there: a line for each row of exactly one column of text. Null is an
     /// empty line.
     pub fn text(dir: impl Into<PathBuf>) -> Self {
-        FileSink::new(dir.into(), FormatKind::Text)
+        FileSink::new(dir.into(), FormatKind::Text("\n".to_owned()))
     }
 
     /// Files of JSON lines in `dir`, which is created if it is not there, in the form in which Spark writes them: null fields are left
@@ -82,7 +84,7 @@ impl FileSink {
     /// assert_eq!(FileSink::json("counts").describe(), "json files in counts");
     /// ```
     pub fn json(dir: impl Into<PathBuf>) -> Self {
-        FileSink::new(dir.into(), FormatKind::Json)
+        FileSink::new(dir.into(), FormatKind::Json(JsonWriteOptions::default()))
     }
 
     /// Parquet files, compressed by Snappy, in `dir`, which is created if it is not there.
@@ -155,8 +157,8 @@ impl FileSink {
 
     /// What separates the values of a CSV file (a comma).
     #[must_use]
-    pub fn delimiter(self, delimiter: u8) -> Self {
-        self.with_csv(|csv| csv.delimiter = delimiter)
+    pub fn separator(self, separator: &str) -> Self {
+        self.with_csv(|csv| csv.separator = separator.to_owned())
     }
 
     /// What stands for null in a CSV file (nothing, as for an empty string).
@@ -165,7 +167,38 @@ impl FileSink {
         self.with_csv(|csv| csv.null_value = text.into())
     }
 
-    fn with_csv(mut self, set: impl FnOnce(&mut CsvFormat)) -> Self {
+    /// How CSV files are written.
+    #[must_use]
+    pub fn csv_options(self, options: CsvWriteOptions) -> Self {
+        self.with_csv(|csv| *csv = options)
+    }
+
+    /// How JSON files are written.
+    #[must_use]
+    pub fn json_options(mut self, options: JsonWriteOptions) -> Self {
+        if let FormatKind::Json(json) = &mut self.format.kind {
+            *json = options;
+        }
+        self
+    }
+
+    /// What ends the lines of text files (`\n`).
+    #[must_use]
+    pub fn line_separator(mut self, separator: &str) -> Self {
+        if let FormatKind::Text(end) = &mut self.format.kind {
+            *end = separator.to_owned();
+        }
+        self
+    }
+
+    /// How dates and times are written into CSV and JSON files.
+    #[must_use]
+    pub fn time_texts(mut self, times: TimeTexts) -> Self {
+        self.format.times = times;
+        self
+    }
+
+    fn with_csv(mut self, set: impl FnOnce(&mut CsvWriteOptions)) -> Self {
         if let FormatKind::Csv(csv) = &mut self.format.kind {
             set(csv);
         }
