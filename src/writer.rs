@@ -425,7 +425,7 @@ impl DataStreamWriter {
                 }
                 let path = self.options.required("path", &format!("the {format} sink"))?;
                 let files = files::sink(self.frame.session(), format, path.as_ref(), &self.partition_by, &self.options)?;
-                (Arc::new(files::ExclusiveFiles::new(files)), None)
+                (Arc::new(files), None)
             }
             other => {
                 let message = format!(

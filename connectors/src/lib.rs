@@ -52,8 +52,8 @@ pub use object_store;
 
 pub use console::ConsoleSink;
 pub use file::{
-    CleanSource, Compression, CsvOptions, CsvWriteOptions, FileSink, FileSource, JsonOptions, JsonWriteOptions, KeepPartitions,
-    ParseMode, TextForm, TextInference, TextRules, TimeForms, TimeTexts, ValueForm,
+    CleanSource, Compression, CsvOptions, CsvWriteOptions, DirectoryLock, FileSink, FileSource, JsonOptions, JsonWriteOptions,
+    KeepPartitions, ParseMode, TextForm, TextInference, TextRules, TimeForms, TimeTexts, ValueForm,
 };
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 #[cfg(feature = "kafka")]

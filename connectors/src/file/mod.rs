@@ -34,6 +34,7 @@ mod csv_options;
 mod csv_reader;
 mod csv_rows;
 mod csv_values;
+mod directory_lock;
 mod durable;
 mod format;
 #[cfg(test)]
@@ -93,6 +94,7 @@ pub(crate) use compaction::directory_of;
 pub use compression::Compression;
 pub use csv_options::CsvOptions;
 pub use csv_rows::CsvWriteOptions;
+pub use directory_lock::DirectoryLock;
 pub(crate) use durable::{create_directory, remove_directory, remove_file, sync_directory};
 pub use forms::{TextForm, TimeForms, TimeTexts, ValueForm};
 pub use inference::{TextInference, TextRules};
