@@ -11,13 +11,13 @@
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
-use tidegate_connectors::{FileSink, FileSource};
+use tidegate_connectors::{DirectoryLock, FileSink, FileSource};
 use tidegate_runtime::{Epoch, NodeId, QueryId, SinkSupplier};
 use uuid::Uuid;
 
-use super::directory_lock::{DirectoryLock, is_lock};
 use super::{is_url, sink};
 use crate::batch_rows::{BatchRows, Identity};
 use crate::dataframe::DataFrame;
@@ -97,7 +97,7 @@ impl Output<'_> {
     fn write_directory(&self, rows: &BatchRows) -> Result<()> {
         let dir = Path::new(self.path);
         check_directory(dir)?;
-        let _lock = DirectoryLock::of_batch(dir)?;
+        let lock = Arc::new(DirectoryLock::of_batch(dir)?);
         // Somebody may have been faster.
         if !self.is_to_be_written()? {
             return Ok(());
@@ -106,9 +106,9 @@ impl Output<'_> {
         let occupied = is_occupied(self.path)?;
         match owner_in(dir)? {
             _ if occupied && self.mode == SaveMode::Overwrite => self.replace(dir, rows),
-            Some(owner) => rows.write(&self.sink(dir)?, owner, Epoch::FIRST),
+            Some(owner) => rows.write(&self.sink(dir)?.locked_by(&lock), owner, Epoch::FIRST),
             None if occupied => self.add(dir, rows),
-            None => rows.write(&self.sink(dir)?, Identity::new(BATCH_SINK), Epoch::FIRST),
+            None => rows.write(&self.sink(dir)?.locked_by(&lock), Identity::new(BATCH_SINK), Epoch::FIRST),
         }
     }
 
@@ -167,7 +167,7 @@ fn is_occupied(path: &str) -> Result<bool> {
         return Ok(!FileSource::text(path).recursive_file_lookup(true).files()?.is_empty());
     }
     match std::fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| !is_lock(&entry.file_name())))),
+        Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| !DirectoryLock::is_lock(&entry.file_name())))),
         Err(_) => Ok(Path::new(path).exists()),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint};
@@ -9,6 +10,7 @@ use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, S
 use super::compaction::PENDING;
 use super::compression::Compression;
 use super::csv_rows::CsvWriteOptions;
+use super::directory_lock::DirectoryLock;
 use super::durable::{create_directory, remove_file, sync_directory};
 use super::format::{Format, FormatKind};
 use super::forms::TimeTexts;
@@ -37,7 +39,8 @@ use crate::objects::{Objects, as_url};
 /// entry of the epoch makes them part of the output. Readers that only list see them a little earlier, and those of a run that did not
 /// come to that until the epoch is committed by another.
 ///
-/// The directory belongs to one query. Other files in it are left alone, unless they have names like the sink's own.
+/// The directory belongs to one query, and while that runs nobody else can write there: a second sink is refused. Other files in it are
+/// left alone, unless they have names like the sink's own.
 ///
 /// ```
 /// use tidegate_connectors::FileSink;
@@ -53,12 +56,14 @@ pub struct FileSink {
     pub(crate) partition_by: Vec<String>,
     limits: FileLimits,
     compact_every: Option<u64>,
+    /// Held by whoever has the sink; if it is not set, the sink takes one.
+    lock: Option<Arc<DirectoryLock>>,
 }
 
 impl FileSink {
     fn new(dir: PathBuf, kind: FormatKind) -> Self {
         let limits = FileLimits { rows: u64::MAX, bytes: u64::MAX };
-        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None }
+        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None, lock: None }
     }
 
     /// CSV files with a header, in `dir`, which is created if it is not there. They are written as Spark writes them, if
@@ -205,6 +210,14 @@ impl FileSink {
         self
     }
 
+    /// Writes under a lock of the directory that is held already. Without one the sink takes its own when it is opened, and is refused if
+    /// another one writes there.
+    #[must_use]
+    pub fn locked_by(mut self, lock: &Arc<DirectoryLock>) -> Self {
+        self.lock = Some(Arc::clone(lock));
+        self
+    }
+
     /// What the names of its files end with.
     pub(crate) fn extension(&self) -> String {
         self.format.extension()
@@ -269,7 +282,9 @@ impl SinkSupplier for FileSink {
             }
             return Ok(Box::new(ObjectCommitter::new(self.clone(), Objects::at(url)?)));
         }
-        Ok(Box::new(FileCommitter { config: self.clone(), partitions: PartitionRows::default(), manifest: None, pending: None }))
+        let lock = self.lock.clone();
+        let (config, partitions) = (self.clone(), PartitionRows::default());
+        Ok(Box::new(FileCommitter { config, partitions, manifest: None, pending: None, lock }))
     }
 
     fn describe(&self) -> String {
@@ -286,6 +301,7 @@ struct FileCommitter {
     pending: Option<Pending>,
     /// `None` before the sink is opened, and after a failed commit: what is on disk is unknown then until it is opened again.
     manifest: Option<Manifest>,
+    lock: Option<Arc<DirectoryLock>>,
 }
 
 impl FileCommitter {
@@ -338,6 +354,9 @@ impl Sink for FileCommitter {
     fn open(&mut self, context: SinkContext) -> Result<()> {
         let dir = &self.config.dir;
         std::fs::create_dir_all(dir).map_err(Error::io("create the output directory", dir))?;
+        if self.lock.is_none() {
+            self.lock = Some(Arc::new(DirectoryLock::of_query(dir)?));
+        }
         check_foreign_parts(dir)?;
         let mut manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
         self.partitions = PartitionRows::new(&context.schema, &self.config.partition_by)?;

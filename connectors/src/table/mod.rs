@@ -20,7 +20,6 @@
 //! | `source.rs` | a query reads: what is there when it starts, then each commit |
 //! | `compaction.rs` | small files become large ones |
 //! | `cleaning.rs` | files that no version needs go |
-//! | `partitions.rs` | the values of the partition columns that files have |
 
 mod cleaning;
 mod compaction;
@@ -29,7 +28,6 @@ pub(crate) mod fuzz;
 mod log;
 #[cfg(test)]
 mod partition_tests;
-mod partitions;
 mod sink;
 mod source;
 mod store;
@@ -48,7 +46,6 @@ use self::log::{Change, Log};
 use self::store::{Storage, storage_of};
 use crate::file::{CsvOptions, CsvWriteOptions, FileSink, FileSource, ParseMode, PartitionRows, TimeTexts};
 
-pub use partitions::KeepPartitions;
 pub use sink::{Replaces, TableSink};
 pub use source::TableSource;
 pub use store::table_names;

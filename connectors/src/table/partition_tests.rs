@@ -12,6 +12,7 @@ use tidegate_runtime::{
 };
 
 use super::*;
+use crate::KeepPartitions;
 
 /// A row: its partition, and a number.
 type Row = (Option<String>, i64);
