@@ -30,6 +30,9 @@ pub(super) fn source(request: &FileRequest<'_>, path: &str, schema: &SchemaRef) 
     let source = if request.format == "text" && !schema.fields().is_empty() { source.with_schema(schema) } else { source };
     let mut source = if request.is_stream { stream(source, options)? } else { batch(source, request)? };
     source = listing(source, options)?;
+    if let Some(form) = usual_instants(request.session, options)? {
+        source = source.partition_times(form);
+    }
     source = records(source, request)?;
     Ok(source)
 }
@@ -176,15 +179,22 @@ pub(super) fn time_forms(session: &Session, options: &Options) -> Result<TimeFor
     let date = reader("dateFormat")?.map(|form| TextForm::new(move |text| form.date(text).map(i64::from)));
     let timestamp = match reader("timestampFormat")? {
         Some(form) => TextForm::new(move |text| form.instant(text)),
-        None => {
-            let usual = UsualReader::new(zone, &settings)?;
-            let is_utc = usual.is_utc();
-            let parse = move |text: &str| usual.instant(text);
-            if is_utc { TextForm::beside_usual(parse) } else { TextForm::new(parse) }
-        }
+        None => match usual_instants(session, options)? {
+            Some(form) => form,
+            None => {
+                let usual = UsualReader::new(zone, &settings)?;
+                TextForm::beside_usual(move |text| usual.instant(text))
+            }
+        },
     };
     let timestamp_ntz = reader("timestampNTZFormat")?.map(|form| TextForm::new(move |text| form.clock(text)));
     Ok(TimeForms { date, timestamp: Some(timestamp), timestamp_ntz })
+}
+
+/// How instants are read that are written as usual; `None` if those without a zone are of UTC.
+fn usual_instants(session: &Session, options: &Options) -> Result<Option<TextForm>> {
+    let usual = UsualReader::new(options.get("timeZone"), &session.context().settings)?;
+    Ok((!usual.is_utc()).then(|| TextForm::new(move |text| usual.instant(text))))
 }
 
 /// A character; `None` for none at all, or the character of code zero.
@@ -267,6 +277,10 @@ pub(crate) fn sink(session: &Session, format: &str, path: &Path, partition_by: &
     }
     if let Some(bytes) = options.positive("targetFileSize")? {
         sink = sink.max_file_bytes(bytes as u64);
+    }
+    let zoned = TimeWriter::new(TimeWriter::IN_NAMES, options.get("timeZone"), &session.context().settings)?;
+    if !zoned.is_utc() {
+        sink = sink.partition_times(ValueForm::new(move |micros, out| zoned.short_instant(micros, out)));
     }
     Ok(sink.partition_by(partition_by))
 }

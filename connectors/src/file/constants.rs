@@ -10,6 +10,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::columns::Column;
+use super::forms::{TextForm, TimeForms};
 use super::inference::instants;
 use super::location::Partitioning;
 use super::split_reader::FileSplit;
@@ -61,6 +62,8 @@ pub(crate) struct WithConstants {
     pub(crate) origins: Vec<Origin>,
     /// Whether columns of the file give way to partitions of the same name: the file's are found by name.
     pub(crate) replaces: bool,
+    /// How instants are written in the names of directories, if not in UTC.
+    pub(crate) times: Option<TextForm>,
 }
 
 impl SourceReader for WithConstants {
@@ -78,17 +81,17 @@ impl SourceReader for WithConstants {
 impl WithConstants {
     /// A value for each column that has one; the file's own columns are `None`.
     fn constants(&self, split: &FileSplit) -> Result<Vec<Option<ArrayRef>>> {
-        let partitions = self.partitioning.values(&split.file.path);
+        let (partitions, times) = (self.partitioning.values(&split.file.path), self.times.as_ref());
         let constant = |(field, origin): (&Arc<Field>, &Origin)| {
             let found = partitions.iter().find(|(key, _)| key.eq_ignore_ascii_case(field.name()));
             match (origin, found) {
                 (Origin::Metadata { .. }, _) => metadata(&self.dir, split).map(Some),
                 (Origin::Partition, found) => {
                     let value = found.and_then(|(_, value)| value.as_deref());
-                    partition(field, value, &self.dir.join(&split.file.path)).map(Some)
+                    partition(field, value, times, &self.dir.join(&split.file.path)).map(Some)
                 }
                 (Origin::File(_), Some((_, value))) if self.replaces => {
-                    partition(field, value.as_deref(), &self.dir.join(&split.file.path)).map(Some)
+                    partition(field, value.as_deref(), times, &self.dir.join(&split.file.path)).map(Some)
                 }
                 (Origin::File(_), _) => Ok(None),
             }
@@ -130,7 +133,7 @@ fn with_row_index(metadata: &StructArray, row_index: ArrayRef) -> Result<ArrayRe
 }
 
 /// The one value of a partition column.
-fn partition(field: &Field, value: Option<&str>, path: &Path) -> Result<ArrayRef> {
+fn partition(field: &Field, value: Option<&str>, times: Option<&TextForm>, path: &Path) -> Result<ArrayRef> {
     let refused = |what: &str| {
         Error::user(format!(
             "[INVALID_PARTITION_VALUE] the partition column {} of type {} {what}, in the path {}",
@@ -140,6 +143,9 @@ fn partition(field: &Field, value: Option<&str>, path: &Path) -> Result<ArrayRef
         ))
     };
     let mut column = Column::new(field.data_type()).ok_or_else(|| refused("can't be read from a directory's name"))?;
+    if let Some(times) = times {
+        column.set_forms(&TimeForms { timestamp: Some(times.clone()), ..TimeForms::default() });
+    }
     match value {
         None => column.push_null(),
         Some(text) if column.push_text(text.as_bytes()) => {}

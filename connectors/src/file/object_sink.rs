@@ -99,7 +99,7 @@ impl Sink for ObjectCommitter {
     fn open(&mut self, context: SinkContext) -> Result<()> {
         // The names of sinks may have any characters.
         self.writer = format!("{}-{:08x}", context.query, crc32c::crc32c(context.node.as_str().as_bytes()));
-        self.partitions = PartitionRows::new(&context.schema, &self.config.partition_by)?;
+        self.partitions = self.config.partitions(&context.schema)?;
         Objects::clear_staging(&self.writer)?;
         let mut output = self.open_output(&Owner::new(context.query, &context.node), context.committed)?;
         self.sweep(&mut output);

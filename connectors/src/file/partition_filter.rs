@@ -9,6 +9,7 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::Result;
 
 use super::columns::Column;
+use super::forms::{TextForm, TimeForms};
 
 /// Says which partitions a reader needs, so that it opens no file of the others.
 pub trait KeepPartitions: Debug + Send + Sync {
@@ -27,6 +28,7 @@ pub(crate) fn kept<F>(
     keep: &dyn KeepPartitions,
     schema: &SchemaRef,
     partitions: &[String],
+    times: Option<&TextForm>,
     files: Vec<F>,
     values: impl Fn(&F) -> FileValues,
 ) -> Result<Vec<F>> {
@@ -35,6 +37,10 @@ pub(crate) fn kept<F>(
     let Some(mut columns) = fields.iter().map(|field| Column::new(field.data_type())).collect::<Option<Vec<Column>>>() else {
         return Ok(files);
     };
+    if let Some(times) = times {
+        let forms = TimeForms { timestamp: Some(times.clone()), ..TimeForms::default() };
+        columns.iter_mut().for_each(|column| column.set_forms(&forms));
+    }
     let is_known: Vec<bool> = files.iter().map(|file| push(&mut columns, values(file))).collect();
     let arrays = columns.iter_mut().map(Column::take).collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(files.len()));

@@ -9,6 +9,7 @@ use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use tidegate_runtime::{Error, Result};
 
+use super::forms::ValueForm;
 use super::partitions::{self, Naming};
 
 /// Which columns are in the names of directories: Spark's `partitionBy`.
@@ -19,6 +20,8 @@ pub(crate) struct PartitionRows {
     /// The columns of the files.
     rest: Vec<usize>,
     naming: Naming,
+    /// How instants are written in names, if not in UTC.
+    times: Option<ValueForm>,
 }
 
 impl PartitionRows {
@@ -31,7 +34,12 @@ impl PartitionRows {
                 "[ALL_PARTITION_COLUMNS_NOT_ALLOWED] the files would have no column: leave one out of partitionBy".to_owned(),
             ));
         }
-        Ok(PartitionRows { by, rest, naming: Naming::Hive })
+        Ok(PartitionRows { by, rest, naming: Naming::Hive, times: None })
+    }
+
+    /// Writes instants in names in another form than by the clock of UTC.
+    pub(crate) fn with_times(self, times: Option<ValueForm>) -> Self {
+        PartitionRows { times, ..self }
     }
 
     /// Partitions of a table: the files keep the columns, so that they alone are its rows.
@@ -43,7 +51,7 @@ impl PartitionRows {
     /// The directory of a table's rows that have these values: a row of the partition columns.
     pub(crate) fn of_values(values: &RecordBatch) -> Result<String> {
         let by = (0..values.num_columns()).collect();
-        PartitionRows { by, rest: Vec::new(), naming: Naming::Exact }.directory(values, 0)
+        PartitionRows { by, naming: Naming::Exact, ..PartitionRows::default() }.directory(values, 0)
     }
 
     /// The columns of the files.
@@ -88,7 +96,7 @@ impl PartitionRows {
 
     fn directory(&self, batch: &RecordBatch, row: usize) -> Result<String> {
         let part = |index: &usize| {
-            let value = partitions::text(column(batch, *index)?, row)?;
+            let value = partitions::text(column(batch, *index)?, row, self.times.as_ref())?;
             Ok(partitions::directory(batch.schema_ref().field(*index).name(), value.as_deref(), self.naming))
         };
         Ok(self.by.iter().map(part).collect::<Result<Vec<_>>>()?.join("/"))

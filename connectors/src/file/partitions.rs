@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidegate_runtime::Result;
 
+use super::forms::ValueForm;
 use super::inference::instants;
 use super::{json_rows, scalars};
 
@@ -166,12 +167,18 @@ pub(crate) fn wider(one: DataType, other: DataType) -> DataType {
 }
 
 /// A value as the text of its directory; `None` is null.
-pub(crate) fn text(array: &ArrayRef, row: usize) -> Result<Option<String>> {
+pub(crate) fn text(array: &ArrayRef, row: usize, times: Option<&ValueForm>) -> Result<Option<String>> {
     if array.is_null(row) {
         return Ok(None);
     }
     Ok(Some(match array.data_type() {
         DataType::Utf8 => array.as_string::<i32>().value(row).to_owned(),
+        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) if times.is_some() => {
+            let mut out = Vec::new();
+            let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
+            times.iter().for_each(|form| form.write(micros, &mut out));
+            String::from_utf8_lossy(&out).into_owned()
+        }
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             json_rows::sql_timestamp(array.as_primitive::<TimestampMicrosecondType>().value(row))
         }
@@ -239,7 +246,7 @@ mod tests {
             (Arc::new(StringArray::from(vec![Some("x"), None])), [Some("x"), None]),
         ];
         for (column, expected) in columns {
-            let found = [0, 1].map(|row| text(&column, row).unwrap());
+            let found = [0, 1].map(|row| text(&column, row, None).unwrap());
             assert_eq!(found.each_ref().map(Option::as_deref), expected);
         }
     }

@@ -91,7 +91,7 @@ impl FilePlanner {
             let value = |name: &String| found.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1.clone();
             Some(names.iter().map(value).collect())
         };
-        kept(keep.as_ref(), &self.config.schema, names, files, values)
+        kept(keep.as_ref(), &self.config.schema, names, self.config.partition_times.as_ref(), files, values)
     }
 
     /// Watches for news from now on, if it is to be waited for and is not watched yet.
@@ -175,7 +175,8 @@ impl Source for FilePlanner {
         let (schema, origins) = self.config.output()?;
         let partitioning = self.location.partitioning().clone();
         let replaces = !matches!(self.config.format, SourceFormat::Csv(_) | SourceFormat::Text { .. });
-        Ok(Box::new(WithConstants { inner, dir, partitioning, schema, origins, replaces }))
+        let times = self.config.partition_times.clone();
+        Ok(Box::new(WithConstants { inner, dir, partitioning, schema, origins, replaces, times }))
     }
 
     fn commit(&mut self, end: &Offset) -> Result<()> {

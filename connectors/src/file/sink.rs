@@ -13,7 +13,7 @@ use super::csv_rows::CsvWriteOptions;
 use super::directory_lock::DirectoryLock;
 use super::durable::{create_directory, remove_file, sync_directory};
 use super::format::{Format, FormatKind};
-use super::forms::TimeTexts;
+use super::forms::{TimeTexts, ValueForm};
 use super::json_rows::JsonWriteOptions;
 use super::listing::below;
 use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record};
@@ -56,6 +56,7 @@ pub struct FileSink {
     pub(crate) partition_by: Vec<String>,
     limits: FileLimits,
     compact_every: Option<u64>,
+    partition_times: Option<ValueForm>,
     /// Held by whoever has the sink; if it is not set, the sink takes one.
     lock: Option<Arc<DirectoryLock>>,
 }
@@ -63,7 +64,15 @@ pub struct FileSink {
 impl FileSink {
     fn new(dir: PathBuf, kind: FormatKind) -> Self {
         let limits = FileLimits { rows: u64::MAX, bytes: u64::MAX };
-        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None, lock: None }
+        FileSink {
+            dir,
+            format: kind.with_usual_codec(),
+            partition_by: Vec::new(),
+            limits,
+            compact_every: None,
+            partition_times: None,
+            lock: None,
+        }
     }
 
     /// CSV files with a header, in `dir`, which is created if it is not there. They are written as Spark writes them, if
@@ -208,6 +217,17 @@ impl FileSink {
             set(csv);
         }
         self
+    }
+
+    /// How instants are written in the names of directories (as clocks show them in UTC).
+    #[must_use]
+    pub fn partition_times(mut self, form: ValueForm) -> Self {
+        self.partition_times = Some(form);
+        self
+    }
+
+    pub(crate) fn partitions(&self, schema: &SchemaRef) -> Result<PartitionRows> {
+        Ok(PartitionRows::new(schema, &self.partition_by)?.with_times(self.partition_times.clone()))
     }
 
     /// Writes under a lock of the directory that is held already. Without one the sink takes its own when it is opened, and is refused if
@@ -359,7 +379,7 @@ impl Sink for FileCommitter {
         }
         check_foreign_parts(dir)?;
         let mut manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
-        self.partitions = PartitionRows::new(&context.schema, &self.config.partition_by)?;
+        self.partitions = self.config.partitions(&context.schema)?;
         let schema = self.partitions.file_schema(&context.schema)?;
         self.pending = Some(Pending::open(dir, schema, self.config.format.clone(), &mut manifest)?);
         sweep_staging(&self.staging())?;

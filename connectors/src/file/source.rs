@@ -9,7 +9,7 @@ use tidegate_runtime::{Error, Result, Source, SourceReader, SourceSupplier};
 
 use super::cleaner::CleanSource;
 use super::csv_options::CsvOptions;
-use super::forms::TimeForms;
+use super::forms::{TextForm, TimeForms};
 use super::json_options::JsonOptions;
 use super::lines::LineEnd;
 use super::location::{Choice, Location, is_glob};
@@ -71,6 +71,8 @@ pub struct FileSource {
     pub(super) partitions: Vec<String>,
     /// Those of them that the files have too.
     pub(super) partitions_in_files: Vec<String>,
+    /// How instants are written in the names of directories, if not in UTC.
+    pub(super) partition_times: Option<TextForm>,
     /// Which partitions are read, if not all.
     pub(super) kept_partitions: Option<Arc<dyn KeepPartitions>>,
     pub(crate) choice: Choice,
@@ -109,6 +111,7 @@ impl FileSource {
             projection: None,
             partitions: Vec::new(),
             partitions_in_files: Vec::new(),
+            partition_times: None,
             kept_partitions: None,
             choice: Choice::default(),
             max_files: None,
@@ -229,6 +232,13 @@ impl FileSource {
     #[must_use]
     pub fn partition_columns_in_files(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.partitions_in_files = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// How instants are written in the names of directories (as clocks show them in UTC).
+    #[must_use]
+    pub fn partition_times(mut self, form: TextForm) -> Self {
+        self.partition_times = Some(form);
         self
     }
 

@@ -195,7 +195,7 @@ fn tables_of_text_give_back_what_was_written() {
     let clocks: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros));
     let floats: ArrayRef =
         Arc::new(Float64Array::from_iter_values((0..10).map(|n| [f64::NAN, -0.0, 1e300, f64::NEG_INFINITY][n % 4])));
-    for columns in [vec![("t", texts.clone())], vec![("t", texts), ("at", instants), ("clock", clocks), ("f", floats)]] {
+    for columns in [vec![("t", Arc::clone(&texts))], vec![("t", texts), ("at", instants), ("clock", clocks), ("f", floats)]] {
         let rows =
             RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap();
         for format in [TableFormat::Csv, TableFormat::Json] {

@@ -197,7 +197,7 @@ impl Source for TablePlanner {
         let (mut files, _) = self.take(start, &end, usize::MAX)?;
         if let Some(keep) = &self.config.partitions {
             let partition_by = &self.config.table.definition.partition_by;
-            files = kept(keep.as_ref(), &self.config.schema, partition_by, files, partition_values)?;
+            files = kept(keep.as_ref(), &self.config.schema, partition_by, None, files, partition_values)?;
         }
         // A file that has to be fetched is not cut.
         let length = if self.config.table.store.is_local() { self.config.files.split_length() } else { u64::MAX };

@@ -21,6 +21,9 @@ struct Write {
     format: String,
     rows: String,
     options: BTreeMap<String, String>,
+    /// If there are some, the names of their directories are compared.
+    #[serde(default)]
+    partitions: Vec<String>,
     expect: Written,
 }
 
@@ -130,15 +133,20 @@ fn files_are_written_as_spark_writes_them() {
     for case in &recorded.writes {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("out");
-        let write =
-            || session.sql(&case.rows)?.write().format(&case.format).options(case.options.iter()).save(&out.to_string_lossy());
+        let write = || {
+            let writer = session.sql(&case.rows)?.write().format(&case.format).partition_by(case.partitions.iter().cloned());
+            writer.options(case.options.iter()).save(&out.to_string_lossy())
+        };
         if let Err(error) = write() {
             wrong.push(format!("{}: {error}", case.name));
             continue;
         }
-        let entries = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
-        let files = entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("part-"));
-        let text: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        let entries = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let (files, mut partitions): (Vec<String>, Vec<String>) =
+            entries.filter(|name| !name.starts_with(['_', '.'])).partition(|name| name.starts_with("part-"));
+        partitions.sort_unstable();
+        let text = partitions.iter().map(|name| format!("{name}\n")).collect::<String>();
+        let text = text + &files.iter().map(|name| std::fs::read_to_string(out.join(name)).unwrap()).collect::<String>();
         if text != case.expect.text {
             let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
             let (found, expected) = (lines(&text), lines(&case.expect.text));

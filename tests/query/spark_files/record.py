@@ -303,6 +303,9 @@ case("partitions given first", "csv", PLACES, "k BIGINT, v INT")
 case("partitions of a given type that does not fit", "csv", PLACES, "v INT, l INT")
 case("partitions in columns of the file", "json", {"k=1/a.json": '{"k":5,"v":1}\n'}, "k INT, v INT")
 case("partitions inferred with columns of the file", "json", {"k=1/a.json": '{"k":5,"v":1}\n'})
+TIMES = {"t=2024-01-31 10%3A00%3A00/a.csv": "v\n", "t=2024-07-31 10%3A00%3A00.5/a.csv": "w\n"}
+case("partitions of times in a zone", "csv", TIMES, "v STRING, t TIMESTAMP", timeZone="America/New_York")
+case("partitions of inferred times in a zone", "csv", TIMES, "v STRING", timeZone="America/New_York")
 IN_CSV = {"k=1/a.csv": "k,v\n5,2\n"}
 case("partitions in columns of a CSV file", "csv", IN_CSV, "k INT, v INT", header="true")
 case("partitions in columns of a CSV file, given last", "csv", IN_CSV, "v INT, k INT", header="true")
@@ -369,11 +372,24 @@ write("codes of characters", "json", NESTED, writeNonAsciiCharacterAsCodePoint="
 write("lineSep", "text", "SELECT a FROM VALUES ('x'), (''), (NULL), ('y') AS t(a)", lineSep="|")
 
 
+for name, kind, values in [
+    ("booleans", "BOOLEAN", ["true", "NULL"]), ("numbers", "INT", ["1", "-2", "NULL"]), ("doubles", "DOUBLE", ["1.5D", "1e10D", "double('NaN')", "-0.0D"]), ("decimals", "DECIMAL(5,2)", ["1.5BD", "0BD"]),
+    ("dates", "DATE", ["DATE'2024-01-31'", "NULL"]), ("times", "TIMESTAMP", ["TIMESTAMP'2024-01-31 10:00:00'", "TIMESTAMP'2024-01-31 10:00:00.123'", "TIMESTAMP'1969-12-31 23:59:59.999999'"]), ("clocks", "TIMESTAMP_NTZ", ["TIMESTAMP_NTZ'2024-01-31 10:00:00.5'"]),
+    ("texts", "STRING", ["'a'", "''", "NULL", "'a/b:c=d%e#f'", "'é 🌊'", "' x '", "'{[^]}?*\"<>|'", "'a\\\\b'", "'tab\\t'", "'.x'", "'_x'"]),
+]:
+    rows = " UNION ALL ".join(f"SELECT CAST({value} AS {kind}) AS k, 1 AS v" for value in values)
+    WRITES.append({"name": f"partitions written: {name}", "format": "json", "rows": rows, "options": {}, "partitions": ["k"]})
+    if name == "times":
+        WRITES.append({"name": "partitions written: times in a zone", "format": "json", "rows": rows, "options": {"timeZone": "America/New_York"}, "partitions": ["k"]})
+
+
 def written(spark, case):
     directory = tempfile.mkdtemp()
     try:
         frame = spark.sql(case["rows"]).coalesce(1)
-        frame.write.format(case["format"]).mode("overwrite").options(**case["options"]).save(directory)
+        frame.write.partitionBy(*case.get("partitions", [])).format(case["format"]).mode("overwrite").options(**case["options"]).save(directory)
+        if "partitions" in case:
+            return {"text": "".join(sorted(f"{name}\n" for name in os.listdir(directory) if "=" in name))}
         parts = sorted(name for name in os.listdir(directory) if name.startswith("part-"))
         return {"text": b"".join(open(os.path.join(directory, name), "rb").read() for name in parts).decode()}
     except Exception as error:

@@ -79,6 +79,8 @@ pub struct TimeWriter {
 impl TimeWriter {
     /// The form in which files have instants: to the millisecond, with the offset from UTC.
     pub const USUAL: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSXXXXX";
+    /// The form in which names of directories have instants, before zeros at the end are [left out](Self::short_instant).
+    pub const IN_NAMES: &str = "yyyy-MM-dd HH:mm:ss.SSSSSS";
 
     /// A writer by this pattern, of what a clock shows in `zone`, or else in the session's.
     ///
@@ -111,6 +113,12 @@ impl TimeWriter {
     /// Appends an instant, by microseconds since 1970-01-01 UTC.
     pub fn instant(&self, micros: i64, out: &mut String) {
         self.pattern.write(micros, self.zone, out);
+    }
+
+    /// Appends an instant, whose pattern ends with a fraction, without the zeros at the end of that.
+    pub fn short_instant(&self, micros: i64, out: &mut String) {
+        self.pattern.write(micros, self.zone, out);
+        out.truncate(out.trim_end_matches('0').trim_end_matches('.').len());
     }
 
     /// Appends a time by the wall clock, by microseconds since 1970-01-01.
