@@ -67,12 +67,15 @@ impl CsvOptions {
         record.trim_ascii().is_empty() || self.comment.is_some() && record.first().copied() == self.comment
     }
 
-    /// The special number that a value stands for.
+    /// The special number that a value stands for: one of ours, or as Java names it.
     pub(crate) fn special(&self, value: &[u8]) -> Option<f64> {
         match value {
             value if value == self.nan_value.as_bytes() => Some(f64::NAN),
             value if value == self.positive_inf.as_bytes() => Some(f64::INFINITY),
             value if value == self.negative_inf.as_bytes() => Some(f64::NEG_INFINITY),
+            b"NaN" | b"+NaN" | b"-NaN" => Some(f64::NAN),
+            b"Infinity" | b"+Infinity" => Some(f64::INFINITY),
+            b"-Infinity" => Some(f64::NEG_INFINITY),
             _ => None,
         }
     }
