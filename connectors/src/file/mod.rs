@@ -4,7 +4,8 @@
 //! FileSource   location, glob, listing, partitions (what is there?) ─► seen, plan, planner (what is new, and which epoch gets it?)
 //!              readers: a reader for each format
 //!              split_reader, lines, compression (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► batches)
-//!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours)
+//!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours), after a look at what is to be decompressed
+//!              (parquet_pages, avro_blocks, orc_chunks)
 //!              constants (columns that come from the path)
 //!              object_directory, object_reader (the same of an object store: list, copy, read)
 //! FileSink     partition_rows (rows ─► partitions) ─► sink_writer (rows ─► format ─► hidden file)
@@ -56,9 +57,12 @@ mod object_sink;
 #[cfg(test)]
 mod object_tests;
 #[cfg(feature = "orc")]
+mod orc_chunks;
+#[cfg(feature = "orc")]
 mod orc_reader;
 #[cfg(feature = "orc")]
 mod orc_writer;
+mod parquet_pages;
 mod parquet_reader;
 mod part;
 mod partition_rows;

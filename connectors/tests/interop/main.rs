@@ -307,6 +307,30 @@ fn parquet_of_others_is_read() {
 }
 
 #[test]
+fn parquet_of_other_codecs_is_read_or_refused() {
+    let Some(mut others) = Others::new("parquet_of_other_codecs_is_read_or_refused") else { return };
+    let rows = all(Times::Micros);
+    let with_feature = cfg!(feature = "parquet-codecs");
+    let cases =
+        [("gzip", "1.0", with_feature), ("gzip", "2.0", with_feature), ("lz4", "1.0", with_feature), ("brotli", "1.0", false)];
+    let write = |(codec, version, _): &(&str, &str, bool)| {
+        others.write("pyarrow.parquet", "part-0.parquet", &rows, json!({"compression": codec, "data_page_version": version}))
+    };
+    let paths: Vec<PathBuf> = cases.iter().map(write).collect();
+    others.run().into_iter().for_each(|written| assert_eq!(written, Ok(Vec::new())));
+    let mut differences = Differences::default();
+    for ((codec, version, is_read), path) in cases.iter().zip(paths) {
+        let source = FileSource::parquet(&path, rows.schema());
+        if *is_read {
+            differences.compare_read(&format!("{codec}, {version}"), &rows, &source);
+            continue;
+        }
+        let error = read(&source).unwrap_err().to_string();
+        assert!(error.contains("part-0.parquet: ") && error.contains("its columns are compressed with"), "{error}");
+    }
+}
+
+#[test]
 fn avro_is_read_by_others() {
     use Compression::{Bzip2, Deflate, Snappy, Zstd};
     let sinks: Sinks =
