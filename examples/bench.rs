@@ -155,7 +155,7 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         }
     }
     if text.contains("campaigns") {
-        let campaigns = session.read().parquet(&arguments.data.join("campaigns/parquet").to_string_lossy())?;
+        let campaigns = session.read().parquet(arguments.data.join("campaigns/parquet").to_string_lossy())?;
         campaigns.create_or_replace_temp_view("campaigns")?;
     }
     let mut frame: DataFrame = session.sql(text)?;

@@ -350,7 +350,8 @@ impl From<&Column> for Column {
     }
 }
 
-fn named(name: &str) -> Expr {
+/// What a name stands for that is written as users write it.
+pub(crate) fn named(name: &str) -> Expr {
     let mut parts = vec![String::new()];
     let mut quoted = false;
     for c in name.chars() {

@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 use tidegate_functions::cast::format_value;
 use tidegate_functions::types;
 
-use crate::analysis::{Analyzer, Attribute, Grouping, JoinKind, Relation, Select, column_named, cube, rollup};
+use crate::analysis::{Analyzer, Attribute, Earlier, Grouping, JoinKind, Relation, Select, column_named, cube, rollup};
 use crate::batch;
 use crate::column::{Column, Condition, SortColumn};
 use crate::error::{Error, Result};
@@ -40,11 +40,13 @@ use crate::writer::{DataFrameWriter, DataStreamWriter};
 pub struct DataFrame {
     session: Session,
     relation: Result<Relation>,
+    /// What its rows had before.
+    earlier: Option<Arc<Earlier>>,
 }
 
 impl DataFrame {
     pub(crate) fn new(session: Session, relation: Result<Relation>) -> Self {
-        DataFrame { session, relation }
+        DataFrame { session, relation, earlier: None }
     }
 
     pub(crate) fn session(&self) -> &Session {
@@ -60,6 +62,17 @@ impl DataFrame {
     fn then(&self, change: impl FnOnce(&Analyzer<'_>, Relation) -> Result<Relation>) -> Self {
         let relation = self.relation.clone().and_then(|relation| change(&Analyzer::new(self.session.context()), relation));
         DataFrame::new(self.session.clone(), relation)
+    }
+
+    /// The same, of which each row is one of this frame with other columns.
+    fn then_other_columns(&self, change: impl FnOnce(&Analyzer<'_>, Relation) -> Result<Relation>) -> Self {
+        let columns = self.relation.as_ref().map(|relation| relation.columns.clone()).unwrap_or_default();
+        DataFrame { earlier: Some(Arc::new(Earlier { columns, before: self.earlier.clone() })), ..self.then(change) }
+    }
+
+    /// The same, of which each row is one of this frame.
+    fn then_other_rows(&self, change: impl FnOnce(&Analyzer<'_>, Relation) -> Result<Relation>) -> Self {
+        DataFrame { earlier: self.earlier.clone(), ..self.then(change) }
     }
 
     /// The frame that `change` makes of this one's relation and another's.
@@ -91,10 +104,11 @@ impl DataFrame {
         Ok(self.relation()?.columns.into_iter().map(|column| column.name).collect())
     }
 
-    /// One of its columns, also where another frame that it is joined with has one of the same name.
+    /// One of its columns, also where another frame that it is joined with has one of the same name; or a field of one, such as
+    /// `_metadata.file_name` of files.
     pub fn col(&self, name: &str) -> Column {
-        let found = self.relation().and_then(|relation| column_named(&relation, name).map(Attribute::exact));
-        Column { expr: found }
+        let analyzer = Analyzer::new(self.session.context());
+        Column { expr: self.relation().and_then(|relation| analyzer.exact_column(&relation, name)) }
     }
 
     /// The schema as a tree, as Spark's `printSchema` shows it.
@@ -118,7 +132,7 @@ impl DataFrame {
     /// Computes these columns.
     pub fn select(&self, columns: impl IntoIterator<Item = impl Into<Column>>) -> Self {
         let columns: Vec<Column> = columns.into_iter().map(Into::into).collect();
-        self.then(|analyzer, input| analyzer.select(input, Select::items(parsed(&columns)?)))
+        self.then_other_columns(|analyzer, input| analyzer.select(input, Select::items(parsed(&columns)?)))
     }
 
     /// Computes columns written in SQL: `df.select_expr(["a + 1 AS b", "upper(name)"])`.
@@ -134,7 +148,7 @@ impl DataFrame {
     /// Adds or replaces columns, all computed from this frame's.
     pub fn with_columns(&self, columns: impl IntoIterator<Item = (impl Into<String>, impl Into<Column>)>) -> Self {
         let added: Vec<(String, Column)> = columns.into_iter().map(|(name, column)| (name.into(), column.into())).collect();
-        self.then(|analyzer, input| {
+        self.then_other_columns(|analyzer, input| {
             let mut items: Vec<Expr> = input.columns.iter().map(Attribute::exact).collect();
             for (name, column) in &added {
                 let item = column.parsed()?.unaliased().clone().alias(name);
@@ -149,7 +163,7 @@ impl DataFrame {
 
     /// Gives a column another name; nothing happens if there is no such column, as in Spark.
     pub fn with_column_renamed(&self, existing: &str, new: &str) -> Self {
-        self.then(|_, mut input| {
+        self.then_other_columns(|_, mut input| {
             for column in input.columns.iter_mut().filter(|column| column.name.eq_ignore_ascii_case(existing)) {
                 *column = column.renamed(new);
             }
@@ -160,7 +174,7 @@ impl DataFrame {
     /// Gives all columns other names.
     pub fn to_df(&self, names: impl IntoIterator<Item = impl Into<String>>) -> Self {
         let names: Vec<String> = names.into_iter().map(Into::into).collect();
-        self.then(|_, mut input| {
+        self.then_other_columns(|_, mut input| {
             if names.len() != input.columns.len() {
                 let (given, wanted) = (names.len(), input.columns.len());
                 let message =
@@ -175,7 +189,7 @@ impl DataFrame {
     /// Leaves columns out; names that are no columns are ignored, as in Spark.
     pub fn drop(&self, names: impl IntoIterator<Item = impl AsRef<str>>) -> Self {
         let names: Vec<String> = names.into_iter().map(|name| name.as_ref().to_lowercase()).collect();
-        self.then(|_, input| {
+        self.then_other_columns(|_, input| {
             let kept = input.columns.iter().filter(|column| !names.contains(&column.name.to_lowercase())).cloned().collect();
             input.keep(kept)
         })
@@ -188,10 +202,14 @@ impl DataFrame {
 
     // ---- rows
 
-    /// The rows for which a condition is true: a column, or text in SQL such as `"n > 1"`.
+    /// The rows for which a condition is true: a column, or text in SQL such as `"n > 1"`. It may be on columns that were left out before.
     pub fn filter(&self, condition: impl Into<Condition>) -> Self {
         let Condition(condition) = condition.into();
-        self.then(|analyzer, input| analyzer.filter(input, &condition.parsed()?))
+        self.then_other_rows(|analyzer, input| {
+            let condition = condition.parsed()?;
+            let filter = |input| analyzer.filter(input, &condition);
+            analyzer.with_earlier(input, self.earlier.as_deref(), &[&condition], filter)
+        })
     }
 
     /// As [`filter`](Self::filter).
@@ -237,15 +255,16 @@ impl DataFrame {
 
     /// Declares an event time column, and how long to wait for late rows: `"10 seconds"`. Nothing happens to a batch.
     pub fn with_watermark(&self, column: &str, delay: &str) -> Self {
-        self.then(|analyzer, input| analyzer.watermark(input, column, delay))
+        self.then_other_rows(|analyzer, input| analyzer.watermark(input, column, delay))
     }
 
-    /// The rows in order. In a stream only after an aggregation in complete mode.
+    /// The rows in order, which may be that of columns that were left out before. In a stream only after an aggregation in complete mode.
     pub fn order_by(&self, columns: impl IntoIterator<Item = impl Into<SortColumn>>) -> Self {
         let columns: Vec<SortColumn> = columns.into_iter().map(Into::into).collect();
-        self.then(|analyzer, input| {
+        self.then_other_rows(|analyzer, input| {
             let keys = columns.iter().map(SortColumn::key).collect::<Result<Vec<_>>>()?;
-            analyzer.sort(input, &keys)
+            let used: Vec<&Expr> = keys.iter().map(|key| &key.expr).collect();
+            analyzer.with_earlier(input, self.earlier.as_deref(), &used, |input| analyzer.sort(input, &keys))
         })
     }
 
@@ -256,17 +275,17 @@ impl DataFrame {
 
     /// The first rows. In a stream, in append mode, of its whole life.
     pub fn limit(&self, rows: usize) -> Self {
-        self.then(|analyzer, input| analyzer.limit(input, 0, Some(rows)))
+        self.then_other_rows(|analyzer, input| analyzer.limit(input, 0, Some(rows)))
     }
 
     /// All but the first rows.
     pub fn offset(&self, rows: usize) -> Self {
-        self.then(|analyzer, input| analyzer.limit(input, rows, None))
+        self.then_other_rows(|analyzer, input| analyzer.limit(input, rows, None))
     }
 
     /// About this fraction of the rows, chosen at random. Only of a batch.
     pub fn sample(&self, fraction: f64) -> Self {
-        self.then(|analyzer, input| {
+        self.then_other_rows(|analyzer, input| {
             if input.is_streaming() {
                 return Err(Error::Streaming("Sampling is not supported on streaming DataFrames/Datasets".to_owned()));
             }

@@ -88,6 +88,13 @@ impl From<tidegate_runtime::Error> for Error {
     }
 }
 
+/// What can't happen.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}
+
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
         match SparkError::find(&error) {

@@ -12,6 +12,7 @@
 
 mod analysis;
 mod batch;
+mod batch_rows;
 mod catalog;
 mod column;
 mod dataframe;
@@ -25,6 +26,7 @@ mod options;
 mod parquet_table;
 mod planner;
 mod reader;
+mod save_mode;
 mod session;
 mod show;
 mod source_table;
@@ -38,8 +40,10 @@ pub use column::{Column, Condition, Literal, SortColumn};
 pub use dataframe::{DataFrame, GroupedData};
 pub use dataset::{Dataset, KeyValue, KeyValueGroups, Row};
 pub use error::{Error, Result};
+pub use files::Paths;
 pub use planner::OutputMode;
 pub use reader::{DataFrameReader, DataStreamReader, DeclaredSchema};
+pub use save_mode::SaveMode;
 pub use session::{Session, SessionBuilder};
 pub use streams::{StreamingQuery, StreamingQueryManager};
 pub use writer::{DataFrameWriter, DataStreamWriter};

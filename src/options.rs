@@ -31,6 +31,13 @@ impl Options {
         self.0.get(&name.to_lowercase()).map(String::as_str)
     }
 
+    /// The others.
+    pub(crate) fn without(&self, name: &str) -> Self {
+        let mut others = self.clone();
+        others.0.remove(&name.to_lowercase());
+        others
+    }
+
     /// The option of this name, which `what` can't do without.
     pub(crate) fn required(&self, name: &str, what: &str) -> Result<&str> {
         self.get(name).ok_or_else(|| {

@@ -16,39 +16,36 @@ use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use tidegate_connectors::FileSource;
 
-use crate::analysis::stream::StreamFactory;
 use crate::batch;
 use crate::error::Result;
-use crate::files::FileStream;
+use crate::files::{self, Files};
 use crate::reader::DeclaredSchema;
-use crate::source_table::{SourceTable, fingerprint};
+use crate::source_table::SourceTable;
 
-/// The files of a source that are there when it is scanned.
+/// The files of sources that are there when it is scanned.
 #[derive(Debug)]
 pub(crate) struct ParquetTable {
-    source: FileSource,
+    sources: Vec<FileSource>,
     /// The columns of the files, then those that only Tidegate's readers give.
     schema: SchemaRef,
     /// The same rows as Tidegate's readers read them.
     rows: SourceTable,
-    path: String,
 }
 
 impl ParquetTable {
-    /// The files below `path` that the source has, with the columns that they have now.
-    pub(crate) fn new(context: &SessionContext, source: FileSource, path: &str) -> Result<Self> {
-        let (context, own) = (context.clone(), source.clone());
+    /// The files of sources, which are below the paths, with the columns that they have now.
+    pub(crate) fn new(context: &SessionContext, sources: Vec<FileSource>, paths: Vec<String>) -> Result<Self> {
+        let (context, own) = (context.clone(), sources.clone());
         let schema = batch::block_on(async move {
             let config = config_of(&own)?.infer_schema(&context.state()).await?;
             Ok(ListingTable::try_new(config)?.schema())
         })?;
         let given = DeclaredSchema::from(Arc::clone(&schema)).resolved()?;
-        let files = FileStream::new(source.clone().with_schema(&given), &given, None);
-        let hidden = files.schema().fields().iter().skip(given.fields().len()).cloned().collect::<Vec<_>>();
+        let typed = sources.iter().map(|source| source.clone().with_schema(&given)).collect();
+        let rows = files::table(Files { sources: typed, paths, schema: Arc::clone(&given), partitions: 0 });
+        let hidden = rows.schema().fields().iter().skip(given.fields().len()).cloned().collect::<Vec<_>>();
         let schema = Arc::new(Schema::new([schema.fields().to_vec(), hidden].concat()));
-        let changed = path.to_owned();
-        let rows = SourceTable::new(Arc::new(files), move || fingerprint(&changed));
-        Ok(ParquetTable { source, schema, rows, path: path.to_owned() })
+        Ok(ParquetTable { sources, schema, rows })
     }
 
     /// How many of its columns, the last ones, are hidden.
@@ -84,14 +81,16 @@ impl ParquetTable {
 
     /// Changes when files come, go or are written again.
     pub(crate) fn version(&self) -> Result<u64> {
-        fingerprint(&self.path)
+        self.rows.version()
     }
 }
 
-/// How DataFusion is to read the files that the source has now: which they are is decided, so any name will do.
-fn config_of(source: &FileSource) -> datafusion::error::Result<ListingTableConfig> {
-    let files = source.files().map_err(|error| DataFusionError::External(Box::new(error)))?;
-    let urls = files.iter().map(|file| ListingTableUrl::parse(file.to_string_lossy())).collect::<Result<Vec<_>, _>>()?;
+/// How DataFusion is to read the files that the sources have now: which they are is decided, so any name will do.
+fn config_of(sources: &[FileSource]) -> datafusion::error::Result<ListingTableConfig> {
+    let files = sources.iter().map(FileSource::files).collect::<tidegate_runtime::Result<Vec<_>>>();
+    let files = files.map_err(|error| DataFusionError::External(Box::new(error)))?;
+    let urls =
+        files.iter().flatten().map(|file| ListingTableUrl::parse(file.to_string_lossy())).collect::<Result<Vec<_>, _>>()?;
     let options = ListingOptions::new(Arc::new(ParquetFormat::default())).with_file_extension("");
     Ok(ListingTableConfig::new_with_multi_paths(urls).with_listing_options(options))
 }
@@ -123,7 +122,7 @@ impl TableProvider for ParquetTable {
         if columns.iter().any(|column| *column >= in_files.fields().len()) {
             return self.scan_hidden(state, columns, limit).await;
         }
-        let config = tokio::task::block_in_place(|| config_of(&self.source))?;
+        let config = tokio::task::block_in_place(|| config_of(&self.sources))?;
         if config.table_paths.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(columns)?))));
         }

@@ -12,7 +12,7 @@ use crate::analysis::stream::StreamFactory;
 use crate::catalog::{relation_of, stream_relation};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
-use crate::files::{self, FileRequest, FileStream, Files};
+use crate::files::{self, FileRequest, FileStream, Files, Paths};
 use crate::kafka;
 use crate::options::Options;
 use crate::parquet_table::ParquetTable;
@@ -188,10 +188,18 @@ impl DataStreamReader {
 
     fn files(self, path: &str) -> Result<DataFrame> {
         let schema = self.schema.map(|schema| schema.0).transpose()?;
-        let request =
-            FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: true };
-        let Files { source, schema, .. } = request.files()?;
+        let paths = [path.to_owned()];
+        let request = FileRequest {
+            session: &self.session,
+            format: &self.format,
+            paths: &paths,
+            schema,
+            options: &self.options,
+            is_stream: true,
+        };
+        let Files { sources, schema, .. } = request.files()?;
         let name = self.options.get("name").map(str::to_owned);
+        let source = sources.into_iter().next().ok_or_else(files::without_path)?;
         let relation = stream_relation(Arc::new(FileStream::new(source, &schema, name)))?;
         Ok(self.session.frame(relation))
     }
@@ -350,7 +358,7 @@ impl DataFrameReader {
     /// When they can't be read, or have no columns that are known.
     pub fn load(self, path: &str) -> Result<DataFrame> {
         match self.format.as_str() {
-            "parquet" | "json" | "csv" | "text" | "avro" | "orc" => self.files(path),
+            "parquet" | "json" | "csv" | "text" | "avro" | "orc" => self.files(path.into()),
             "kafka" => self.kafka(),
             other => {
                 let message =
@@ -360,36 +368,72 @@ impl DataFrameReader {
         }
     }
 
-    /// The lines of text files.
+    /// The files of several directories, or several files, as one table: `load` with more than one path.
+    ///
+    /// Partition columns are looked for below each path, so that several partitioned directories are one table only with the option
+    /// `basePath`, the directory above all of them. A file that two paths lead to is read twice, unless the table is partitioned.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    /// let session = tidegate::Session::builder().build()?;
+    /// for month in ["2024-01", "2024-02"] {
+    ///     session.sql(&format!("SELECT '{month}' AS month"))?.write().json(&at(month))?;
+    /// }
+    /// let months = session.read().format("json").load_paths([at("2024-01"), at("2024-02")])?;
+    /// assert_eq!(months.count()?, 2);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`load`](Self::load).
-    pub fn text(self, path: &str) -> Result<DataFrame> {
-        self.format("text").load(path)
+    /// As [`load`](Self::load), also without a path; when their partition columns differ.
+    pub fn load_paths(self, paths: impl IntoIterator<Item = impl AsRef<str>>) -> Result<DataFrame> {
+        let paths: Paths = paths.into_iter().collect();
+        match (self.format.as_str(), paths.0.as_slice()) {
+            ("parquet" | "json" | "csv" | "text" | "avro" | "orc", _) => self.files(paths),
+            (_, [path]) => self.load(path),
+            (format, _) => Err(Error::unsupported(format!("the data source {format} has no paths: use load()"))),
+        }
     }
 
-    /// JSON files of one value a line.
+    /// The lines of text files: of one path, or of several (`["a", "b"]`), as in [`load_paths`](Self::load_paths).
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn json(self, path: &str) -> Result<DataFrame> {
-        self.format("json").load(path)
+    pub fn text(self, paths: impl Into<Paths>) -> Result<DataFrame> {
+        self.format("text").files(paths.into())
     }
 
-    /// CSV files.
+    /// JSON files of one value a line: of one path, or of several.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn csv(self, path: &str) -> Result<DataFrame> {
-        self.format("csv").load(path)
+    pub fn json(self, paths: impl Into<Paths>) -> Result<DataFrame> {
+        self.format("json").files(paths.into())
     }
 
-    /// Parquet files.
+    /// CSV files: of one path, or of several.
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn parquet(self, path: &str) -> Result<DataFrame> {
-        self.format("parquet").load(path)
+    pub fn csv(self, paths: impl Into<Paths>) -> Result<DataFrame> {
+        self.format("csv").files(paths.into())
+    }
+
+    /// Parquet files: of one path, or of several.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn parquet(self, paths: impl Into<Paths>) -> Result<DataFrame> {
+        self.format("parquet").files(paths.into())
+    }
+
+    /// ORC files, with the feature `orc`: of one path, or of several.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn orc(self, paths: impl Into<Paths>) -> Result<DataFrame> {
+        self.format("orc").files(paths.into())
     }
 
     /// The records of Kafka topics between the options `startingOffsets` and `endingOffsets`, as they are now.
@@ -415,18 +459,26 @@ impl DataFrameReader {
 
     /// Reads with the readers of the streaming source, so that a batch sees what a stream would; Parquet files without partitions
     /// with DataFusion's, which look at those columns and rows only that a query needs.
-    fn files(self, path: &str) -> Result<DataFrame> {
+    fn files(self, Paths(paths): Paths) -> Result<DataFrame> {
         let schema = self.schema.clone().map(DeclaredSchema::resolved).transpose()?;
         let is_given = schema.is_some();
-        let request =
-            FileRequest { session: &self.session, format: &self.format, path, schema, options: &self.options, is_stream: false };
-        let Files { source, schema, partitions } = request.files()?;
-        if self.format == "parquet" && partitions == 0 && !is_given && !files::is_url(path) {
-            let table = ParquetTable::new(self.session.batch(), source, path)?;
+        if paths.is_empty() {
+            return Err(files::without_path());
+        }
+        let request = FileRequest {
+            session: &self.session,
+            format: &self.format,
+            paths: &paths,
+            schema,
+            options: &self.options,
+            is_stream: false,
+        };
+        let files = request.files()?;
+        let is_local = !files.paths.iter().any(|path| files::is_url(path));
+        if self.format == "parquet" && files.partitions == 0 && !is_given && is_local {
+            let table = ParquetTable::new(self.session.batch(), files.sources, files.paths)?;
             return Ok(self.session.frame(relation_of("parquet", Arc::new(table))?));
         }
-        let (own, path) = (source.clone(), path.to_owned());
-        let table = SourceTable::new(Arc::new(FileStream::new(source, &schema, None)), move || files::version(&own, &path));
-        Ok(self.session.frame(relation_of(&self.format, Arc::new(table))?))
+        Ok(self.session.frame(relation_of(&self.format, Arc::new(files::table(files)))?))
     }
 }

@@ -26,21 +26,34 @@ use crate::error::{Error, Result};
 /// How many batches a reader is ahead of the query.
 const AHEAD: usize = 2;
 
-/// What a source has when it is scanned.
+/// What a source has when it is scanned, or several sources of the same columns.
 pub(crate) struct SourceTable {
-    source: Arc<dyn StreamFactory>,
+    sources: Vec<Arc<dyn StreamFactory>>,
+    /// All columns of each, [hidden](Self::hidden) ones at the end.
+    schema: SchemaRef,
+    hidden: usize,
     version: Box<dyn Fn() -> Result<u64> + Send + Sync>,
 }
 
 impl SourceTable {
     /// All that a source has; `version` changes when that does.
     pub(crate) fn new(source: Arc<dyn StreamFactory>, version: impl Fn() -> Result<u64> + Send + Sync + 'static) -> Self {
-        SourceTable { source, version: Box::new(version) }
+        let (schema, hidden) = (source.schema(), source.hidden());
+        SourceTable { sources: vec![source], schema, hidden, version: Box::new(version) }
+    }
+
+    /// The same of several sources, which all have these columns, so many of them hidden.
+    pub(crate) fn of_all(
+        sources: Vec<Arc<dyn StreamFactory>>,
+        (schema, hidden): (SchemaRef, usize),
+        version: impl Fn() -> Result<u64> + Send + Sync + 'static,
+    ) -> Self {
+        SourceTable { sources, schema, hidden, version: Box::new(version) }
     }
 
     /// How many of its columns, the last ones, are hidden.
     pub(crate) fn hidden(&self) -> usize {
-        self.source.hidden()
+        self.hidden
     }
 
     /// Changes when the rows do.
@@ -51,14 +64,14 @@ impl SourceTable {
 
 impl std::fmt::Debug for SourceTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SourceTable").field("source", &self.source).finish_non_exhaustive()
+        f.debug_struct("SourceTable").field("sources", &self.sources).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl TableProvider for SourceTable {
     fn schema(&self) -> SchemaRef {
-        self.source.schema()
+        Arc::clone(&self.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -72,20 +85,22 @@ impl TableProvider for SourceTable {
         _filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
-        let all: Vec<usize> = (0..self.source.schema().fields().len()).collect();
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
         let columns = projection.unwrap_or(&all);
-        let schema = Arc::new(self.source.schema().project(columns)?);
-        let source = self.source.source(columns).map_err(|error| DataFusionError::External(Box::new(error)))?;
+        let schema = Arc::new(self.schema.project(columns)?);
         let parallelism = state.config().target_partitions().max(1);
-        let mut dealt = vec![Vec::new(); parallelism];
-        let splits = tokio::task::block_in_place(|| splits_of(source.as_ref())).map_err(external)?;
-        for (number, split) in splits.into_iter().enumerate() {
-            dealt[number % parallelism].push(split);
+        let mut dealt: Vec<Vec<Part>> = vec![Vec::new(); parallelism];
+        let mut number = 0;
+        for source in &self.sources {
+            let source = source.source(columns).map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let splits = tokio::task::block_in_place(|| splits_of(source.as_ref())).map_err(external)?;
+            for split in splits {
+                dealt[number % parallelism].push((Arc::clone(&source), split));
+                number += 1;
+            }
         }
-        dealt.retain(|splits| !splits.is_empty());
-        let partition = |splits| {
-            Arc::new(Splits { source: Arc::clone(&source), splits, schema: Arc::clone(&schema) }) as Arc<dyn PartitionStream>
-        };
+        dealt.retain(|parts| !parts.is_empty());
+        let partition = |parts| Arc::new(Parts { parts, schema: Arc::clone(&schema) }) as Arc<dyn PartitionStream>;
         let partitions = dealt.into_iter().map(partition).collect();
         Ok(Arc::new(StreamingTableExec::try_new(Arc::clone(&schema), partitions, None, None, false, limit)?))
     }
@@ -112,27 +127,29 @@ fn splits_of(source: &dyn SourceSupplier) -> tidegate_runtime::Result<Vec<Split>
     }
 }
 
-/// The part of a table that one thread reads.
-struct Splits {
-    source: Arc<dyn SourceSupplier>,
-    splits: Vec<Split>,
+/// A split, and the source that it is of.
+type Part = (Arc<dyn SourceSupplier>, Split);
+
+/// What of a table one thread reads.
+struct Parts {
+    parts: Vec<Part>,
     schema: SchemaRef,
 }
 
-impl std::fmt::Debug for Splits {
+impl std::fmt::Debug for Parts {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Splits").field("source", &self.source.describe()).field("splits", &self.splits.len()).finish()
+        f.debug_list().entries(self.parts.iter().map(|(source, _)| source.describe())).finish()
     }
 }
 
-impl PartitionStream for Splits {
+impl PartitionStream for Parts {
     fn schema(&self) -> &SchemaRef {
         &self.schema
     }
 
     fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
         let mut stream = RecordBatchReceiverStreamBuilder::new(Arc::clone(&self.schema), AHEAD);
-        let (rows, source, splits) = (stream.tx(), Arc::clone(&self.source), self.splits.clone());
+        let (rows, parts) = (stream.tx(), self.parts.clone());
         let schema = Arc::clone(&self.schema);
         stream.spawn_blocking(move || {
             // A query that needs no more rows has dropped the receiver: reading ends then.
@@ -140,7 +157,12 @@ impl PartitionStream for Splits {
                 let batch = batch.with_schema(Arc::clone(&schema))?;
                 rows.blocking_send(Ok(batch)).map_err(|_| RuntimeError::Cancelled)
             };
-            match read(source.as_ref(), &splits, &mut give) {
+            // Those of one source are read by one reader.
+            let read = parts.chunk_by(|(one, _), (other, _)| Arc::ptr_eq(one, other)).try_for_each(|parts| match parts {
+                [] => Ok(()),
+                [(source, _), ..] => read(source.as_ref(), parts.iter().map(|(_, split)| split), &mut give),
+            });
+            match read {
                 Ok(()) | Err(RuntimeError::Cancelled) => Ok(()),
                 Err(error) => Err(external(error)),
             }
@@ -150,22 +172,22 @@ impl PartitionStream for Splits {
     }
 }
 
-fn read(
+fn read<'a>(
     source: &dyn SourceSupplier,
-    splits: &[Split],
+    mut splits: impl Iterator<Item = &'a Split>,
     give: &mut dyn FnMut(RecordBatch) -> tidegate_runtime::Result<()>,
 ) -> tidegate_runtime::Result<()> {
     let mut reader = opened(source)?.reader(0)?;
     let epoch =
         EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: crate::dataframe::now_ms(), watermark: None, late_watermark: None };
-    splits.iter().try_for_each(|split| reader.read(split, &mut SourceOutput::new(epoch, give)))
+    splits.try_for_each(|split| reader.read(split, &mut SourceOutput::new(epoch, give)))
 }
 
 /// Looks at the rows that a source has now, batch by batch, for as long as `look` says that it wants more.
 pub(crate) fn look_at(source: &dyn SourceSupplier, look: &mut dyn FnMut(&RecordBatch) -> bool) -> Result<()> {
     let splits = splits_of(source)?;
     let mut give = |batch: RecordBatch| if look(&batch) { Ok(()) } else { Err(RuntimeError::Cancelled) };
-    match read(source, &splits, &mut give) {
+    match read(source, splits.iter(), &mut give) {
         Ok(()) | Err(RuntimeError::Cancelled) => Ok(()),
         Err(error) => Err(error.into()),
     }

@@ -10,8 +10,9 @@ use tidegate_connectors::{
 };
 use tidegate_functions::cast::format_value;
 use tidegate_functions::datetime::parse_interval;
-use tidegate_runtime::{BoxError, Query, RestartStrategy, SinkSupplier, Topology, Trigger, WatermarkPolicy};
+use tidegate_runtime::{BoxError, Epoch, Query, RestartStrategy, SinkSupplier, Topology, Trigger, WatermarkPolicy};
 
+use crate::batch_rows::{BatchRows, Identity};
 use crate::catalog::{MemoryTable, relation_of, rows_relation};
 use crate::dataframe::{DataFrame, user_schema};
 use crate::error::{Error, Result};
@@ -19,6 +20,7 @@ use crate::files;
 use crate::kafka;
 use crate::options::Options;
 use crate::planner::{Lowering, OutputMode, late_schema, lower, rules};
+use crate::save_mode::SaveMode;
 use crate::session::Session;
 use crate::statements::{columns_of, relabelled, table_format, write_rows};
 use crate::streams::StreamingQuery;
@@ -421,7 +423,8 @@ impl DataStreamWriter {
                     return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
                 }
                 let path = self.options.required("path", &format!("the {format} sink"))?;
-                (Arc::new(files::sink(format, path, &self.partition_by, &self.options)?), None)
+                let files = files::sink(format, path.as_ref(), &self.partition_by, &self.options)?;
+                (Arc::new(files::ExclusiveFiles::new(files)), None)
             }
             other => {
                 let message = format!(
@@ -502,18 +505,41 @@ fn duration(interval: &str) -> Result<Duration> {
 pub struct DataFrameWriter {
     frame: DataFrame,
     format: String,
+    mode: Result<SaveMode>,
     partition_by: Vec<String>,
     options: Options,
 }
 
 impl DataFrameWriter {
     pub(crate) fn new(frame: DataFrame) -> Self {
-        DataFrameWriter { frame, format: "parquet".to_owned(), partition_by: Vec::new(), options: Options::default() }
+        let (format, mode) = ("parquet".to_owned(), Ok(SaveMode::default()));
+        DataFrameWriter { frame, format, mode, partition_by: Vec::new(), options: Options::default() }
     }
 
     /// `parquet`, `json`, `csv`, `avro`, `orc`, `text`, or `kafka` with the feature of that name, for [`save`](Self::save).
     pub fn format(mut self, format: &str) -> Self {
         self.format = format.to_lowercase();
+        self
+    }
+
+    /// What is done with rows that are there already: a [`SaveMode`], or its name (`append`, `overwrite`, `ignore`, `error`), of which an
+    /// unknown one is an error of the call that writes. If not set, it is an error that there are some.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let path = dir.path().to_str().unwrap();
+    /// use tidegate::{SaveMode, Session};
+    ///
+    /// let session = Session::builder().build()?;
+    /// session.sql("SELECT 1 AS n")?.write().parquet(path)?;
+    /// session.sql("SELECT 2 AS n")?.write().mode("append").parquet(path)?;
+    /// assert_eq!(session.read().parquet(path)?.count()?, 2);
+    /// session.sql("SELECT 3 AS n")?.write().mode(SaveMode::Overwrite).parquet(path)?;
+    /// assert_eq!(session.read().parquet(path)?.count()?, 1);
+    /// # Ok::<(), tidegate::Error>(())
+    /// ```
+    pub fn mode(mut self, mode: impl TryInto<SaveMode, Error: Into<Error>>) -> Self {
+        self.mode = mode.try_into().map_err(Into::into);
         self
     }
 
@@ -529,7 +555,8 @@ impl DataFrameWriter {
         self
     }
 
-    /// Rows of the warehouse's table of this name, which is created: Parquet, if the option `format` does not say otherwise.
+    /// Rows of the warehouse's table of this name, which is created: Parquet, if the option `format` does not say otherwise. If it is
+    /// there, the [`mode`](Self::mode) says what is done with its rows. Columns are then found by name, and must be the table's.
     ///
     /// # Errors
     /// `TABLE_OR_VIEW_ALREADY_EXISTS`; the first error of the calls that made the frame, or of the computation.
@@ -537,22 +564,30 @@ impl DataFrameWriter {
         let (session, parts) = (self.frame.session().clone(), parts(name));
         let format = self.options.get("format").map_or(Ok(TableFormat::default()), table_format)?;
         if ManagedTable::open(session.warehouse(), &parts)?.is_some() {
-            return Err(already_exists(name));
+            return match self.mode? {
+                SaveMode::ErrorIfExists => Err(already_exists(name)),
+                SaveMode::Ignore => Ok(()),
+                SaveMode::Append => write_rows(&session, &parts, &self.frame, By::Name, false),
+                SaveMode::Overwrite => write_rows(&session, &parts, &self.frame, By::Name, true),
+            };
         }
+        self.mode?;
         let rows = self.frame.collect()?;
         let table = ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format, None)?;
         Ok(table.sink(false).write_batch(relabelled(rows, &table)?)?)
     }
 
-    /// More rows of a table that is there; columns by position, as in Spark.
+    /// More rows of a table that is there, or other rows in the mode `overwrite`; columns by position, as in Spark. The other modes mean
+    /// nothing here.
     ///
     /// # Errors
     /// `TABLE_OR_VIEW_NOT_FOUND`; when the table's columns are others; as [`save_as_table`](Self::save_as_table).
     pub fn insert_into(self, name: &str) -> Result<()> {
-        write_rows(self.frame.session(), &parts(name), &self.frame, By::Position, false)
+        let overwrite = self.mode? == SaveMode::Overwrite;
+        write_rows(self.frame.session(), &parts(name), &self.frame, By::Position, overwrite)
     }
 
-    /// Files of the format in a directory that must not exist or be empty; for `kafka` as [`kafka`](Self::kafka), with an empty path.
+    /// Files of the format in a directory; for `kafka` as [`kafka`](Self::kafka), with an empty path.
     ///
     /// # Errors
     /// As [`parquet`](Self::parquet), and when the format is unknown.
@@ -569,10 +604,15 @@ impl DataFrameWriter {
         }
     }
 
-    /// Parquet files in a directory that must not exist or be empty.
+    /// Parquet files in a directory. Without a [`mode`](Self::mode) it must not exist or be empty.
+    ///
+    /// All rows are computed first: a frame may read what it overwrites. Readers that go by the manifest in the directory, as Tidegate's do,
+    /// see all rows of a batch at once, and the old rows until then. After `overwrite` what others see in the directory for a moment are
+    /// both. Other batches are waited for. A query that writes to the directory must have ended; after a batch it can't be continued.
     ///
     /// # Errors
-    /// The first error of the calls that made the frame, or of the computation; when the directory has files or can't be written.
+    /// The first error of the calls that made the frame, or of the computation; when the directory has files and the mode is none of
+    /// others, when a query is writing there, or when it can't be written.
     pub fn parquet(self, path: &str) -> Result<()> {
         self.write("parquet", path)
     }
@@ -615,49 +655,21 @@ impl DataFrameWriter {
             let message = "partition_by is of files: for Kafka a column 'partition' or the key says where a row goes";
             return Err(Error::unsupported(message.to_owned()));
         }
+        let mode = self.mode?;
+        if matches!(mode, SaveMode::Overwrite | SaveMode::Ignore) {
+            let message =
+                format!("Save mode {mode:?} not allowed for Kafka. Allowed save modes are Append and ErrorIfExists (default).");
+            return Err(Error::unsupported(message));
+        }
         let supplier = kafka::sink(&self.options)?;
         supplier.check_input(&self.frame.schema()?)?;
-        self.write_to(supplier.as_ref())
+        BatchRows::of(&self.frame)?.write(supplier.as_ref(), Identity::new("sink"), Epoch::FIRST)
     }
 
     /// Files.
     fn write(self, format: &str, path: &str) -> Result<()> {
-        if files::is_occupied(path)? {
-            return Err(Error::analysis(
-                "PATH_ALREADY_EXISTS",
-                format!("Path {path} already exists and is not empty: choose another, or remove it."),
-            ));
-        }
-        let supplier = files::sink(format, path, &self.partition_by, &self.options)?;
-        self.write_to(&supplier)
-    }
-
-    /// The rows as one committed epoch of the streaming sink: the same, whole or not at all.
-    fn write_to(self, supplier: &dyn SinkSupplier) -> Result<()> {
-        let rows = self.frame.collect()?;
-        let schema = self.frame.schema()?;
-        supplier.check_input(&schema)?;
-        let mut sink = supplier.supply()?;
-        sink.open(tidegate_runtime::SinkContext {
-            node: tidegate_runtime::NodeId::new("sink"),
-            query: tidegate_runtime::QueryId::random(),
-            schema,
-            parallelism: 1,
-            committed: None,
-        })?;
-        let epoch = tidegate_runtime::Epoch::FIRST;
-        let info = tidegate_runtime::EpochInfo {
-            epoch,
-            trigger_time_ms: crate::dataframe::now_ms(),
-            watermark: None,
-            late_watermark: None,
-        };
-        let mut task = sink.writer(0)?;
-        for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
-            task.write(info, batch)?;
-        }
-        let staged = task.stage(info)?;
-        sink.commit(epoch, vec![staged])?;
-        Ok(sink.close()?)
+        let mode = self.mode?;
+        let output = files::Output { format, path, partition_by: &self.partition_by, options: &self.options, mode };
+        output.write(&self.frame)
     }
 }

@@ -34,38 +34,39 @@ pub(crate) fn hidden_columns(table: &dyn TableProvider) -> usize {
 impl Analyzer<'_> {
     /// The input with the hidden columns that the expressions name, if it does not show others of these names.
     pub(super) fn with_hidden(&self, input: Relation, used: &[&Expr]) -> Result<Relation> {
-        let wanted = self.unknown_names(&input, used);
-        if wanted.is_empty() {
-            return Ok(input);
-        }
-        let Some(Revealed { plan, hidden }) = reveal(&input.plan)? else { return Ok(input) };
-        let mut columns = input.columns.clone();
-        for Hidden { attribute, siblings } in hidden {
-            let table = columns.iter().find(|column| siblings.contains(&column.id));
-            let qualifier = table.map(|column| column.qualifier.clone()).unwrap_or_default();
-            let attribute = Attribute { qualifier, ..attribute };
-            let is_shown = columns.iter().any(|own| {
-                own.id == attribute.id || own.name.eq_ignore_ascii_case(&attribute.name) && own.qualifier == attribute.qualifier
-            });
-            if !is_shown && wanted.iter().any(|name| name.eq_ignore_ascii_case(&attribute.name)) {
-                columns.push(attribute);
-            }
-        }
-        // A name that is unknown for another reason changes nothing.
-        if columns.len() == input.columns.len() { Ok(input) } else { Ok(Relation { plan, columns }) }
+        let wanted = self.unknown_names(&input.columns, used);
+        revealed(input, &wanted)
+    }
+
+    /// The same for a condition on two inputs, which stand for one in it.
+    pub(super) fn both_with_hidden(&self, left: Relation, right: Relation, used: &Expr) -> Result<(Relation, Relation)> {
+        let both: Vec<Attribute> = left.columns.iter().chain(&right.columns).cloned().collect();
+        let wanted = self.unknown_names(&both, &[used]);
+        Ok((revealed(left, &wanted)?, revealed(right, &wanted)?))
     }
 
     /// The parts of all names that stand for no column.
-    fn unknown_names(&self, input: &Relation, used: &[&Expr]) -> Vec<String> {
-        let resolver = Resolver::new(self, &input.columns);
+    fn unknown_names(&self, columns: &[Attribute], used: &[&Expr]) -> Vec<String> {
+        let parts = |name| match name {
+            Expr::Column { parts, .. } => parts,
+            Expr::Exact { name, .. } => vec![name],
+            _ => Vec::new(),
+        };
+        self.unknown(columns, used).into_iter().flat_map(parts).collect()
+    }
+
+    /// The names that stand for no column.
+    pub(super) fn unknown(&self, columns: &[Attribute], used: &[&Expr]) -> Vec<Expr> {
+        let resolver = Resolver::new(self, columns);
         let names = std::cell::RefCell::new(Vec::new());
         let look = |part: &Expr| {
-            match part {
-                Expr::Column { parts, .. } if resolver.is_unknown(parts) => names.borrow_mut().extend(parts.iter().cloned()),
-                Expr::Exact { id, name } if !input.columns.iter().any(|own| own.id == *id) => {
-                    names.borrow_mut().push(name.clone())
-                }
-                _ => {}
+            let is_unknown = match part {
+                Expr::Column { parts, .. } => resolver.is_unknown(parts),
+                Expr::Exact { id, .. } => !columns.iter().any(|own| own.id == *id),
+                _ => false,
+            };
+            if is_unknown {
+                names.borrow_mut().push(part.clone());
             }
             false
         };
@@ -74,6 +75,31 @@ impl Analyzer<'_> {
         });
         names.into_inner()
     }
+}
+
+/// The input with its hidden columns of these names.
+fn revealed(input: Relation, wanted: &[String]) -> Result<Relation> {
+    if wanted.is_empty() {
+        return Ok(input);
+    }
+    let Some(Revealed { plan, hidden }) = reveal(&input.plan)? else { return Ok(input) };
+    let mut columns = input.columns.clone();
+    for Hidden { attribute, siblings } in hidden {
+        let table = columns.iter().find(|column| siblings.contains(&column.id));
+        let qualifier = table.map(|column| column.qualifier.clone()).unwrap_or_default();
+        let attribute = Attribute { qualifier, ..attribute };
+        // Of a join both sides may have one: which is meant is not to be guessed.
+        let is_shown = columns.iter().any(|own| own.id == attribute.id)
+            || input
+                .columns
+                .iter()
+                .any(|own| own.name.eq_ignore_ascii_case(&attribute.name) && own.qualifier == attribute.qualifier);
+        if !is_shown && wanted.iter().any(|name| name.eq_ignore_ascii_case(&attribute.name)) {
+            columns.push(attribute);
+        }
+    }
+    // A name that is unknown for another reason changes nothing.
+    if columns.len() == input.columns.len() { Ok(input) } else { Ok(Relation { plan, columns }) }
 }
 
 /// A plan that gives hidden columns, too.

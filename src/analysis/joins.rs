@@ -61,8 +61,13 @@ impl JoinKind {
 }
 
 impl Analyzer<'_> {
-    /// A join with a condition; without one, of every row with every row.
+    /// A join with a condition, which may name hidden columns of the sides; without one, of every row with every row.
     pub(crate) fn join(&self, left: Relation, right: Relation, kind: JoinKind, on: Option<&Expr>) -> Result<Relation> {
+        let shown = (left.columns.len(), right.columns.len());
+        let (left, right) = match on {
+            Some(on) => self.both_with_hidden(left, right, on)?,
+            None => (left, right),
+        };
         let before = right.columns.clone();
         let right = distinct_from(&left, right)?;
         let both: Vec<Attribute> = left.columns.iter().chain(&right.columns).cloned().collect();
@@ -72,7 +77,10 @@ impl Analyzer<'_> {
             .map(|on| of_both_sides(on, &|id| renewed(id).filter(|_| left.columns.iter().any(|own| own.id == id))))
             .transpose()?;
         let condition = on.map(|on| Resolver::new(self, &both).condition(&on, "JOIN")).transpose()?;
-        self.join_on(left, right, kind.join_type(), condition.map(|condition| condition.expr))
+        let own = |columns: &[Attribute], shown: usize| columns.iter().skip(shown).map(|own| own.id.clone()).collect::<Vec<_>>();
+        let hidden = [own(&left.columns, shown.0), own(&right.columns, shown.1)].concat();
+        let joined = self.join_on(left, right, kind.join_type(), condition.map(|condition| condition.expr))?;
+        joined.without(&hidden)
     }
 
     /// A join by columns that both sides have: they come first in the result, and once.

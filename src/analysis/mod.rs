@@ -10,6 +10,7 @@
 //! column has an identity of its own. So DataFusion's analyser has nothing left to do, and its optimiser and executors change no result.
 
 mod aggregation;
+mod earlier;
 mod hidden;
 mod joins;
 mod lambda;
@@ -32,6 +33,7 @@ use dashmap::DashMap;
 use datafusion::logical_expr::ScalarUDF;
 use tidegate_functions::Settings;
 
+pub(crate) use earlier::Earlier;
 pub(crate) use hidden::hidden_columns;
 pub(crate) use joins::{JoinKind, table_not_found};
 pub(crate) use query::{cube, rollup, select_item};

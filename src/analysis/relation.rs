@@ -113,6 +113,15 @@ impl Relation {
         Relation::project(self.plan, exprs)
     }
 
+    /// The same rows without the columns of these identities.
+    pub(crate) fn without(self, hidden: &[String]) -> Result<Self> {
+        if hidden.is_empty() {
+            return Ok(self);
+        }
+        let shown = self.columns.iter().filter(|column| !hidden.contains(&column.id)).cloned().collect();
+        self.keep(shown)
+    }
+
     /// The same rows, whose columns have new identities: for a relation that occurs twice in a plan.
     pub(crate) fn fresh(self) -> Result<Self> {
         let renew = |attribute: Attribute| {

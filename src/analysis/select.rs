@@ -55,12 +55,7 @@ impl Analyzer<'_> {
         let (input, replaced) = self.with_time_windows(input, &[condition])?;
         let resolver = Resolver { replaced: &replaced, ..Resolver::new(self, &input.columns) };
         let condition = resolver.condition(condition, "WHERE")?;
-        let filtered = self.filtered(input, condition.expr)?;
-        if hidden.is_empty() {
-            return Ok(filtered);
-        }
-        let shown = filtered.columns.iter().filter(|column| !hidden.contains(&column.id)).cloned().collect();
-        filtered.keep(shown)
+        self.filtered(input, condition.expr)?.without(&hidden)
     }
 
     pub(super) fn filtered(&self, input: Relation, condition: DfExpr) -> Result<Relation> {

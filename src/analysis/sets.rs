@@ -146,15 +146,18 @@ impl Analyzer<'_> {
         Ok(Relation { plan, columns })
     }
 
-    /// The rows in the order of these keys.
+    /// The rows in the order of these keys, which may name hidden columns.
     pub(crate) fn sort(&self, input: Relation, keys: &[SortKey]) -> Result<Relation> {
+        let shown = input.columns.len();
+        let input = self.with_hidden(input, &keys.iter().map(|key| &key.expr).collect::<Vec<_>>())?;
+        let hidden: Vec<String> = input.columns.iter().skip(shown).map(|column| column.id.clone()).collect();
         let resolver = Resolver::new(self, &input.columns);
         let keys = keys
             .iter()
             .map(|key| Ok(SortExpr::new(resolver.resolve(&key.expr)?.expr, key.ascending, key.nulls_first)))
             .collect::<Result<Vec<_>>>()?;
         let plan = LogicalPlan::Sort(Sort { expr: keys, input: Arc::new(input.plan), fetch: None });
-        Ok(Relation { plan, columns: input.columns })
+        Relation { plan, columns: input.columns }.without(&hidden)
     }
 
     /// At most `limit` rows after the first `offset`.
@@ -209,6 +212,27 @@ impl Analyzer<'_> {
         };
         let columns = input.columns.iter().zip(types).map(cast).collect::<Result<_>>()?;
         Relation::project(input.plan, columns)
+    }
+}
+
+impl Analyzer<'_> {
+    /// The column of this name whatever else has it, or a field of one: also if it is hidden.
+    pub(crate) fn exact_column(&self, input: &Relation, name: &str) -> Result<Expr> {
+        let known = column_named(input, name);
+        if let Ok(column) = &known {
+            return Ok(column.exact());
+        }
+        let written = crate::column::named(name);
+        let Expr::Column { parts, .. } = &written else { return known.map(Attribute::exact) };
+        let with_hidden = self.with_hidden(input.clone(), &[&written])?;
+        let Some((column, fields)) = Resolver::new(self, &with_hidden.columns).find(parts)? else {
+            return known.map(Attribute::exact);
+        };
+        let value = fields.iter().fold(column.exact(), |value, field| Expr::call(".", vec![value, Expr::string(field)]));
+        Ok(match fields.last() {
+            Some(field) => value.alias(field),
+            None => value,
+        })
     }
 }
 

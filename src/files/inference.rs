@@ -20,13 +20,13 @@ const STACK_BYTES: usize = 64 << 20;
 
 impl FileRequest<'_> {
     /// The columns of the files that are there.
-    pub(super) fn infer(&self, source: &FileSource) -> Result<SchemaRef> {
+    pub(super) fn infer(&self, sources: &[FileSource]) -> Result<SchemaRef> {
         let schema = match self.format {
             "json" => with_deep_stack(|| self.json_columns())?,
             "csv" => self.csv_columns()?,
             _ => {
                 let merge = self.options.parsed("mergeSchema")?.unwrap_or(false);
-                source.columns_of_files(merge)?.unwrap_or_else(Schema::empty)
+                columns_of(sources, merge)?
             }
         };
         if schema.fields().is_empty() {
@@ -61,14 +61,15 @@ impl FileRequest<'_> {
         if !self.options.parsed("inferSchema")?.unwrap_or(false) {
             return Ok(Schema::clone(&schema));
         }
-        let source = options::source(self, &schema)?;
         let mut columns = vec![TextInference::default(); names.len()];
-        look_at(&source, &mut |batch| {
-            for (inference, column) in columns.iter_mut().zip(batch.columns()) {
-                column.as_string::<i32>().iter().for_each(|value| inference.add(value));
-            }
-            true
-        })?;
+        for source in self.sources(self.paths, &schema)? {
+            look_at(&source, &mut |batch| {
+                for (inference, column) in columns.iter_mut().zip(batch.columns()) {
+                    column.as_string::<i32>().iter().for_each(|value| inference.add(value));
+                }
+                true
+            })?;
+        }
         let typed = names.iter().zip(columns).map(|(name, inference)| Field::new(name, inference.finish(), true));
         Ok(Schema::new(typed.collect::<Vec<_>>()))
     }
@@ -89,9 +90,31 @@ impl FileRequest<'_> {
 
     /// Looks at the lines for as long as `look` wants more.
     fn for_each_line(&self, whole_files: bool, look: &mut dyn FnMut(&str) -> bool) -> Result<()> {
-        let mut look_on = |batch: &RecordBatch| batch.column(0).as_string::<i32>().iter().flatten().all(&mut *look);
-        look_at(&options::text_of(self)?.whole_text(whole_files), &mut look_on)
+        let mut goes_on = true;
+        for path in self.paths {
+            let mut look_on = |batch: &RecordBatch| {
+                goes_on = batch.column(0).as_string::<i32>().iter().flatten().all(&mut *look);
+                goes_on
+            };
+            look_at(&options::text_of(self, path)?.whole_text(whole_files), &mut look_on)?;
+            if !goes_on {
+                break;
+            }
+        }
+        Ok(())
     }
+}
+
+/// The columns of files that describe themselves: of the first one, or of all together.
+fn columns_of(sources: &[FileSource], merge: bool) -> Result<Schema> {
+    let mut schemas = Vec::new();
+    for source in sources {
+        schemas.extend(source.columns_of_files(merge)?);
+        if !merge && !schemas.is_empty() {
+            break;
+        }
+    }
+    Ok(Schema::try_merge(schemas)?)
 }
 
 /// Runs on a thread with room for the deepest JSON.

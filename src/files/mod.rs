@@ -2,8 +2,11 @@
 //!
 //! `options` makes the connector's settings of the options; `inference` finds out the columns that the user did not give.
 
+mod directory_lock;
 mod inference;
 mod options;
+mod output;
+mod paths;
 mod stream;
 
 use std::sync::Arc;
@@ -16,8 +19,12 @@ use crate::options::Options;
 use crate::session::Session;
 use crate::source_table::fingerprint;
 
+pub(crate) use directory_lock::ExclusiveFiles;
 pub(crate) use options::sink;
-pub(crate) use stream::FileStream;
+pub(crate) use output::Output;
+pub use paths::Paths;
+use paths::outermost;
+pub(crate) use stream::{FileStream, table};
 
 /// What makes a path a pattern.
 const GLOB: [char; 4] = ['*', '?', '[', '{'];
@@ -27,30 +34,29 @@ pub(crate) fn is_url(path: &str) -> bool {
     path.contains("://")
 }
 
-/// Whether there is something where a batch is to be written.
-///
-/// # Errors
-/// When an object store can't be asked.
-pub(crate) fn is_occupied(path: &str) -> Result<bool> {
-    match is_url(path) {
-        true => Ok(!FileSource::text(path).recursive_file_lookup(true).files()?.is_empty()),
-        false => Ok(std::fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some())),
-    }
-}
-
-/// A number that changes when the files of a source, which are below `path`, come, go or are written again.
+/// A number that changes when the files of sources, which are below the paths, come, go or are written again.
 ///
 /// # Errors
 /// When they can't be listed.
-pub(crate) fn version(source: &FileSource, path: &str) -> Result<u64> {
-    if is_url(path) { Ok(source.fingerprint()?) } else { fingerprint(path) }
+pub(crate) fn version(sources: &[FileSource], paths: &[String]) -> Result<u64> {
+    let versions = sources.iter().zip(paths).map(|(source, path)| match is_url(path) {
+        true => Ok(source.fingerprint()?),
+        false => fingerprint(path),
+    });
+    versions.into_iter().try_fold(0, |all: u64, own| Ok(all.rotate_left(7).wrapping_add(own?)))
+}
+
+/// The error of a reader that is given no path.
+pub(crate) fn without_path() -> Error {
+    Error::analysis("UNABLE_TO_INFER_SCHEMA", "Files are read from at least one path: none is given.")
 }
 
 /// A request for files.
 pub(crate) struct FileRequest<'a> {
     pub(crate) session: &'a Session,
     pub(crate) format: &'a str,
-    pub(crate) path: &'a str,
+    /// At least one; of a stream exactly one.
+    pub(crate) paths: &'a [String],
     /// What the user says of the columns.
     pub(crate) schema: Option<SchemaRef>,
     pub(crate) options: &'a Options,
@@ -59,7 +65,10 @@ pub(crate) struct FileRequest<'a> {
 
 /// Files that can be read.
 pub(crate) struct Files {
-    pub(crate) source: FileSource,
+    /// Those of the paths, one source for each; they all have the same columns.
+    pub(crate) sources: Vec<FileSource>,
+    /// The paths that have a source.
+    pub(crate) paths: Vec<String>,
     /// The columns: those of the files, then the partitions.
     pub(crate) schema: SchemaRef,
     /// How many of them, at the end, are partitions.
@@ -67,14 +76,14 @@ pub(crate) struct Files {
 }
 
 impl FileRequest<'_> {
-    /// The source of the files, with the columns that the user gave or that are inferred.
+    /// The sources of the files, with the columns that the user gave or that are inferred.
     pub(crate) fn files(&self) -> Result<Files> {
-        let empty = self.source(&Arc::new(Schema::empty()))?;
+        let empty = self.sources(self.paths, &Arc::new(Schema::empty()))?;
         if self.is_stream && self.schema.is_none() && self.format != "text" && !self.may_infer() {
             return Err(self.schema_missing());
         }
-        self.check_path(&empty)?;
-        let partitions = empty.discover_partitions(self.infers_partitions())?;
+        empty.iter().zip(self.paths).try_for_each(|(source, path)| self.check_path(source, path))?;
+        let partitions = self.partitions(&empty)?;
         let given = match (self.format, &self.schema) {
             ("text", None) => Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)])),
             (_, Some(schema)) => Arc::clone(schema),
@@ -93,25 +102,45 @@ impl FileRequest<'_> {
         }
         let names: Vec<String> = partitions.iter().map(|field| field.name().clone()).collect();
         let schema = Arc::new(Schema::new([in_files, partitions].concat()));
-        let source = self.source(&schema)?.partition_columns(names.iter().cloned());
-        Ok(Files { source, schema, partitions: names.len() })
+        // A file of a partitioned table is one, whichever of the paths leads to it.
+        let paths = if names.is_empty() { self.paths.to_vec() } else { outermost(self.paths) };
+        let sources = self.sources(&paths, &schema)?.into_iter();
+        let sources = sources.map(|source| source.partition_columns(names.iter().cloned())).collect();
+        Ok(Files { sources, paths, schema, partitions: names.len() })
     }
 
-    /// A source of files with these columns and the user's options.
-    fn source(&self, schema: &SchemaRef) -> Result<FileSource> {
-        options::source(self, schema)
+    /// Sources of the files below the paths, with these columns and the user's options.
+    fn sources(&self, paths: &[String], schema: &SchemaRef) -> Result<Vec<FileSource>> {
+        paths.iter().map(|path| options::source(self, path, schema)).collect()
     }
 
-    fn check_path(&self, source: &FileSource) -> Result<()> {
-        let is_there = match is_url(self.path) {
+    fn check_path(&self, source: &FileSource, path: &str) -> Result<()> {
+        let is_there = match is_url(path) {
             // An object store has no directories: a stream may wait for the first file.
-            true => self.is_stream || self.path.contains(GLOB) || source.is_there()?,
-            false => self.path.contains(GLOB) || std::path::Path::new(self.path).exists(),
+            true => self.is_stream || path.contains(GLOB) || source.is_there()?,
+            false => path.contains(GLOB) || std::path::Path::new(path).exists(),
         };
         if is_there {
             return Ok(());
         }
-        Err(Error::analysis("PATH_NOT_FOUND", format!("Path does not exist: {}.", self.path)))
+        Err(Error::analysis("PATH_NOT_FOUND", format!("Path does not exist: {path}.")))
+    }
+
+    /// The partition columns of the directories below all paths.
+    fn partitions(&self, sources: &[FileSource]) -> Result<Vec<Field>> {
+        let infer = self.infers_partitions();
+        if let [source] = sources {
+            return Ok(source.discover_partitions(infer)?);
+        }
+        let mut found: Vec<(Vec<Field>, &String)> = Vec::new();
+        for (source, path) in sources.iter().zip(self.paths) {
+            let partitions = source.discover_partitions(infer)?;
+            // Where no file is, the directories say nothing.
+            if !partitions.is_empty() || !source.files()?.is_empty() {
+                found.push((partitions, path));
+            }
+        }
+        paths::common_partitions(found, self.options.get("basePath").is_some())
     }
 
     fn infers_partitions(&self) -> bool {

@@ -1,5 +1,6 @@
 //! Spark's options of files as the connector's settings.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -14,9 +15,9 @@ use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::session::Session;
 
-/// A source of files with these columns and the user's options.
-pub(super) fn source(request: &FileRequest<'_>, schema: &SchemaRef) -> Result<FileSource> {
-    let (path, options) = (request.path, request.options);
+/// A source of the files below a path, with these columns and the user's options.
+pub(super) fn source(request: &FileRequest<'_>, path: &str, schema: &SchemaRef) -> Result<FileSource> {
+    let options = request.options;
     let source = match request.format {
         "text" => FileSource::text(path).whole_text(options.parsed("wholetext")?.unwrap_or(false)),
         "json" => FileSource::json(path, Arc::clone(schema)).json_options(json(options)?),
@@ -33,9 +34,9 @@ pub(super) fn source(request: &FileRequest<'_>, schema: &SchemaRef) -> Result<Fi
 }
 
 /// The same files as text, line by line.
-pub(super) fn text_of(request: &FileRequest<'_>) -> Result<FileSource> {
+pub(super) fn text_of(request: &FileRequest<'_>, path: &str) -> Result<FileSource> {
     let value = Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
-    source(&FileRequest { format: "text", schema: None, ..*request }, &value)
+    source(&FileRequest { format: "text", schema: None, ..*request }, path, &value)
 }
 
 fn invalid(name: &str, value: &str, expected: &str) -> Error {
@@ -235,7 +236,7 @@ fn json(options: &Options) -> Result<JsonOptions> {
 }
 
 /// A sink of files with the user's options.
-pub(crate) fn sink(format: &str, path: &str, partition_by: &[String], options: &Options) -> Result<FileSink> {
+pub(crate) fn sink(format: &str, path: &Path, partition_by: &[String], options: &Options) -> Result<FileSink> {
     let mut sink = match format {
         "parquet" => FileSink::parquet(path),
         "json" => FileSink::json(path),
@@ -259,7 +260,7 @@ pub(crate) fn sink(format: &str, path: &str, partition_by: &[String], options: &
     Ok(sink.partition_by(partition_by))
 }
 
-fn csv_sink(path: &str, options: &Options) -> Result<FileSink> {
+fn csv_sink(path: &Path, options: &Options) -> Result<FileSink> {
     let mut sink = FileSink::csv(path).header(options.parsed("header")?.unwrap_or(false));
     if let Some(text) = options.get("sep").or_else(|| options.get("delimiter")) {
         sink = sink.delimiter(character("sep", text)?.ok_or_else(|| invalid("sep", text, "one character"))?);

@@ -228,3 +228,37 @@ fn grouping_sets_of_too_many_keys_are_refused() {
     let error = session.sql(&format!("SELECT count(*) FROM t GROUP BY CUBE({})", columns.join(", "))).unwrap_err();
     assert_eq!(error.condition().as_deref(), Some("GROUPING_SIZE_LIMIT_EXCEEDED"), "{error}");
 }
+
+#[test]
+fn orders_and_conditions_may_name_columns_that_were_left_out() {
+    let session = Session::builder().build().unwrap();
+    let frame = session.sql("SELECT * FROM VALUES (1, 'b', 30), (2, 'a', 20), (3, 'c', 10) AS t(n, s, m)").unwrap();
+    let shown = |frame: DataFrame| (frame.columns().unwrap().join(" "), lines(&frame.collect().unwrap()).join(" "));
+    let ordered = |frame: &DataFrame, key: &str| shown(frame.order_by([col(key)]));
+    let n = frame.select(["n"]);
+    assert_eq!(ordered(&n, "s"), ("n".to_owned(), "2 1 3".to_owned()));
+    assert_eq!(shown(n.filter("s <> 'a' AND m > 10")), ("n".to_owned(), "1".to_owned()));
+    assert_eq!(shown(n.filter("m < 30").limit(5).order_by([frame.col("m").asc()])).1, "3 2");
+    // The nearest of several frames counts.
+    let twice = frame.with_column("m", -col("m")).select(["n", "s"]).drop(["s"]);
+    assert_eq!(ordered(&twice, "m").1, "1 2 3");
+    assert_eq!(ordered(&frame.with_column_renamed("s", "m2").to_df(["m", "n", "s"]), "m2").1, "2|a|20 1|b|30 3|c|10");
+    assert_eq!(ordered(&frame.to_df(["s", "n", "m"]), "s").1, "1|b|30 2|a|20 3|c|10", "what is shown comes first");
+    let refused = |frame: DataFrame| frame.collect().unwrap_err().condition().unwrap_or_default();
+    for other in
+        [n.alias("x"), n.distinct(), frame.group_by(["n"]).count(), n.union(&n), n.cross_join(&n.alias("y").to_df(["k"]))]
+    {
+        assert_eq!(refused(other.filter("s = 'a'")), "UNRESOLVED_COLUMN.WITH_SUGGESTION");
+    }
+    // In SQL a subquery has the columns that it names.
+    frame.create_or_replace_temp_view("t").unwrap();
+    assert!(session.sql("SELECT * FROM (SELECT n FROM t) WHERE s = 'a'").is_err());
+}
+
+#[test]
+fn a_stream_is_filtered_by_a_column_that_was_left_out() {
+    let (session, streams) = session(&["e"]);
+    let (query, sink) = start(&session.table("e").unwrap().select(["id"]).filter("ts > timestamp '1970-01-01 00:01:40'"));
+    assert_eq!(step(&query, &sink, &[(&streams[0], &[(1, 100), (2, 101)])]), ["2"]);
+    query.stop().unwrap();
+}

@@ -51,7 +51,7 @@ fn a_stream_is_joined_with_parquet_files_as_they_are_in_each_epoch() {
         std::fs::rename(written, table_path.join(format!("{id}.parquet"))).unwrap();
     };
     write(1, "a");
-    let table = session.read().parquet(&table_path.to_string_lossy()).unwrap();
+    let table = session.read().parquet(table_path.to_string_lossy()).unwrap();
     let epochs = joined_while(&session, &table, |epoch| {
         if epoch == 1 {
             write(2, "b");

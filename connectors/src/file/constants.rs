@@ -1,9 +1,9 @@
-//! Columns that are the same for all rows of a split: partitions, and `_metadata`.
+//! Columns that are the same for all rows of a split: partitions, and `_metadata` but for the number of a row.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, StringArray, StructArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray, StructArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take;
 use arrow::datatypes::{DataType, Field, Fields, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
@@ -18,16 +18,25 @@ use crate::objects::as_url;
 /// The name of the column that says which file a row is from.
 pub(crate) const METADATA: &str = "_metadata";
 
-/// The fields of `_metadata`: Spark's, of which none is ever null.
-pub(crate) fn metadata_fields() -> Fields {
-    Fields::from(vec![
+/// The column that a reader of rows with numbers adds to those of the file, the last one; a name that no file has.
+pub(crate) const ROW_INDEX: &str = "_metadata.row_index";
+
+/// The fields of `_metadata` that all formats have: Spark's, of which none is ever null.
+fn metadata_of_files() -> Vec<Field> {
+    vec![
         Field::new("file_path", DataType::Utf8, true),
         Field::new("file_name", DataType::Utf8, true),
         Field::new("file_size", DataType::Int64, true),
         Field::new("file_block_start", DataType::Int64, true),
         Field::new("file_block_length", DataType::Int64, true),
         Field::new("file_modification_time", instants(), true),
-    ])
+    ]
+}
+
+/// The fields of `_metadata`; of a format whose rows have numbers also the place of a row in its file, from zero.
+pub(crate) fn metadata_fields(has_row_index: bool) -> Fields {
+    let row_index = has_row_index.then(|| Field::new("row_index", DataType::Int64, true));
+    metadata_of_files().into_iter().chain(row_index).collect()
 }
 
 /// Where a column of the output comes from.
@@ -37,7 +46,8 @@ pub(crate) enum Origin {
     File(usize),
     /// The directories that the file lies in.
     Partition,
-    Metadata,
+    /// What there is to say of the file; and the numbers of the rows, if the reader gives them as its column of this number.
+    Metadata { row_index: Option<usize> },
 }
 
 /// Adds to the rows of a reader the columns that do not come from the file.
@@ -72,7 +82,7 @@ impl WithConstants {
         let constant = |(field, origin): (&Arc<Field>, &Origin)| {
             let found = partitions.iter().find(|(key, _)| key.eq_ignore_ascii_case(field.name()));
             match (origin, found) {
-                (Origin::Metadata, _) => metadata(&self.dir, split).map(Some),
+                (Origin::Metadata { .. }, _) => metadata(&self.dir, split).map(Some),
                 (Origin::Partition, found) => {
                     let value = found.and_then(|(_, value)| value.as_deref());
                     partition(field, value, &self.dir.join(&split.file.path)).map(Some)
@@ -97,16 +107,26 @@ fn with_constants(
     // Every row takes the only value.
     let first = UInt32Array::from(vec![0; rows]);
     let column = |(origin, constant): (&Origin, &Option<ArrayRef>)| match (constant, origin) {
+        (Some(value), Origin::Metadata { row_index: Some(index) }) => {
+            with_row_index(take(value, &first, None)?.as_struct(), own_column(batch, *index)?)
+        }
         (Some(value), _) => Ok(take(value, &first, None)?),
-        (None, Origin::File(index)) => match batch.columns().get(*index) {
-            Some(column) => Ok(Arc::clone(column)),
-            None => Err(Error::Protocol(format!("a reader of files gave no column {index}"))),
-        },
-        (None, Origin::Partition | Origin::Metadata) => Err(Error::Protocol("a column of a file has no value".to_owned())),
+        (None, Origin::File(index)) => own_column(batch, *index),
+        (None, Origin::Partition | Origin::Metadata { .. }) => Err(Error::Protocol("a column of a file has no value".to_owned())),
     };
     let columns = origins.iter().zip(constants).map(column).collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+fn own_column(batch: &RecordBatch, index: usize) -> Result<ArrayRef> {
+    let column = batch.columns().get(index).map(Arc::clone);
+    column.ok_or_else(|| Error::Protocol(format!("a reader of files gave no column {index}")))
+}
+
+fn with_row_index(metadata: &StructArray, row_index: ArrayRef) -> Result<ArrayRef> {
+    let columns = metadata.columns().iter().cloned().chain([row_index]).collect();
+    Ok(Arc::new(StructArray::try_new(metadata_fields(true), columns, None)?))
 }
 
 /// The one value of a partition column.
@@ -128,7 +148,7 @@ fn partition(field: &Field, value: Option<&str>, path: &Path) -> Result<ArrayRef
     Ok(column.take()?)
 }
 
-/// The one value of `_metadata`.
+/// The one value of `_metadata`, without a number of a row.
 fn metadata(dir: &Path, split: &FileSplit) -> Result<ArrayRef> {
     let path = dir.join(&split.file.path);
     let uri = match as_url(&path) {
@@ -146,7 +166,7 @@ fn metadata(dir: &Path, split: &FileSplit) -> Result<ArrayRef> {
         number(length),
         Arc::new(modified.with_timezone("UTC")),
     ];
-    Ok(Arc::new(StructArray::try_new(metadata_fields(), columns, None)?))
+    Ok(Arc::new(StructArray::try_new(metadata_fields(false), columns, None)?))
 }
 
 /// A path as a URI, in which what has a meaning of its own is escaped.

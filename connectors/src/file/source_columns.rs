@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidegate_runtime::Result;
 
 use super::columns::Column;
-use super::constants::{METADATA, Origin, metadata_fields};
+use super::constants::{METADATA, Origin, ROW_INDEX, metadata_fields};
 use super::records::RecordColumns;
 use super::source::{FileSource, SourceFormat};
 
@@ -15,9 +15,19 @@ use super::source::{FileSource, SourceFormat};
 const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
 
 impl FileSource {
-    /// The column that says which file a row is from, for those who ask for it: Spark's `_metadata`.
-    pub fn metadata_column() -> Field {
-        Field::new(METADATA, DataType::Struct(metadata_fields()), true)
+    /// The column that says which file a row is from, for those who ask for it: Spark's `_metadata`. That of Parquet files has
+    /// `row_index`, too: the place of the row in its file, from zero.
+    pub fn metadata_column(&self) -> Field {
+        Field::new(METADATA, DataType::Struct(metadata_fields(self.has_row_index())), true)
+    }
+
+    fn has_row_index(&self) -> bool {
+        matches!(self.format, SourceFormat::Parquet)
+    }
+
+    /// Whether the rows have `_metadata`: a column of the schema that has its name is another one.
+    fn gives_metadata(&self) -> bool {
+        self.schema.field_with_name(METADATA).is_err() && self.projected().contains(&METADATA)
     }
 
     pub(super) fn check(&self) -> Result<()> {
@@ -83,8 +93,9 @@ impl FileSource {
                     if self.is_partition(name) { Origin::Partition } else { Origin::File(in_file) }
                 }
                 Err(_) if name == METADATA => {
-                    fields.push(FileSource::metadata_column());
-                    Origin::Metadata
+                    fields.push(self.metadata_column());
+                    let row_index = self.has_row_index().then(|| self.columns_read());
+                    Origin::Metadata { row_index }
                 }
                 Err(_) => return Err(self.refused(&format!("[FIELD_NOT_FOUND] there is no column {name} to read"))),
             };
@@ -92,6 +103,12 @@ impl FileSource {
             origins.push(origin);
         }
         Ok((Arc::new(Schema::new(fields)), origins))
+    }
+
+    /// How many columns of the files are read.
+    fn columns_read(&self) -> usize {
+        let is_in_file = |name: &&str| self.schema.field_with_name(name).is_ok() && !self.is_partition(name);
+        self.projected().into_iter().filter(is_in_file).count()
     }
 
     fn projected(&self) -> Vec<&str> {
@@ -112,7 +129,13 @@ impl FileSource {
                 self.refused(&format!("[INVALID_CORRUPT_RECORD_TYPE] the column {name} for corrupt records must be of text"))
             );
         }
-        let read = self.projected().into_iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let mut read: Vec<usize> = self.projected().into_iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        if !(self.has_row_index() && self.gives_metadata()) {
+            return Ok(RecordColumns { schema, read, corrupt });
+        }
+        let row_index = Arc::new(Field::new(ROW_INDEX, DataType::Int64, true));
+        read.push(schema.fields().len());
+        let schema = Arc::new(Schema::new([schema.fields().to_vec(), vec![row_index]].concat()));
         Ok(RecordColumns { schema, read, corrupt })
     }
 }
