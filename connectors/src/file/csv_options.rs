@@ -30,6 +30,8 @@ pub struct CsvOptions {
     pub ignore_trailing_white_space: bool,
     /// A quoted value may span lines.
     pub multi_line: bool,
+    /// Columns are found by their place, whatever the header says (they are). If not, a header with other names fails the query.
+    pub enforce_schema: bool,
 }
 
 impl Default for CsvOptions {
@@ -48,6 +50,7 @@ impl Default for CsvOptions {
             ignore_leading_white_space: false,
             ignore_trailing_white_space: false,
             multi_line: false,
+            enforce_schema: true,
         }
     }
 }

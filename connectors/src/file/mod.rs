@@ -41,6 +41,7 @@ mod forms;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod glob;
+mod ignored;
 mod inference;
 mod json_cursor;
 mod json_options;

@@ -6,6 +6,7 @@ use tempfile::TempDir;
 use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::durable::remove_file;
+use super::ignored::Ignored;
 use super::listing::FileState;
 use super::split_reader::{FileSplit, changed};
 use crate::objects::{Expected, Objects};
@@ -14,22 +15,33 @@ use crate::objects::{Expected, Objects};
 pub(crate) struct ObjectReader {
     objects: Objects,
     copies: TempDir,
+    ignored: Ignored,
     inner: Box<dyn SourceReader>,
 }
 
 impl ObjectReader {
     /// `reader` makes what reads the files in a directory.
-    pub(crate) fn new(objects: Objects, reader: impl FnOnce(PathBuf) -> Result<Box<dyn SourceReader>>) -> Result<Self> {
+    pub(crate) fn new(
+        objects: Objects,
+        ignored: Ignored,
+        reader: impl FnOnce(PathBuf) -> Result<Box<dyn SourceReader>>,
+    ) -> Result<Self> {
         let copies = copies()?;
         let inner = reader(copies.path().to_path_buf())?;
-        Ok(ObjectReader { objects, copies, inner })
+        Ok(ObjectReader { objects, copies, ignored, inner })
     }
 }
 
 impl SourceReader for ObjectReader {
     fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> Result<()> {
         let split: FileSplit = split.decode()?;
-        let file = copy(&self.objects, &split.file, &self.copies)?;
+        let file = match copy(&self.objects, &split.file, &self.copies) {
+            Err(Error::SourceDataLoss(_)) if self.ignored.missing && self.objects.head(&split.file.path)?.is_none() => {
+                tracing::warn!(object = %split.file.path, "missing file skipped");
+                return Ok(());
+            }
+            copied => copied?,
+        };
         let local = self.copies.path().join(&file.path);
         let (epoch, mut is_downstream) = (out.epoch(), false);
         let mut emit = |batch| out.emit(batch).inspect_err(|_| is_downstream = true);

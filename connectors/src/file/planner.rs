@@ -1,6 +1,7 @@
 //! The planning half of the file source: what is new, and which of it does an epoch get?
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_runtime::{
@@ -147,9 +148,10 @@ impl Source for FilePlanner {
 
     fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
         let (dir, columns) = (self.location.base().to_path_buf(), self.config.record_columns()?);
-        let reader = |dir| self.config.format.reader(&self.config, dir, &columns);
+        let ignored = self.config.ignored;
+        let reader = |dir: PathBuf| Ok(ignored.reader(self.config.format.reader(&self.config, dir.clone(), &columns)?, dir));
         let inner = match self.location.remote() {
-            Some(objects) => Box::new(ObjectReader::new(objects.clone(), reader)?),
+            Some(objects) => Box::new(ObjectReader::new(objects.clone(), ignored, reader)?),
             None => reader(dir.clone())?,
         };
         let (schema, origins) = self.config.output()?;

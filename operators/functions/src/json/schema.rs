@@ -4,6 +4,28 @@ use std::cmp::Ordering;
 
 use super::document::{Kind, Value};
 
+/// The most digits of a decimal.
+const MAX_DIGITS: usize = 38;
+/// The decimal that every long fits.
+const DIGITS_OF_LONG: (usize, usize) = (20, 0);
+
+/// What numbers with a point are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preferred {
+    Doubles,
+    /// Decimals, if they have few enough digits.
+    Decimals,
+}
+
+/// What becomes of fields and items that were only null.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nulls {
+    /// They are text.
+    Text,
+    /// They are left out.
+    Dropped,
+}
+
 /// The type of values that were seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Inferred {
@@ -12,8 +34,9 @@ pub(super) enum Inferred {
     Boolean,
     Long,
     Double,
-    /// Whole numbers of this many digits, too large for a long.
-    Decimal(usize),
+    /// Numbers of so many digits at most, and of them so many behind the point: whole ones that are too large for a long, or all that
+    /// are not whole.
+    Decimal(usize, usize),
     Text,
     Array(Box<Inferred>),
     /// Fields sorted by their names, of which some may be the same.
@@ -23,24 +46,34 @@ pub(super) enum Inferred {
 impl Inferred {
     /// The type of a value.
     pub(super) fn of(value: Value<'_>) -> Inferred {
+        Inferred::with(value, Preferred::Doubles)
+    }
+
+    /// The type of a value, if numbers with a point are to be such.
+    pub(super) fn with(value: Value<'_>, preferred: Preferred) -> Inferred {
+        let decimal = |text: &str| (preferred == Preferred::Decimals).then(|| decimal(text)).flatten();
         match value.kind() {
             Kind::Null => Inferred::Nothing,
             Kind::Text | Kind::Escaped if value.raw().is_empty() => Inferred::Nothing,
-            Kind::Text | Kind::Escaped => Inferred::Text,
+            // As in Spark, also numbers in quotes.
+            Kind::Text | Kind::Escaped => decimal(value.raw()).unwrap_or(Inferred::Text),
             Kind::True | Kind::False => Inferred::Boolean,
             Kind::Int if value.raw().parse::<i64>().is_ok() => Inferred::Long,
             Kind::Int => match value.raw().trim_start_matches('-').len() {
-                digits @ ..=38 => Inferred::Decimal(digits),
+                digits @ ..=MAX_DIGITS => Inferred::Decimal(digits, 0),
                 _ => Inferred::Double,
             },
-            Kind::Float | Kind::NaN | Kind::Infinity | Kind::NegativeInfinity => Inferred::Double,
+            Kind::Float => decimal(value.raw()).unwrap_or(Inferred::Double),
+            Kind::NaN | Kind::Infinity | Kind::NegativeInfinity => Inferred::Double,
             Kind::Array => {
-                let element = value.elements().fold(Inferred::Nothing, |common, element| common.or(Inferred::of(element)));
+                let element =
+                    value.elements().fold(Inferred::Nothing, |common, element| common.or(Inferred::with(element, preferred)));
                 Inferred::Array(Box::new(element))
             }
             Kind::Object => {
-                let field =
-                    |(key, value): (Value<'_>, Value<'_>)| (key.string().unwrap_or_default().into_owned(), Inferred::of(value));
+                let field = |(key, value): (Value<'_>, Value<'_>)| {
+                    (key.string().unwrap_or_default().into_owned(), Inferred::with(value, preferred))
+                };
                 let mut fields: Vec<_> = value.fields().map(field).collect();
                 fields.sort_by(|(left, _), (right, _)| left.cmp(right));
                 Inferred::Struct(fields)
@@ -51,7 +84,7 @@ impl Inferred {
     /// The same, but values that are no structures are text.
     pub(super) fn with_primitives_as_text(self) -> Inferred {
         match self {
-            Inferred::Boolean | Inferred::Long | Inferred::Double | Inferred::Decimal(_) => Inferred::Text,
+            Inferred::Boolean | Inferred::Long | Inferred::Double | Inferred::Decimal(..) => Inferred::Text,
             Inferred::Array(element) => Inferred::Array(Box::new(element.with_primitives_as_text())),
             Inferred::Struct(fields) => {
                 Inferred::Struct(fields.into_iter().map(|(name, kind)| (name, kind.with_primitives_as_text())).collect())
@@ -66,24 +99,27 @@ impl Inferred {
             (Inferred::Nothing, one) | (one, Inferred::Nothing) => one,
             (Inferred::Array(left), Inferred::Array(right)) => Inferred::Array(Box::new(left.or(*right))),
             (Inferred::Struct(left), Inferred::Struct(right)) => Inferred::Struct(merge(left, right)),
-            (Inferred::Decimal(left), Inferred::Decimal(right)) => Inferred::Decimal(left.max(right)),
-            (Inferred::Decimal(digits), Inferred::Long) | (Inferred::Long, Inferred::Decimal(digits)) => {
-                Inferred::Decimal(digits.max(20))
+            (Inferred::Decimal(left, left_scale), Inferred::Decimal(right, right_scale)) => {
+                wider((left, left_scale), (right, right_scale))
             }
-            (Inferred::Double, Inferred::Long | Inferred::Decimal(_))
-            | (Inferred::Long | Inferred::Decimal(_), Inferred::Double) => Inferred::Double,
+            (Inferred::Decimal(digits, scale), Inferred::Long) | (Inferred::Long, Inferred::Decimal(digits, scale)) => {
+                wider((digits, scale), DIGITS_OF_LONG)
+            }
+            (Inferred::Double, Inferred::Long | Inferred::Decimal(..))
+            | (Inferred::Long | Inferred::Decimal(..), Inferred::Double) => Inferred::Double,
             (left, right) if left == right => left,
             _ => Inferred::Text,
         }
     }
 
     /// What is left without fields that say nothing: structs without fields, and fields without a name.
-    fn pruned(self) -> Option<Inferred> {
+    fn pruned(self, nulls: Nulls) -> Option<Inferred> {
         match self {
-            Inferred::Array(element) => element.pruned().map(|element| Inferred::Array(Box::new(element))),
+            Inferred::Nothing if nulls == Nulls::Dropped => None,
+            Inferred::Array(element) => element.pruned(nulls).map(|element| Inferred::Array(Box::new(element))),
             Inferred::Struct(fields) => {
                 let named = fields.into_iter().filter(|(name, _)| !name.is_empty());
-                let fields: Vec<_> = named.filter_map(|(name, inferred)| Some((name, inferred.pruned()?))).collect();
+                let fields: Vec<_> = named.filter_map(|(name, inferred)| Some((name, inferred.pruned(nulls)?))).collect();
                 (!fields.is_empty()).then_some(Inferred::Struct(fields))
             }
             other => Some(other),
@@ -91,7 +127,7 @@ impl Inferred {
     }
 
     /// The schema of a text: what it is at the top is kept even if it has no fields.
-    fn schema(self) -> Inferred {
+    fn schema(self, nulls: Nulls) -> Inferred {
         let nothing = match &self {
             Inferred::Struct(_) => Inferred::Struct(Vec::new()),
             Inferred::Array(element) if matches!(**element, Inferred::Struct(_)) => {
@@ -99,13 +135,18 @@ impl Inferred {
             }
             _ => Inferred::Text,
         };
-        self.pruned().unwrap_or(nothing)
+        self.pruned(nulls).unwrap_or(nothing)
     }
 
     /// The schema in SQL. What was only null is a string.
     pub(super) fn sql(self) -> String {
+        self.sql_with(Nulls::Text)
+    }
+
+    /// The schema in SQL, with or without what was only null.
+    pub(super) fn sql_with(self, nulls: Nulls) -> String {
         let mut out = String::new();
-        self.schema().write(&mut out);
+        self.schema(nulls).write(&mut out);
         out
     }
 
@@ -115,7 +156,7 @@ impl Inferred {
             Inferred::Boolean => out.push_str("BOOLEAN"),
             Inferred::Long => out.push_str("BIGINT"),
             Inferred::Double => out.push_str("DOUBLE"),
-            Inferred::Decimal(digits) => out.push_str(&format!("DECIMAL({digits},0)")),
+            Inferred::Decimal(digits, scale) => out.push_str(&format!("DECIMAL({digits},{scale})")),
             Inferred::Array(element) => {
                 out.push_str("ARRAY<");
                 element.write(out);
@@ -133,6 +174,34 @@ impl Inferred {
             }
         }
     }
+}
+
+/// The type of a number in decimal digits, as Java's `BigDecimal` reads them; `None` if it is none, or has too many.
+fn decimal(text: &str) -> Option<Inferred> {
+    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (text, 0),
+    };
+    let unsigned = mantissa.strip_prefix(['-', '+']).unwrap_or(mantissa);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = [whole, fraction].concat();
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    // Zeros in front don't count, but of zero one does.
+    let precision = i64::try_from(digits.trim_start_matches('0').len().max(1)).ok()?;
+    let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+    // Of a whole number with an exponent the zeros are written out.
+    let (precision, scale) = if scale < 0 { (precision.checked_sub(scale)?, 0) } else { (precision.max(scale), scale) };
+    let (precision, scale) = (usize::try_from(precision).ok()?, usize::try_from(scale).ok()?);
+    (precision <= MAX_DIGITS).then_some(Inferred::Decimal(precision, scale))
+}
+
+/// The decimal that two fit, or a double.
+fn wider((left, left_scale): (usize, usize), (right, right_scale): (usize, usize)) -> Inferred {
+    let scale = left_scale.max(right_scale);
+    let digits = left.saturating_sub(left_scale).max(right.saturating_sub(right_scale)) + scale;
+    if digits > MAX_DIGITS { Inferred::Double } else { Inferred::Decimal(digits, scale) }
 }
 
 /// The fields of both, sorted; of those in both, one that both fit.
@@ -183,6 +252,37 @@ mod tests {
             ("null", "STRING"),
         ] {
             assert_eq!(Inferred::of(parser.value(text).unwrap()).sql(), schema);
+        }
+    }
+
+    #[test]
+    fn numbers_with_a_point_may_be_decimals() {
+        let mut parser = Parser::new(Syntax::RECORD);
+        for (text, schema) in [
+            ("[1.50,100]", "ARRAY<DECIMAL(22,2)>"),
+            ("[1.5,0.001]", "ARRAY<DECIMAL(4,3)>"),
+            ("[0.00]", "ARRAY<DECIMAL(2,2)>"),
+            ("[-12.5,\"3.25\"]", "ARRAY<DECIMAL(4,2)>"),
+            ("[1.5,\"x\"]", "ARRAY<STRING>"),
+            ("[1.5e3]", "ARRAY<DECIMAL(4,0)>"),
+            ("[1.5e-3]", "ARRAY<DECIMAL(4,4)>"),
+            ("[1.5e99]", "ARRAY<DOUBLE>"),
+            ("[1e30,1e-30]", "ARRAY<DOUBLE>"),
+        ] {
+            let value = parser.value(text).unwrap();
+            assert_eq!(Inferred::with(value, Preferred::Decimals).sql(), schema, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_was_only_null_may_be_left_out() {
+        let mut parser = Parser::new(Syntax::RECORD);
+        for (text, schema) in [
+            (r#"{"a":null,"b":[],"c":[null],"d":{"e":null},"f":1}"#, "STRUCT<f: BIGINT>"),
+            (r#"{"a":""}"#, "STRUCT<>"),
+            (r#"{"a":{"b":null,"c":true}}"#, "STRUCT<a: STRUCT<c: BOOLEAN>>"),
+        ] {
+            assert_eq!(Inferred::of(parser.value(text).unwrap()).sql_with(Nulls::Dropped), schema);
         }
     }
 }
