@@ -24,6 +24,7 @@ pub mod functions;
 mod kafka;
 mod options;
 mod parquet_table;
+mod partitions;
 mod planner;
 mod reader;
 mod save_mode;

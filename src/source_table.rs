@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::logical_expr::{Expr, TableType};
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::stream::{RecordBatchReceiverStreamBuilder, RecordBatchStreamAdapter};
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
@@ -22,6 +22,7 @@ use tidegate_runtime::{
 
 use crate::analysis::stream::StreamFactory;
 use crate::error::{Error, Result};
+use crate::partitions;
 
 /// How many batches a reader is ahead of the query.
 const AHEAD: usize = 2;
@@ -78,11 +79,17 @@ impl TableProvider for SourceTable {
         TableType::Base
     }
 
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> datafusion::error::Result<Vec<TableProviderFilterPushDown>> {
+        // All sources have the same columns.
+        let unsupported = || vec![TableProviderFilterPushDown::Unsupported; filters.len()];
+        Ok(self.sources.first().map_or_else(unsupported, |source| partitions::pushed_down(source.as_ref(), filters)))
+    }
+
     async fn scan(
         &self,
         state: &dyn Session,
         projection: Option<&Vec<usize>>,
-        _filters: &[Expr],
+        filters: &[Expr],
         limit: Option<usize>,
     ) -> datafusion::error::Result<Arc<dyn ExecutionPlan>> {
         let all: Vec<usize> = (0..self.schema.fields().len()).collect();
@@ -92,7 +99,8 @@ impl TableProvider for SourceTable {
         let mut dealt: Vec<Vec<Part>> = vec![Vec::new(); parallelism];
         let mut number = 0;
         for source in &self.sources {
-            let source = source.source(columns).map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let source = partitions::source(source.as_ref(), columns, filters, state)
+                .map_err(|error| DataFusionError::External(Box::new(error)))?;
             let splits = tokio::task::block_in_place(|| splits_of(source.as_ref())).map_err(external)?;
             for split in splits {
                 dealt[number % parallelism].push((Arc::clone(&source), split));

@@ -5,16 +5,17 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::sql::sqlparser::ast::{self, Statement};
-use tidegate_connectors::TableFormat;
+use tidegate_connectors::{Replaces, TableFormat};
 use tidegate_functions::types;
 
 use crate::analysis::{Analyzer, Attribute, table_not_found};
+use crate::column::Column;
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
-use crate::functions::col;
+use crate::functions::{col, expr};
 use crate::session::Session;
 use crate::sql::{path, type_of};
-use crate::tables::{By, ManagedTable, already_exists};
+use crate::tables::{By, ManagedTable, NewTable, already_exists};
 
 /// Runs a statement that was parsed from `text`; a query is only resolved.
 pub(crate) fn run(session: &Session, statement: Statement, text: &str) -> Result<DataFrame> {
@@ -28,7 +29,19 @@ pub(crate) fn run(session: &Session, statement: Statement, text: &str) -> Result
         Statement::Drop { object_type: ast::ObjectType::View, names, if_exists, .. } => drop_views(session, &names, if_exists)?,
         Statement::Drop { object_type: ast::ObjectType::Table, names, if_exists, .. } => drop_tables(session, &names, if_exists)?,
         Statement::ShowTables { .. } => return show_tables(session),
-        Statement::ExplainTable { table_name, .. } => return describe(session, &path(&table_name)),
+        Statement::ShowVariable { variable } if variable.first().is_some_and(|word| is_word(word, "partitions")) => {
+            let name: Vec<String> = variable.into_iter().skip(1).map(|part| part.value).collect();
+            return show_partitions(session, &name);
+        }
+        Statement::ExplainTable { table_name, hive_format, .. } => {
+            return describe(session, &path(&table_name), hive_format.is_some());
+        }
+        Statement::Truncate(truncate) => {
+            for name in &truncate.table_names {
+                let table = table_of_rows(session, &path(&name.name))?;
+                table.sink(true).write_batch([])?;
+            }
+        }
         Statement::Explain { statement, .. } => {
             let Statement::Query(own) = *statement else {
                 return Err(Error::unsupported("EXPLAIN of a statement that is no query"));
@@ -45,6 +58,10 @@ pub(crate) fn run(session: &Session, statement: Statement, text: &str) -> Result
         other => return Err(Error::unsupported(format!("the statement is not supported: {other}"))),
     }
     rows_of_text(session, &[], &[])
+}
+
+fn is_word(ident: &ast::Ident, word: &str) -> bool {
+    ident.quote_style.is_none() && ident.value.eq_ignore_ascii_case(word)
 }
 
 fn create_view(session: &Session, view: &ast::CreateView, analyzer: &Analyzer<'_>) -> Result<()> {
@@ -73,7 +90,7 @@ fn drop_views(session: &Session, names: &[ast::ObjectName], if_exists: bool) -> 
     Ok(())
 }
 
-/// `CREATE TABLE [IF NOT EXISTS] name (columns) [USING format] [LOCATION place] [AS query]`.
+/// `CREATE TABLE [IF NOT EXISTS] name (columns) [USING format] [PARTITIONED BY (columns)] [LOCATION place] [AS query]`.
 fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast::Query) -> Result<DataFrame>) -> Result<()> {
     let name = path(&table.name);
     let unsupported = [
@@ -81,7 +98,7 @@ fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast
         (table.external, "CREATE EXTERNAL TABLE: write CREATE TABLE … LOCATION"),
         (table.temporary, "CREATE TEMPORARY TABLE: use CREATE TEMP VIEW"),
         (table.like.is_some() || table.clone.is_some(), "CREATE TABLE … LIKE"),
-        (table.partition_by.is_some() || table.hive_distribution != ast::HiveDistributionStyle::NONE, "PARTITIONED BY"),
+        (table.partition_by.is_some(), "PARTITION BY: write PARTITIONED BY"),
     ];
     if let Some((_, what)) = unsupported.into_iter().find(|(is, _)| *is) {
         return Err(Error::unsupported(what));
@@ -90,78 +107,196 @@ fn create_table(session: &Session, table: &ast::CreateTable, query: impl Fn(&ast
         return if table.if_not_exists { Ok(()) } else { Err(already_exists(&name.join("`.`"))) };
     }
     let formats = table.hive_formats.as_ref();
-    let location = formats.and_then(|formats| formats.location.as_deref()).or(table.location.as_deref());
+    let location = formats.and_then(|formats| formats.location.as_deref()).or(table.location.as_deref()).map(str::to_owned);
     let storage = formats.and_then(|formats| formats.storage.as_ref());
     let format = match storage {
         None => TableFormat::default(),
         Some(ast::HiveIOFormat::Using { format }) => table_format(&format.value)?,
         Some(_) => return Err(Error::unsupported("STORED AS: write USING parquet")),
     };
-    let rows = table.query.as_ref().map(|own| query(own)).transpose()?;
-    let columns = match &rows {
-        Some(_) if !table.columns.is_empty() => {
-            return Err(Error::unsupported("CREATE TABLE … AS SELECT with a list of columns: the query names them"));
-        }
-        Some(rows) => columns_of(rows)?,
-        None => {
-            let column = |column: &ast::ColumnDef| Ok((column.name.value.clone(), type_of(&column.data_type)?));
-            table.columns.iter().map(column).collect::<Result<Vec<_>>>()?
-        }
+    let column = |column: &ast::ColumnDef| Ok((column.name.value.clone(), type_of(&column.data_type)?));
+    let mut columns = table.columns.iter().map(column).collect::<Result<Vec<_>>>()?;
+    let partitions: &[ast::ColumnDef] = match &table.hive_distribution {
+        ast::HiveDistributionStyle::PARTITIONED { columns } => columns,
+        ast::HiveDistributionStyle::NONE => &[],
+        _ => return Err(Error::unsupported("SKEWED BY and CLUSTERED BY")),
     };
-    if let (Some(location), Some(_)) = (location, &rows)
+    let is_named = |column: &&ast::ColumnDef| column.data_type == ast::DataType::Unspecified;
+    if partitions.iter().any(|column| !is_named(&column)) {
+        // Hive's way: the columns come to those before.
+        if table.query.is_some() || partitions.iter().any(|column| is_named(&column)) {
+            let message = "PARTITIONED BY has names of columns, or columns with their types, and of a query's columns names only";
+            return Err(Error::analysis("PARSE_SYNTAX_ERROR", message.to_owned()));
+        }
+        columns.extend(partitions.iter().map(column).collect::<Result<Vec<_>>>()?);
+    }
+    let partition_by: Vec<String> = partitions.iter().map(|column| column.name.value.clone()).collect();
+    let Some(own) = &table.query else {
+        let new = NewTable { columns, format, partition_by, location }.checked()?;
+        return ManagedTable::create(session.warehouse(), &name, &new).map(drop);
+    };
+    if !columns.is_empty() {
+        return Err(Error::unsupported("CREATE TABLE … AS SELECT with a list of columns: the query names them"));
+    }
+    let rows = query(own)?;
+    if let Some(location) = &location
         && tidegate_connectors::Table::open(location)?.is_some()
     {
         let message = format!("CREATE-TABLE-AS-SELECT cannot create table with location to a non-empty directory {location}.");
         return Err(Error::analysis("CTAS_LOCATION_NOT_EMPTY", message));
     }
+    let new = NewTable { location, ..NewTable::of(&rows, format, &partition_by)? };
+    create_with_rows(session, &name, &new, &rows)
+}
+
+/// Creates a table that has these rows.
+pub(crate) fn create_with_rows(session: &Session, name: &[String], new: &NewTable, rows: &DataFrame) -> Result<()> {
     // The rows first: a query that fails leaves no table behind.
-    let batches = rows.map(|rows| rows.collect()).transpose()?;
-    let created = ManagedTable::create(session.warehouse(), &name, &columns, format, location)?;
-    match batches {
-        Some(batches) => Ok(created.sink(false).write_batch(relabelled(batches, &created)?)?),
-        None => Ok(()),
-    }
+    let batches = new.arranged(rows)?.collect()?;
+    fill(&ManagedTable::create(session.warehouse(), name, new)?, batches)
+}
+
+fn fill(table: &ManagedTable, batches: Vec<RecordBatch>) -> Result<()> {
+    Ok(table.sink(false).write_batch(relabelled(batches, table)?)?)
+}
+
+/// Puts another table with these rows, which may be computed from the old one's, in the place of a table.
+pub(crate) fn replace_with_rows(
+    session: &Session,
+    name: &[String],
+    old: ManagedTable,
+    new: &NewTable,
+    rows: &DataFrame,
+) -> Result<()> {
+    let batches = new.arranged(rows)?.collect()?;
+    old.remove()?;
+    fill(&ManagedTable::create(session.warehouse(), name, new)?, batches)
 }
 
 pub(crate) fn table_format(name: &str) -> Result<TableFormat> {
     TableFormat::parse(name).ok_or_else(|| {
-        let message = format!("Failed to find the data source: {name}. Tables are of parquet or json files.");
+        let known = TableFormat::ALL.map(TableFormat::name).join(", ");
+        let message = format!("Failed to find the data source: {name}. Files of tables are one of {known}.");
         Error::analysis("DATA_SOURCE_NOT_FOUND", message)
     })
 }
 
-pub(crate) fn columns_of(frame: &DataFrame) -> Result<Vec<(String, DataType)>> {
-    Ok(frame.relation()?.columns.into_iter().map(|column| (column.name, column.data_type)).collect())
-}
-
-/// `INSERT INTO | OVERWRITE [TABLE] name [(columns)] query`.
+/// `INSERT INTO | OVERWRITE [TABLE] name [PARTITION (column = value, column)] [(columns)] query`.
 fn insert_into(session: &Session, insert: &ast::Insert, query: impl Fn(&ast::Query) -> Result<DataFrame>) -> Result<()> {
     let ast::TableObject::TableName(name) = &insert.table else { return Err(Error::unsupported("INSERT into what is no table")) };
     let name = path(name);
-    if insert.partitioned.is_some() || insert.on.is_some() || insert.returning.is_some() {
-        return Err(Error::unsupported("INSERT with PARTITION, ON or RETURNING"));
+    if insert.on.is_some() || insert.returning.is_some() {
+        return Err(Error::unsupported("INSERT with ON or RETURNING"));
     }
     let source = insert.source.as_ref().ok_or_else(|| Error::unsupported("INSERT without rows"))?;
     let mut rows = query(source)?;
+    let columns: Vec<String> = insert.columns.iter().filter_map(|column| path(column).pop()).collect();
     let mut by = By::Position;
-    if !insert.columns.is_empty() {
-        let names: Vec<String> = insert.columns.iter().filter_map(|column| path(column).pop()).collect();
-        (rows, by) = (rows.to_df(names), By::Name);
+    if !columns.is_empty() {
+        (rows, by) = (rows.to_df(columns), By::Name);
     }
-    write_rows(session, &name, &rows, by, insert.overwrite)
+    let Some(partition) = &insert.partitioned else {
+        return write_rows(session, &name, &rows, by, insert.overwrite);
+    };
+    let table = table_of_rows(session, &name)?;
+    let values = partition_values(&table, partition)?;
+    let is_given = |column: &str| values.iter().any(|(given, _)| given == column);
+    if by == By::Position {
+        let rest = table.schema().fields().iter().map(|field| field.name()).filter(|name| !is_given(name)).cloned();
+        let rest: Vec<String> = rest.collect();
+        table.check_arity(&rest, &rows)?;
+        rows = rows.to_df(rest);
+    }
+    for (column, value) in &values {
+        rows = rows.with_column(column, value.clone());
+    }
+    let replaces = match insert.overwrite {
+        true => overwritten(session, &table, &values)?,
+        false => Replaces::All,
+    };
+    write_to(&table, &rows, By::Name, insert.overwrite, replaces)
 }
 
-/// Writes a batch to a table that is there.
-pub(crate) fn write_rows(session: &Session, name: &[String], rows: &DataFrame, by: By, overwrite: bool) -> Result<()> {
+/// The columns of a `PARTITION` clause that have a value, and the values.
+fn partition_values(table: &ManagedTable, partition: &[ast::Expr]) -> Result<Vec<(String, Column)>> {
+    let mut values = Vec::new();
+    let mut named = Vec::new();
+    for part in partition {
+        let (column, value) = match part {
+            ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Eq, right } => (left.as_ref(), Some(right)),
+            column => (column, None),
+        };
+        let ast::Expr::Identifier(column) = column else {
+            let message = format!("PARTITION has columns and their values: {part}");
+            return Err(Error::analysis("PARSE_SYNTAX_ERROR", message));
+        };
+        let own = table.partition_by().iter().find(|name| name.eq_ignore_ascii_case(&column.value));
+        let Some(own) = own.filter(|own| !named.contains(own)) else {
+            let message = format!(
+                "`{}` is not a partition column of the table, or is named twice; these are: {}",
+                column.value,
+                table.partition_by().join(", ")
+            );
+            return Err(Error::analysis("NON_PARTITION_COLUMN", message));
+        };
+        named.push(own);
+        if let (Some(value), Some((_, field))) = (value, table.schema().fields().find(own)) {
+            values.push((own.clone(), expr(&value.to_string()).cast(&types::name(field.data_type()))));
+        }
+    }
+    Ok(values)
+}
+
+/// Which rows an `INSERT OVERWRITE` of rows with these partition values takes the place of.
+fn overwritten(session: &Session, table: &ManagedTable, values: &[(String, Column)]) -> Result<Replaces> {
+    if table.partition_by().is_empty() {
+        return Ok(Replaces::All);
+    }
+    const KEY: &str = "spark.sql.sources.partitionOverwriteMode";
+    let mode = session.config(KEY).map(|mode| mode.to_lowercase());
+    match mode.as_deref() {
+        Some("dynamic") if values.len() < table.partition_by().len() => return Ok(Replaces::Partitions),
+        None | Some("static" | "dynamic") => {}
+        Some(other) => {
+            let message = format!("The value '{other}' in the config \"{KEY}\" is invalid: static or dynamic.");
+            return Err(Error::analysis("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS", message));
+        }
+    }
+    if values.is_empty() {
+        return Ok(Replaces::All);
+    }
+    let value = |name: &String| Some(values.iter().find(|(column, _)| column == name)?.1.clone().alias(name));
+    let leading: Vec<Column> = table.partition_by().iter().map_while(value).collect();
+    if leading.len() < values.len() {
+        return Err(Error::unsupported("INSERT OVERWRITE with values of partition columns that are not the first ones"));
+    }
+    let one = rows_of_text(session, &["one"], &[vec![String::new()]])?;
+    let row = one.select(leading).collect()?;
+    let row = row.into_iter().find(|batch| batch.num_rows() > 0);
+    row.map(Replaces::Within).ok_or_else(|| Error::unsupported("values of a partition that are none"))
+}
+
+/// The table that rows are written to.
+fn table_of_rows(session: &Session, name: &[String]) -> Result<ManagedTable> {
     if session.catalog().view(name).is_some() {
         let message = format!("`{}` is a temporary view: rows are inserted into tables", name.join("`.`"));
         return Err(Error::analysis("EXPECT_TABLE_NOT_VIEW.NO_ALTERNATIVE", message));
     }
-    let table = ManagedTable::open(session.warehouse(), name)?.ok_or_else(|| table_not_found(name))?;
+    ManagedTable::open(session.warehouse(), name)?.ok_or_else(|| table_not_found(name))
+}
+
+/// Writes a batch to a table that is there.
+pub(crate) fn write_rows(session: &Session, name: &[String], rows: &DataFrame, by: By, overwrite: bool) -> Result<()> {
+    let table = table_of_rows(session, name)?;
+    let replaces = if overwrite { overwritten(session, &table, &[])? } else { Replaces::All };
+    write_to(&table, rows, by, overwrite, replaces)
+}
+
+fn write_to(table: &ManagedTable, rows: &DataFrame, by: By, overwrite: bool, replaces: Replaces) -> Result<()> {
     let rows = table.conform(rows, by)?;
     // Rows that are computed from the table's own take the place of these, not of what comes meanwhile.
     let sink = if overwrite && table.is_read_by(&rows)? { table.replacing_sink()? } else { table.sink(overwrite) };
-    Ok(sink.write_batch(relabelled(rows.collect()?, &table)?)?)
+    Ok(sink.replacing(replaces).write_batch(relabelled(rows.collect()?, table)?)?)
 }
 
 /// The rows with the table's columns.
@@ -196,17 +331,38 @@ fn show_tables(session: &Session) -> Result<DataFrame> {
     Ok(frame.with_column("isTemporary", col("isTemporary").cast("BOOLEAN")))
 }
 
-fn describe(session: &Session, name: &[String]) -> Result<DataFrame> {
+/// `SHOW PARTITIONS table`.
+fn show_partitions(session: &Session, name: &[String]) -> Result<DataFrame> {
+    let table = ManagedTable::open(session.warehouse(), name)?.ok_or_else(|| table_not_found(name))?;
+    if table.partition_by().is_empty() {
+        let message = format!("SHOW PARTITIONS is not allowed on a table that is not partitioned: `{}`.", name.join("`.`"));
+        return Err(Error::analysis("INVALID_PARTITION_OPERATION.PARTITION_SCHEMA_IS_EMPTY", message));
+    }
+    let rows: Vec<Vec<String>> = table.partitions()?.into_iter().map(|partition| vec![partition]).collect();
+    rows_of_text(session, &["partition"], &rows)
+}
+
+/// `DESCRIBE [EXTENDED] table`.
+fn describe(session: &Session, name: &[String], extended: bool) -> Result<DataFrame> {
     let frame = session.table(&name.join("."))?;
-    let row = |column: Attribute| vec![column.name, types::name(&column.data_type), String::new()];
-    let mut rows: Vec<Vec<String>> = frame.relation()?.columns.into_iter().map(row).collect();
+    let row = |name: &str, value: &str| vec![name.to_owned(), value.to_owned(), String::new()];
+    let columns = frame.relation()?.columns;
+    let column = |column: &Attribute| row(&column.name, &types::name(&column.data_type));
+    let mut rows: Vec<Vec<String>> = columns.iter().map(column).collect();
     let managed = ManagedTable::open(session.warehouse(), name)?.filter(|_| session.catalog().view(name).is_none());
     if let Some(table) = managed {
-        let detail = |name: &str, value: String| vec![name.to_owned(), value, String::new()];
-        rows.push(detail("", String::new()));
-        rows.push(detail("# Detailed Table Information", String::new()));
-        rows.push(detail("Provider", table.format().name().to_owned()));
-        rows.push(detail("Location", table.location()));
+        if !table.partition_by().is_empty() {
+            rows.push(row("# Partition Information", ""));
+            rows.push(vec!["# col_name".to_owned(), "data_type".to_owned(), "comment".to_owned()]);
+            let partitions = columns.iter().filter(|own| table.partition_by().contains(&own.name));
+            rows.extend(partitions.map(column));
+        }
+        if extended {
+            rows.push(row("", ""));
+            rows.push(row("# Detailed Table Information", ""));
+            rows.push(row("Provider", table.format().name()));
+            rows.push(row("Location", &table.location()));
+        }
     }
     rows_of_text(session, &["col_name", "data_type", "comment"], &rows)
 }

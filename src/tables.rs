@@ -1,13 +1,14 @@
 //! Managed tables: directories of the session's warehouse.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::logical_expr::LogicalPlan;
-use tidegate_connectors::{Table, TableDefinition, TableFormat, TableSink, TableSource, table_names};
+use tidegate_connectors::{KeepPartitions, Table, TableDefinition, TableFormat, TableSink, TableSource, table_names};
 use tidegate_functions::types;
 use tidegate_runtime::SourceSupplier;
 
@@ -18,6 +19,9 @@ use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::source_table::SourceTable;
+
+/// Files that no commit names for so long are not those of a writer that is at work: a week.
+const ORPHAN_AGE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// The parts of a name as users write it: `` `a`.b ``.
 pub(crate) fn parts(name: &str) -> Vec<String> {
@@ -30,6 +34,74 @@ pub(crate) struct ManagedTable {
     name: String,
     table: Table,
     schema: SchemaRef,
+}
+
+/// A table that is to be.
+#[derive(Debug, Clone)]
+pub(crate) struct NewTable {
+    pub(crate) columns: Vec<(String, DataType)>,
+    pub(crate) format: TableFormat,
+    pub(crate) partition_by: Vec<String>,
+    /// Where its files are, if not in the warehouse: there may be a table already.
+    pub(crate) location: Option<String>,
+}
+
+impl NewTable {
+    /// A table for the rows of a frame.
+    pub(crate) fn of(frame: &DataFrame, format: TableFormat, partition_by: &[String]) -> Result<Self> {
+        let columns = frame.relation()?.columns.into_iter().map(|column| (column.name, column.data_type)).collect();
+        NewTable { columns, format, partition_by: partition_by.to_vec(), location: None }.checked()
+    }
+
+    /// With the partition columns at the end, as Spark has them; refused if there can be no such table.
+    pub(crate) fn checked(mut self) -> Result<Self> {
+        if self.columns.is_empty() {
+            return Ok(self);
+        }
+        let mut names = HashSet::new();
+        if let Some((twice, _)) = self.columns.iter().find(|(name, _)| !names.insert(name.to_lowercase())) {
+            let message = format!("The column `{twice}` already exists. Choose another name or rename the existing column.");
+            return Err(Error::analysis("COLUMN_ALREADY_EXISTS", message));
+        }
+        let mut partitions = Vec::new();
+        for name in &self.partition_by {
+            match self.columns.iter().position(|(column, _)| column.eq_ignore_ascii_case(name)) {
+                Some(at) => partitions.push(self.columns.remove(at)),
+                None => {
+                    let all = self.columns.iter().chain(&partitions).map(|(column, _)| format!("`{column}`"));
+                    let columns = all.collect::<Vec<_>>().join(", ");
+                    let message =
+                        format!("The partition column `{name}` is not among the table's columns {columns}, or is named twice.");
+                    return Err(Error::analysis("COLUMN_NOT_DEFINED_IN_TABLE", message));
+                }
+            }
+        }
+        self.partition_by = partitions.iter().map(|(column, _)| column.clone()).collect();
+        self.columns.extend(partitions);
+        if let Some(definition) = self.definition() {
+            // What can't be read back is refused now.
+            definition.check(&Arc::new(Schema::new(types::parse_schema(&definition.columns)?)))?;
+        }
+        Ok(self)
+    }
+
+    /// `None` if there are no columns: the table is there already.
+    fn definition(&self) -> Option<TableDefinition> {
+        let column = |(name, data_type): &(String, DataType)| format!("`{}` {}", name.replace('`', "``"), types::name(data_type));
+        let columns = self.columns.iter().map(column).collect::<Vec<_>>().join(", ");
+        let definition = TableDefinition::new(columns, self.format).partition_by(&self.partition_by);
+        (!self.columns.is_empty()).then_some(definition)
+    }
+
+    /// The frame's columns in the table's order.
+    pub(crate) fn arranged(&self, frame: &DataFrame) -> Result<DataFrame> {
+        let given = frame.relation()?.columns;
+        let column = |(name, _): &(String, DataType)| {
+            let own = given.iter().find(|column| column.name.eq_ignore_ascii_case(name))?;
+            Some(crate::column::Column::of(own.exact()).alias(name))
+        };
+        Ok(frame.select(self.columns.iter().filter_map(column).collect::<Vec<_>>()))
+    }
 }
 
 /// How a frame's columns find those of the table that they are written to.
@@ -49,13 +121,7 @@ impl ManagedTable {
     }
 
     /// Creates a table; with a location, one whose files are there, and which is as it is if there is one already.
-    pub(crate) fn create(
-        warehouse: &Path,
-        name: &[String],
-        columns: &[(String, DataType)],
-        format: TableFormat,
-        location: Option<&str>,
-    ) -> Result<Self> {
+    pub(crate) fn create(warehouse: &Path, name: &[String], new: &NewTable) -> Result<Self> {
         let plain = plain_name(name).filter(|name| is_plain(name)).ok_or_else(|| {
             let message = format!(
                 "`{}` is not a valid name for tables/schemas. Valid names only contain alphabet characters, numbers and _.",
@@ -63,23 +129,11 @@ impl ManagedTable {
             );
             Error::analysis("INVALID_SCHEMA_OR_RELATION_NAME", message)
         })?;
-        let mut names = HashSet::new();
-        if let Some((twice, _)) = columns.iter().find(|(name, _)| !names.insert(name.to_lowercase())) {
-            let message = format!("The column `{twice}` already exists. Choose another name or rename the existing column.");
-            return Err(Error::analysis("COLUMN_ALREADY_EXISTS", message));
-        }
         let directory = directory(warehouse, plain);
         if Table::open(directory.clone())?.is_some() {
             return Err(already_exists(plain));
         }
-        let column = |(name, data_type): &(String, DataType)| format!("`{}` {}", name.replace('`', "``"), types::name(data_type));
-        let columns = columns.iter().map(column).collect::<Vec<_>>().join(", ");
-        let definition = (!columns.is_empty()).then_some(TableDefinition { columns, format });
-        if let Some(definition) = &definition {
-            // What can't be read back is refused now.
-            format.check(&Arc::new(Schema::new(types::parse_schema(&definition.columns)?)))?;
-        }
-        let table = match (location, &definition) {
+        let table = match (&new.location, &new.definition()) {
             (Some(location), definition) => Table::link(directory, location, definition.as_ref())?,
             (None, Some(definition)) => Table::create(directory, definition)?,
             (None, None) => return Err(Error::analysis("UNSUPPORTED_FEATURE", "a table without columns")),
@@ -94,6 +148,39 @@ impl ManagedTable {
 
     pub(crate) fn format(&self) -> TableFormat {
         self.table.definition().format
+    }
+
+    /// The columns that it is partitioned by, which are its last ones.
+    pub(crate) fn partition_by(&self) -> &[String] {
+        &self.table.definition().partition_by
+    }
+
+    /// Whether a new table would be the same but for the rows.
+    pub(crate) fn is_like(&self, new: &NewTable) -> bool {
+        new.definition().as_ref() == Some(self.table.definition())
+    }
+
+    /// Whether it is partitioned as a writer asks for, if it does.
+    pub(crate) fn check_partitions(&self, asked: &[String]) -> Result<()> {
+        let same = |(one, other): (&String, &String)| one.eq_ignore_ascii_case(other);
+        let own = self.partition_by();
+        if asked.is_empty() || asked.len() == own.len() && asked.iter().zip(own).all(same) {
+            return Ok(());
+        }
+        let message = format!(
+            "Specified partitioning does not match that of the existing table `{}`: specified {}; it has {}.",
+            self.name,
+            asked.join(", "),
+            own.join(", ")
+        );
+        Err(Error::analysis("MISMATCHED_TABLE_PARTITIONING", message))
+    }
+
+    /// The values of the partition columns that it has rows of, as names of directories, sorted.
+    pub(crate) fn partitions(&self) -> Result<Vec<String>> {
+        let files = self.table.files()?;
+        let directories: BTreeSet<&str> = files.iter().filter_map(|file| Some(file.path.rsplit_once('/')?.0)).collect();
+        Ok(directories.into_iter().map(str::to_owned).collect())
     }
 
     pub(crate) fn location(&self) -> String {
@@ -143,9 +230,26 @@ impl ManagedTable {
         Ok(found)
     }
 
-    /// Removes files that no version of the table has any more but those before the newest; how many went.
+    /// Removes files that no version of the table has any more but those before the newest, and those that crashed writers have left;
+    /// how many went.
     pub(crate) fn vacuum(&self) -> Result<usize> {
-        Ok(self.table.vacuum(self.table.version()?)?)
+        Ok(self.table.vacuum(self.table.version()?)? + self.table.remove_orphans(ORPHAN_AGE)?)
+    }
+
+    /// Whether a frame has as many columns as these of the table.
+    pub(crate) fn check_arity(&self, columns: &[String], frame: &DataFrame) -> Result<()> {
+        let given = frame.relation()?.columns;
+        if given.len() == columns.len() {
+            return Ok(());
+        }
+        let condition = if given.len() < columns.len() { "NOT_ENOUGH_DATA_COLUMNS" } else { "TOO_MANY_DATA_COLUMNS" };
+        let data = given.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ");
+        let message = format!(
+            "Cannot write incompatible data for the table `{}`: table columns: {}; data columns: {data}.",
+            self.name,
+            columns.join(", ")
+        );
+        Err(Error::analysis(&format!("INSERT_COLUMN_ARITY_MISMATCH.{condition}"), message))
     }
 
     /// The frame's rows with the columns of the table, cast as an `INSERT` casts them.
@@ -155,14 +259,7 @@ impl ManagedTable {
         let refused = |condition: &str, what: String| {
             Err(Error::analysis(condition, format!("Cannot write incompatible data for the table `{name}`: {what}.")))
         };
-        if given.len() != fields.len() {
-            let condition = if given.len() < fields.len() { "NOT_ENOUGH_DATA_COLUMNS" } else { "TOO_MANY_DATA_COLUMNS" };
-            let list = |names: Vec<&str>| names.join(", ");
-            let table = list(fields.iter().map(|field| field.name().as_str()).collect());
-            let data = list(given.iter().map(|column| column.name.as_str()).collect());
-            let condition = format!("INSERT_COLUMN_ARITY_MISMATCH.{condition}");
-            return refused(&condition, format!("table columns: {table}; data columns: {data}"));
-        }
+        self.check_arity(&fields.iter().map(|field| field.name().clone()).collect::<Vec<_>>(), frame)?;
         let mut columns = Vec::new();
         for (index, field) in fields.iter().enumerate() {
             let found = match by {
@@ -224,6 +321,11 @@ impl TableStream {
         }
         Ok(source.skip_overwrites(self.options.parsed("skipChangeCommits")?.unwrap_or(false)))
     }
+
+    fn projected(&self, projection: &[usize]) -> Result<TableSource> {
+        let fields: Vec<&Arc<Field>> = projection.iter().filter_map(|index| self.table.schema.fields().get(*index)).collect();
+        Ok(self.reader()?.projection(fields.into_iter().map(|field| field.name())))
+    }
 }
 
 impl StreamFactory for TableStream {
@@ -232,8 +334,15 @@ impl StreamFactory for TableStream {
     }
 
     fn source(&self, projection: &[usize]) -> Result<Arc<dyn SourceSupplier>> {
-        let fields: Vec<&Arc<Field>> = projection.iter().filter_map(|index| self.table.schema.fields().get(*index)).collect();
-        Ok(Arc::new(self.reader()?.projection(fields.into_iter().map(|field| field.name()))))
+        Ok(Arc::new(self.projected(projection)?))
+    }
+
+    fn partition_columns(&self) -> &[String] {
+        self.table.partition_by()
+    }
+
+    fn source_of_partitions(&self, projection: &[usize], keep: Arc<dyn KeepPartitions>) -> Result<Arc<dyn SourceSupplier>> {
+        Ok(Arc::new(self.projected(projection)?.partitions(keep)))
     }
 
     fn name(&self) -> Option<&str> {

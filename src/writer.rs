@@ -22,9 +22,9 @@ use crate::options::Options;
 use crate::planner::{Lowering, OutputMode, late_schema, lower, rules};
 use crate::save_mode::SaveMode;
 use crate::session::Session;
-use crate::statements::{columns_of, relabelled, table_format, write_rows};
+use crate::statements::{create_with_rows, replace_with_rows, table_format, write_rows};
 use crate::streams::StreamingQuery;
-use crate::tables::{By, ManagedTable, already_exists, parts};
+use crate::tables::{By, ManagedTable, NewTable, already_exists, parts};
 
 /// Writes a stream. Names of formats and options are Spark's.
 ///
@@ -62,7 +62,7 @@ pub struct DataStreamWriter {
 }
 
 /// The table that a memory sink becomes, by name.
-type NewTable = Option<(String, MemoryTable)>;
+type SinkTable = Option<(String, MemoryTable)>;
 
 /// Where the rows go.
 #[derive(Clone)]
@@ -349,9 +349,10 @@ impl DataStreamWriter {
                     Target::Format(format) => table_format(format)?,
                     Target::Sink(_) => TableFormat::default(),
                 };
-                ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format, None)?
+                ManagedTable::create(session.warehouse(), &parts, &NewTable::of(&self.frame, format, &self.partition_by)?)?
             }
         };
+        table.check_partitions(&self.partition_by)?;
         self.frame = table.conform(&self.frame, By::Name)?;
         let mut sink = table.sink(self.mode == OutputMode::Complete);
         if let Some(epochs) = self.options.positive("compactEveryEpochs")? {
@@ -372,7 +373,7 @@ impl DataStreamWriter {
         own.or_else(|| Some(self.frame.session().checkpoint_root()?.join(self.name.as_ref()?)))
     }
 
-    fn topology(&self) -> Result<(Topology, [NewTable; 2])> {
+    fn topology(&self) -> Result<(Topology, [SinkTable; 2])> {
         let relation = self.frame.relation()?;
         rules::check(&relation, self.mode)?;
         let session = self.frame.session();
@@ -388,14 +389,14 @@ impl DataStreamWriter {
         Ok((lowered.with_sinks(sink, late_sink)?, [table, late_table.flatten()]))
     }
 
-    fn late_sink(&self) -> Result<Option<(Arc<dyn SinkSupplier>, NewTable)>> {
+    fn late_sink(&self) -> Result<Option<(Arc<dyn SinkSupplier>, SinkTable)>> {
         let Some((target, options)) = &self.late else { return Ok(None) };
         let name = options.get("queryName").map(str::to_owned);
         let writer = DataStreamWriter { target: target.clone(), options: options.clone(), name, ..self.clone() };
         DataStreamWriter { mode: OutputMode::Append, ..writer }.sink_of(&late_schema()).map(Some)
     }
 
-    fn sink_of(&self, schema: &arrow::datatypes::SchemaRef) -> Result<(Arc<dyn SinkSupplier>, NewTable)> {
+    fn sink_of(&self, schema: &arrow::datatypes::SchemaRef) -> Result<(Arc<dyn SinkSupplier>, SinkTable)> {
         let format = match &self.target {
             Target::Sink(sink) => return Ok((Arc::clone(sink), None)),
             Target::Format(format) => format.as_str(),
@@ -555,26 +556,29 @@ impl DataFrameWriter {
         self
     }
 
-    /// Rows of the warehouse's table of this name, which is created: Parquet, if the option `format` does not say otherwise. If it is
-    /// there, the [`mode`](Self::mode) says what is done with its rows. Columns are then found by name, and must be the table's.
+    /// Rows of the warehouse's table of this name, which is created, with files of the [`format`](Self::format) that is set. If it is
+    /// there, the [`mode`](Self::mode) says what is done with its rows: more come to them, by the names of the columns, or all of it is
+    /// replaced, its columns too.
     ///
     /// # Errors
     /// `TABLE_OR_VIEW_ALREADY_EXISTS`; the first error of the calls that made the frame, or of the computation.
     pub fn save_as_table(self, name: &str) -> Result<()> {
         let (session, parts) = (self.frame.session().clone(), parts(name));
-        let format = self.options.get("format").map_or(Ok(TableFormat::default()), table_format)?;
-        if ManagedTable::open(session.warehouse(), &parts)?.is_some() {
+        let new = NewTable::of(&self.frame, table_format(&self.format)?, &self.partition_by)?;
+        if let Some(table) = ManagedTable::open(session.warehouse(), &parts)? {
             return match self.mode? {
                 SaveMode::ErrorIfExists => Err(already_exists(name)),
                 SaveMode::Ignore => Ok(()),
-                SaveMode::Append => write_rows(&session, &parts, &self.frame, By::Name, false),
-                SaveMode::Overwrite => write_rows(&session, &parts, &self.frame, By::Name, true),
+                SaveMode::Append => {
+                    table.check_partitions(&self.partition_by)?;
+                    write_rows(&session, &parts, &self.frame, By::Name, false)
+                }
+                SaveMode::Overwrite if table.is_like(&new) => write_rows(&session, &parts, &self.frame, By::Name, true),
+                SaveMode::Overwrite => replace_with_rows(&session, &parts, table, &new, &self.frame),
             };
         }
         self.mode?;
-        let rows = self.frame.collect()?;
-        let table = ManagedTable::create(session.warehouse(), &parts, &columns_of(&self.frame)?, format, None)?;
-        Ok(table.sink(false).write_batch(relabelled(rows, &table)?)?)
+        create_with_rows(&session, &parts, &new, &self.frame)
     }
 
     /// More rows of a table that is there, or other rows in the mode `overwrite`; columns by position, as in Spark. The other modes mean

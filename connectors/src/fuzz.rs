@@ -71,8 +71,19 @@ mod tests {
         prop_oneof![4 => mutated, 1 => vec(byte(), 0..80)]
     }
 
-    fn texts(texts: &[&str]) -> Vec<Vec<u8>> {
-        texts.iter().map(|text| text.as_bytes().to_vec()).collect()
+    /// Good inputs of a target.
+    fn seeds(target: &str) -> Vec<Vec<u8>> {
+        let texts = |texts: &[&str]| texts.iter().map(|text| text.as_bytes().to_vec()).collect();
+        match target {
+            "csv" => crate::file::fuzz::csv_seeds(),
+            "json" => crate::file::fuzz::json_seeds(),
+            "lines" => texts(&["\x03\x02a\r\nb\n\nc", "\x01\x05\u{FEFF}one\ntwo\r\nthree"]),
+            "snappy" => crate::file::fuzz::snappy_seeds(),
+            "glob" => texts(&["part-*.{csv,json}\0part-1.csv", "[^a-c]?\\*{a,{b,c}}\0xy*b", "*a*b*c\0aabbcc"]),
+            "manifest" => crate::file::fuzz::manifest_seeds(),
+            "table_log" => crate::table::fuzz::seeds(),
+            other => panic!("no target is named {other}"),
+        }
     }
 
     /// 1 500 inputs of each kind; more with `PROPTEST_CASES`.
@@ -85,38 +96,50 @@ mod tests {
         #![proptest_config(config())]
 
         #[test]
-        fn any_csv(bytes in input(crate::file::fuzz::csv_seeds())) {
+        fn any_csv(bytes in input(seeds("csv"))) {
             csv(&bytes);
         }
 
         #[test]
-        fn any_json(bytes in input(crate::file::fuzz::json_seeds())) {
+        fn any_json(bytes in input(seeds("json"))) {
             json(&bytes);
         }
 
         #[test]
-        fn any_lines(bytes in input(texts(&["\x03\x02a\r\nb\n\nc", "\x01\x05\u{FEFF}one\ntwo\r\nthree"]))) {
+        fn any_lines(bytes in input(seeds("lines"))) {
             lines(&bytes);
         }
 
         #[test]
-        fn any_snappy_frame(bytes in input(crate::file::fuzz::snappy_seeds())) {
+        fn any_snappy_frame(bytes in input(seeds("snappy"))) {
             snappy(&bytes);
         }
 
         #[test]
-        fn any_pattern(bytes in input(texts(&["part-*.{csv,json}\0part-1.csv", "[^a-c]?\\*{a,{b,c}}\0xy*b", "*a*b*c\0aabbcc"]))) {
+        fn any_pattern(bytes in input(seeds("glob"))) {
             glob(&bytes);
         }
 
         #[test]
-        fn any_manifest(bytes in input(crate::file::fuzz::manifest_seeds())) {
+        fn any_manifest(bytes in input(seeds("manifest"))) {
             manifest(&bytes);
         }
 
         #[test]
-        fn any_table_log(bytes in input(crate::table::fuzz::seeds())) {
+        fn any_table_log(bytes in input(seeds("table_log"))) {
             table_log(&bytes);
+        }
+    }
+
+    #[test]
+    #[ignore = "writes good inputs of each target into fuzz/corpus, for a fuzzer to begin with"]
+    fn corpus() {
+        for target in ["csv", "json", "lines", "snappy", "glob", "manifest", "table_log"] {
+            let directory = format!("{}/../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::create_dir_all(&directory).unwrap();
+            for (number, seed) in seeds(target).into_iter().enumerate() {
+                std::fs::write(format!("{directory}/seed-{number}"), seed).unwrap();
+            }
         }
     }
 }

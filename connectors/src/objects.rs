@@ -1,14 +1,18 @@
 //! Object stores, by the URLs of places in them.
 
 use std::future::Future;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, OnceLock, mpsc};
 
+use bytes::Bytes;
 use dashmap::DashMap;
 use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path as Key;
-use object_store::{GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart};
+use object_store::{
+    GetOptions, GetResult, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
+};
 use tidegate_runtime::{Error, Result};
 
 use crate::file::remove_directory;
@@ -17,6 +21,8 @@ use crate::file::remove_directory;
 const PART_BYTES: usize = 8 << 20;
 /// How many files are uploaded at the same time.
 const UPLOADS: usize = 8;
+/// How many parts of a file are asked for at the same time.
+const DOWNLOADS: usize = 4;
 
 /// The stores that are known, by scheme and authority.
 static STORES: LazyLock<DashMap<String, Arc<dyn ObjectStore>>> = LazyLock::new(DashMap::new);
@@ -29,7 +35,7 @@ static STORES: LazyLock<DashMap<String, Arc<dyn ObjectStore>>> = LazyLock::new(D
 /// use tidegate_connectors::{Table, TableDefinition, TableFormat, register_object_store};
 ///
 /// register_object_store("s3://bucket", Arc::new(object_store::memory::InMemory::new()));
-/// let definition = TableDefinition { columns: "id BIGINT".to_owned(), format: TableFormat::Parquet };
+/// let definition = TableDefinition::new("id BIGINT", TableFormat::Parquet);
 /// let table = Table::create("s3://bucket/warehouse/ids", &definition)?;
 /// assert_eq!(table.version()?, 0);
 /// # Ok::<(), tidegate_runtime::Error>(())
@@ -172,6 +178,29 @@ impl Objects {
         downloaded.map_err(|error| Error::user(format!("can't read {}/{path}: {error}", self.url)))
     }
 
+    /// A stretch of an object; `None` if the object is not as expected.
+    pub(crate) fn read_range(&self, path: &str, expected: Expected, range: Range<u64>) -> Result<Option<Bytes>> {
+        let (store, key) = (Arc::clone(&self.store), self.key(path)?);
+        self.wait("read", path, async move {
+            match part_of(store.as_ref(), &key, &expected, range).await? {
+                Some(object) => object.bytes().await.map(Some),
+                None => Ok(None),
+            }
+        })
+    }
+
+    /// Copies parts of an object to their places in a file that is there. Says whether the object is as expected: if not, the file
+    /// is not complete.
+    pub(crate) fn download_parts(&self, path: &str, to: &Path, expected: Expected, parts: Vec<Range<u64>>) -> Result<bool> {
+        let (store, key, to) = (Arc::clone(&self.store), self.key(path)?, to.to_path_buf());
+        let downloaded = self.answer(async move {
+            let download = |part| download_part(store.as_ref(), &key, &to, &expected, part);
+            let each = futures::stream::iter(parts.into_iter().map(download)).buffer_unordered(DOWNLOADS);
+            each.try_fold(true, |all, one| std::future::ready(Ok(all && one))).await
+        })?;
+        downloaded.map_err(|error: AnyError| Error::user(format!("can't read {}/{path}: {error}", self.url)))
+    }
+
     /// The directory of this machine where the writer of this name stages files: nobody else does there.
     pub(crate) fn staging(writer: &str) -> Result<PathBuf> {
         let staging = std::env::temp_dir().join(format!("tidegate-staging-{writer}"));
@@ -264,6 +293,41 @@ async fn upload(store: &dyn ObjectStore, key: &Key, from: &Path) -> Result<(), A
     }
     parts.finish().await?;
     Ok(())
+}
+
+/// A stretch of an object; `None` if the object is not as expected.
+async fn part_of(
+    store: &dyn ObjectStore,
+    key: &Key,
+    expected: &Expected,
+    range: Range<u64>,
+) -> object_store::Result<Option<GetResult>> {
+    let options = GetOptions { if_match: expected.tag.clone(), range: Some(range.into()), ..GetOptions::default() };
+    match store.get_opts(key, options).await {
+        Err(object_store::Error::NotFound { .. } | object_store::Error::Precondition { .. }) => Ok(None),
+        Err(error) => Err(error),
+        Ok(object) => Ok(Some(object).filter(|object| expected.len.is_none_or(|len| len == object.meta.size))),
+    }
+}
+
+async fn download_part(
+    store: &dyn ObjectStore,
+    key: &Key,
+    to: &Path,
+    expected: &Expected,
+    part: Range<u64>,
+) -> Result<bool, AnyError> {
+    use tokio::io::{AsyncSeekExt, AsyncWriteExt};
+    let Some(object) = part_of(store, key, expected, part.clone()).await? else { return Ok(false) };
+    let mut file = tokio::fs::OpenOptions::new().write(true).open(to).await?;
+    file.seek(std::io::SeekFrom::Start(part.start)).await?;
+    let (mut stream, mut left) = (object.into_stream(), part.end - part.start);
+    while let Some(bytes) = stream.try_next().await? {
+        left = left.checked_sub(bytes.len() as u64).ok_or("it gave more than it was asked for")?;
+        file.write_all(&bytes).await?;
+    }
+    file.flush().await?;
+    if left > 0 { Err("it gave less than it was asked for".into()) } else { Ok(true) }
 }
 
 async fn download(store: &dyn ObjectStore, key: &Key, to: &Path, expected: Expected) -> Result<bool, AnyError> {

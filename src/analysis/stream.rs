@@ -8,8 +8,9 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, LogicalPlan, TableType};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableProviderFilterPushDown, TableType};
 use datafusion::physical_plan::ExecutionPlan;
+use tidegate_connectors::KeepPartitions;
 use tidegate_runtime::SourceSupplier;
 
 /// Makes the source that reads a stream, once it is known which columns are needed.
@@ -24,6 +25,20 @@ pub(crate) trait StreamFactory: std::fmt::Debug + Send + Sync {
 
     /// A source of the columns with these numbers, in their order.
     fn source(&self, projection: &[usize]) -> crate::error::Result<Arc<dyn SourceSupplier>>;
+
+    /// The columns by whose values whole files can be left out.
+    fn partition_columns(&self) -> &[String] {
+        &[]
+    }
+
+    /// A source of the columns with these numbers, without files whose partition is not wanted.
+    fn source_of_partitions(
+        &self,
+        projection: &[usize],
+        _keep: Arc<dyn KeepPartitions>,
+    ) -> crate::error::Result<Arc<dyn SourceSupplier>> {
+        self.source(projection)
+    }
 
     /// The name that checkpoints know the source by, if the user gave one.
     fn name(&self) -> Option<&str> {
@@ -48,6 +63,10 @@ impl TableProvider for StreamTable {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(crate::partitions::pushed_down(self.factory.as_ref(), filters))
     }
 
     async fn scan(

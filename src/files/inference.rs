@@ -1,15 +1,17 @@
 //! The columns of files that the user did not give.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
-use tidegate_connectors::{CsvOptions, FileSource, TextInference};
-use tidegate_functions::json::JsonInference;
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Schema, SchemaRef};
+use tidegate_connectors::{CsvOptions, FileSource, TextInference, TextRules};
+use tidegate_functions::json::{InferenceRules, JsonInference};
 
 use super::FileRequest;
 use super::options;
 use crate::error::{Error, Result};
+use crate::options::Options;
 use crate::reader::DeclaredSchema;
 use crate::source_table::look_at;
 
@@ -40,9 +42,14 @@ impl FileRequest<'_> {
     }
 
     fn json_columns(&self) -> Result<Schema> {
-        let mut inference = JsonInference::new(self.options.parsed("primitivesAsString")?.unwrap_or(false));
-        inference = inference.prefers_decimal(self.options.parsed("prefersDecimal")?.unwrap_or(false));
-        inference = inference.drop_field_if_all_null(self.options.parsed("dropFieldIfAllNull")?.unwrap_or(false));
+        let flag = |name: &str| Ok::<_, Error>(self.options.parsed(name)?.unwrap_or(false));
+        let timestamp = options::time_forms(self.session, self.options)?.timestamp.filter(|_| infers_timestamps(self.options));
+        let mut inference = JsonInference::new(InferenceRules {
+            primitives_as_string: flag("primitivesAsString")?,
+            prefers_decimal: flag("prefersDecimal")?,
+            drop_field_if_all_null: flag("dropFieldIfAllNull")?,
+            is_timestamp: timestamp.map(|form| Box::new(move |text: &str| form.reads(text)) as Box<_>),
+        });
         let multi_line = self.options.parsed("multiLine")?.unwrap_or(false);
         let mut sample = Sample::new(options::sampling_ratio(self.options)?);
         self.for_each_line(multi_line, &mut |line| {
@@ -52,7 +59,9 @@ impl FileRequest<'_> {
             true
         })?;
         let corrupt = self.options.get("columnNameOfCorruptRecord").unwrap_or("_corrupt_record");
-        let fields = inference.finish(corrupt)?;
+        let is_kept = self.options.get("mode").is_none_or(|mode| mode.eq_ignore_ascii_case("PERMISSIVE"));
+        let fields = inference.finish(is_kept.then_some(corrupt))?;
+        check_names(&fields)?;
         let shallow = fields.iter().map(|field| field.as_ref().clone().with_data_type(shallow(field.data_type(), MAX_DEPTH)));
         Ok(Schema::new(shallow.collect::<Vec<_>>()))
     }
@@ -66,16 +75,18 @@ impl FileRequest<'_> {
         if !self.options.parsed("inferSchema")?.unwrap_or(false) {
             return Ok(Schema::clone(&schema));
         }
+        let mut any_header = csv.clone();
+        any_header.enforce_schema = true;
+        let prefer_date = self.options.parsed("preferDate")?.unwrap_or(true);
+        let rules = TextRules::new(csv, options::time_forms(self.session, self.options)?, prefer_date);
         let mut columns = vec![TextInference::default(); names.len()];
         let mut sample = Sample::new(options::sampling_ratio(self.options)?);
-        let mut any_header = csv;
-        any_header.enforce_schema = true;
         for source in self.sources(self.paths, &schema)? {
             look_at(&source.csv_options(any_header.clone()), &mut |batch| {
                 let taken: Vec<bool> = (0..batch.num_rows()).map(|_| sample.takes()).collect();
                 for (inference, column) in columns.iter_mut().zip(batch.columns()) {
                     let values = column.as_string::<i32>().iter().zip(&taken).filter(|(_, taken)| **taken);
-                    values.for_each(|(value, _)| inference.add(value));
+                    values.for_each(|(value, _)| inference.add(value, &rules));
                 }
                 true
             })?;
@@ -140,6 +151,31 @@ impl Sample {
         let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
         (((mixed ^ mixed >> 31) >> 11) as f64) < self.ratio * (1_u64 << 53) as f64
     }
+}
+
+fn infers_timestamps(options: &Options) -> bool {
+    options.get("inferTimestamp").is_some_and(|value| value.eq_ignore_ascii_case("true"))
+}
+
+/// Names of fields that differ by their case only can't be told apart.
+fn check_names(fields: &Fields) -> Result<()> {
+    let mut seen = HashSet::new();
+    for field in fields {
+        if !seen.insert(field.name().to_lowercase()) {
+            let message = format!(
+                "The column `{}` already exists: fields of the files have names that differ by their case only. Give the columns with \
+                 .schema(…).",
+                field.name().to_lowercase()
+            );
+            return Err(Error::analysis("COLUMN_ALREADY_EXISTS", message));
+        }
+        match field.data_type() {
+            DataType::Struct(fields) => check_names(fields)?,
+            DataType::List(item) => check_names(&Fields::from(vec![item.as_ref().clone()]))?,
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// The columns of files that describe themselves: of the first one, or of all together.

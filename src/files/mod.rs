@@ -69,9 +69,9 @@ pub(crate) struct Files {
     pub(crate) sources: Vec<FileSource>,
     /// The paths that have a source.
     pub(crate) paths: Vec<String>,
-    /// The columns: those of the files, then the partitions.
+    /// The columns: those of the files, then the partitions that these don't have.
     pub(crate) schema: SchemaRef,
-    /// How many of them, at the end, are partitions.
+    /// How many of them are partitions.
     pub(crate) partitions: usize,
 }
 
@@ -91,22 +91,32 @@ impl FileRequest<'_> {
         };
         let same = |one: &Field, other: &Field| one.name().eq_ignore_ascii_case(other.name());
         // The type that the user gives counts more than the one that the directories suggest.
-        let partition =
-            |found: Field| given.fields().iter().find(|field| same(field, &found)).map_or(found, |f| f.as_ref().clone());
+        let partition = |found: Field| match given.fields().iter().find(|field| same(field, &found)) {
+            Some(field) if self.schema.is_some() => field.as_ref().clone(),
+            _ => found,
+        };
         let partitions: Vec<Field> = partitions.into_iter().map(partition).collect();
-        let in_files = given.fields().iter().filter(|field| !partitions.iter().any(|partition| same(partition, field)));
-        let in_files: Vec<Field> = in_files.map(|field| field.as_ref().clone()).collect();
+        // Columns that files were found to have keep their place, and their values give way to those of the directories.
+        let is_inferred = self.schema.is_none();
+        let of_directory = |field: &Field| partitions.iter().find(|partition| same(partition, field));
+        let in_files = given.fields().iter().filter(|field| is_inferred || of_directory(field).is_none());
+        let in_files: Vec<Field> = in_files.map(|field| of_directory(field).unwrap_or(field).clone()).collect();
         let is_text = matches!(&in_files[..], [field] if *field.data_type() == DataType::Utf8);
         if self.format == "text" && !is_text {
             return Err(Error::analysis("INVALID_SCHEMA", "Text files have one column of strings"));
         }
         let names: Vec<String> = partitions.iter().map(|field| field.name().clone()).collect();
-        let schema = Arc::new(Schema::new([in_files, partitions].concat()));
+        let (in_both, only_named): (Vec<Field>, Vec<Field>) =
+            partitions.into_iter().partition(|partition| in_files.iter().any(|field| same(field, partition)));
+        let in_both: Vec<String> = in_both.iter().map(|field| field.name().clone()).collect();
+        let schema = Arc::new(Schema::new([in_files, only_named].concat()));
         // A file of a partitioned table is one, whichever of the paths leads to it.
         let paths = if names.is_empty() { self.paths.to_vec() } else { outermost(self.paths) };
-        let sources = self.sources(&paths, &schema)?.into_iter();
-        let sources = sources.map(|source| source.partition_columns(names.iter().cloned())).collect();
-        Ok(Files { sources, paths, schema, partitions: names.len() })
+        let sources = self
+            .sources(&paths, &schema)?
+            .into_iter()
+            .map(|source| source.partition_columns(names.iter().cloned()).partition_columns_in_files(in_both.iter().cloned()));
+        Ok(Files { sources: sources.collect(), paths, schema, partitions: names.len() })
     }
 
     /// Whether there may be files that don't fail a query.

@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidegate_connectors::{
     CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TimeForms,
 };
-use tidegate_functions::datetime::TimeReader;
+use tidegate_functions::datetime::{TimeReader, UsualReader};
 
 use super::FileRequest;
 use crate::error::{Error, Result};
@@ -188,15 +188,25 @@ fn records(mut source: FileSource, request: &FileRequest<'_>) -> Result<FileSour
     Ok(source)
 }
 
-fn time_forms(session: &Session, options: &Options) -> Result<TimeForms> {
+/// How dates and times are written. One without a zone is of the zone of the option `timeZone`, or else of the session's.
+pub(super) fn time_forms(session: &Session, options: &Options) -> Result<TimeForms> {
+    let (settings, zone) = (session.context().settings, options.get("timeZone"));
     let reader = |name: &str| match options.get(name) {
         None => Ok(None),
-        Some(pattern) => Ok::<_, Error>(Some(TimeReader::new(pattern, options.get("timeZone"), &session.context().settings)?)),
+        Some(pattern) => Ok::<_, Error>(Some(TimeReader::new(pattern, zone, &settings)?)),
     };
     let date = reader("dateFormat")?.map(|form| TextForm::new(move |text| form.date(text).map(i64::from)));
-    let timestamp = reader("timestampFormat")?.map(|form| TextForm::new(move |text| form.instant(text)));
+    let timestamp = match reader("timestampFormat")? {
+        Some(form) => TextForm::new(move |text| form.instant(text)),
+        None => {
+            let usual = UsualReader::new(zone, &settings)?;
+            let is_utc = usual.is_utc();
+            let parse = move |text: &str| usual.instant(text);
+            if is_utc { TextForm::beside_usual(parse) } else { TextForm::new(parse) }
+        }
+    };
     let timestamp_ntz = reader("timestampNTZFormat")?.map(|form| TextForm::new(move |text| form.clock(text)));
-    Ok(TimeForms { date, timestamp, timestamp_ntz })
+    Ok(TimeForms { date, timestamp: Some(timestamp), timestamp_ntz })
 }
 
 /// A character; `None` for none at all, or the character of code zero.
@@ -222,7 +232,7 @@ pub(super) fn csv(options: &Options) -> Result<CsvOptions> {
         return Err(invalid("unescapedQuoteHandling", handling, "only STOP_AT_DELIMITER, the default, is known"));
     }
     if let Some(text) = options.get("sep").or_else(|| options.get("delimiter")) {
-        csv.separator = character("sep", text)?.ok_or_else(|| invalid("sep", text, "one character"))?;
+        csv.separator = text.replace("\\t", "\t");
     }
     for (name, place) in [("quote", &mut csv.quote), ("escape", &mut csv.escape), ("comment", &mut csv.comment)] {
         if let Some(text) = options.get(name) {

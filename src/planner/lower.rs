@@ -27,6 +27,7 @@ use crate::analysis::time::depends_on_time;
 use crate::batch;
 use crate::dataframe::now_ms;
 use crate::error::{Error, Result};
+use crate::partitions;
 
 /// What a plan is lowered with.
 pub(crate) struct Lowering {
@@ -238,7 +239,7 @@ impl Planner {
 
     /// Declares the sources, each with the columns that its scans need together.
     fn plan_sources(&mut self, plan: &LogicalPlan) -> Result<()> {
-        let mut found: Vec<(Arc<dyn StreamFactory>, Vec<usize>, usize)> = Vec::new();
+        let mut found: Vec<(Arc<dyn StreamFactory>, Vec<usize>, Vec<Vec<Expr>>)> = Vec::new();
         plan.apply(|node| {
             if let (Some(stream), LogicalPlan::TableScan(scan)) = (stream_of(node), node) {
                 let all = || (0..stream.factory.schema().fields().len()).collect();
@@ -246,9 +247,9 @@ impl Planner {
                 match found.iter_mut().find(|(own, _, _)| Arc::ptr_eq(own, &stream.factory)) {
                     Some((_, columns, scans)) => {
                         columns.extend(needed);
-                        *scans += 1;
+                        scans.push(scan.filters.clone());
                     }
-                    None => found.push((stream.factory, needed, 1)),
+                    None => found.push((stream.factory, needed, vec![scan.filters.clone()])),
                 }
             }
             Ok(TreeNodeRecursion::Continue)
@@ -258,8 +259,12 @@ impl Planner {
             projection.dedup();
             let kind = factory.name().map_or_else(|| factory.describe(), str::to_owned);
             let node = self.name(&kind);
-            let supplier = factory.source(&projection)?;
-            let schema = supplier.schema()?;
+            let supplier = match scans.as_slice() {
+                [filters] => partitions::source(factory.as_ref(), &projection, filters, &self.lowering.context.state())?,
+                // What one of them leaves out another may need.
+                _ => factory.source(&projection)?,
+            };
+            let (schema, scans) = (supplier.schema()?, scans.len());
             if scans > 1 {
                 self.declare_source(&node, Arc::clone(&supplier));
             }

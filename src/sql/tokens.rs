@@ -24,7 +24,7 @@ pub(super) fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>> {
         return Err(Error::analysis("PARSE_SYNTAX_ERROR", format!("the text has more than {MAX_TOKENS} tokens")));
     }
     let mut tokens = with_exists_functions(with_nested_types(with_literals(tokens)));
-    for rewrite in [trim_sides, interval_units, value_rows] {
+    for rewrite in [trim_sides, interval_units, value_rows, partitions_first, partition_after_columns, describe_table] {
         tokens = rewritten(&tokens, rewrite);
     }
     Ok(tokens)
@@ -255,6 +255,63 @@ fn trim_sides(tokens: &[&TokenWithSpan]) -> Option<(Vec<Token>, usize)> {
     let names = [("both", "trim"), ("leading", "ltrim"), ("trailing", "rtrim")];
     let (_, name) = names.iter().find(|(own, _)| is_word(&side.token, own))?;
     Some((vec![Token::make_word(name, None), Token::LParen], 4))
+}
+
+/// `USING parquet LOCATION '…' PARTITIONED BY (…)`, in any order, is `PARTITIONED BY (…) USING parquet LOCATION '…'`.
+fn partitions_first(tokens: &[&TokenWithSpan]) -> Option<(Vec<Token>, usize)> {
+    let mut at = 0;
+    while ["using", "location"].iter().any(|word| tokens.get(at).is_some_and(|token| is_word(&token.token, word))) {
+        at += 2;
+    }
+    let [partitioned, by, ..] = tokens.get(at..)? else { return None };
+    if at == 0 || !is_word(&partitioned.token, "partitioned") || !is_word(&by.token, "by") {
+        return None;
+    }
+    let end = at + 2 + parenthesised(tokens.get(at + 2..)?)?;
+    let moved = tokens.get(at..end)?.iter().chain(tokens.get(..at)?);
+    Some((moved.map(|token| token.token.clone()).collect(), end))
+}
+
+/// `PARTITION (k = 1) (a, b) SELECT` is `(a, b) PARTITION (k = 1) SELECT`.
+fn partition_after_columns(tokens: &[&TokenWithSpan]) -> Option<(Vec<Token>, usize)> {
+    if !is_word(&tokens.first()?.token, "partition") {
+        return None;
+    }
+    let columns = 1 + parenthesised(tokens.get(1..)?)?;
+    let end = columns + parenthesised(tokens.get(columns..)?)?;
+    // What is in parentheses may be the query.
+    let first = &tokens.get(columns + 1)?.token;
+    if ["select", "values", "with", "from", "table"].iter().any(|word| is_word(first, word)) || *first == Token::LParen {
+        return None;
+    }
+    let moved = tokens.get(columns..end)?.iter().chain(tokens.get(..columns)?);
+    Some((moved.map(|token| token.token.clone()).collect(), end))
+}
+
+/// How many tokens from an opening parenthesis to its closing one.
+fn parenthesised(tokens: &[&TokenWithSpan]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.checked_sub(1)?,
+            _ => {}
+        }
+        if depth == 0 {
+            return (at > 0).then_some(at + 1);
+        }
+    }
+    None
+}
+
+/// `DESCRIBE TABLE EXTENDED t` is `DESCRIBE EXTENDED t`.
+fn describe_table(tokens: &[&TokenWithSpan]) -> Option<(Vec<Token>, usize)> {
+    let [describe, table, name, ..] = tokens else { return None };
+    let is_described = is_word(&describe.token, "describe") || is_word(&describe.token, "desc");
+    if !is_described || !is_word(&table.token, "table") || !matches!(name.token, Token::Word(_)) {
+        return None;
+    }
+    Some((vec![Token::make_keyword("DESCRIBE")], 2))
 }
 
 const INTERVAL_UNITS: [&str; 9] = ["year", "month", "week", "day", "hour", "minute", "second", "millisecond", "microsecond"];

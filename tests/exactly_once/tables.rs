@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use tidegate::Session;
+use tidegate::functions::expr;
 
 use crate::child::FAILED;
 use crate::scene::{End, Random, end_of, seed};
@@ -22,7 +23,8 @@ fn session(directory: &Path) -> Session {
     Session::builder().parallelism(2).warehouse(directory.join("warehouse")).build().unwrap()
 }
 
-/// Does nothing in the test run itself; the child's whole life in a child: files → numbers → copies, and both are compacted meanwhile.
+/// Does nothing in the test run itself; the child's whole life in a child: files → numbers → copies, which are
+/// partitioned, and both are compacted meanwhile.
 #[test]
 fn run_as_table_child() {
     let Some(directory) = std::env::var_os(DIRECTORY) else { return };
@@ -34,7 +36,8 @@ fn run_as_table_child() {
         let files = session.read_stream().schema("n BIGINT").option("maxFilesPerTrigger", 1).json(&input.to_string_lossy())?;
         let numbers = files.write_stream().checkpoint(checkpoint(TABLES[0])).available_now().to_table(TABLES[0])?;
         let read = session.read_stream().option("maxFilesPerTrigger", 2).table(TABLES[0])?;
-        let copies = read.write_stream().checkpoint(checkpoint(TABLES[1])).to_table(TABLES[1])?;
+        let read = read.with_column("third", expr("n % 3"));
+        let copies = read.write_stream().partition_by(["third"]).checkpoint(checkpoint(TABLES[1])).to_table(TABLES[1])?;
         while numbers.is_active() {
             for table in TABLES {
                 session.compact_table(table, 4 << 10)?;

@@ -300,13 +300,25 @@ fn modes_of_tables() {
     values("('b', 2) AS t(s, n)").write().mode("append").save_as_table("t").unwrap();
     assert_eq!(read(), ["1|a", "2|b"]);
     values("('c', 3) AS t(S, N)").write().mode("overwrite").save_as_table("t").unwrap();
-    assert_eq!(read(), ["3|c"]);
+    // Another table takes its place.
+    assert_eq!(
+        (read(), session.table("t").unwrap().columns().unwrap()),
+        (vec!["c|3".to_owned()], vec!["S".to_owned(), "N".to_owned()])
+    );
     // By position, into one.
-    values("(4, 'd') AS t(x, y)").write().insert_into("t").unwrap();
-    assert_eq!(read(), ["3|c", "4|d"]);
-    values("(5, 'e') AS t(x, y)").write().mode("overwrite").insert_into("t").unwrap();
-    assert_eq!(read(), ["5|e"]);
-    assert!(values("(6) AS t(n)").write().mode("overwrite").save_as_table("t").is_err());
+    values("('d', 4) AS t(x, y)").write().insert_into("t").unwrap();
+    assert_eq!(read(), ["c|3", "d|4"]);
+    values("('e', 5) AS t(x, y)").write().mode("overwrite").insert_into("t").unwrap();
+    assert_eq!(read(), ["e|5"]);
+    // From its own rows: the same table, whose rows are others now; then one of other columns, format and partitions.
+    session.sql("SELECT S, N + 1 AS N FROM t").unwrap().write().mode("overwrite").save_as_table("t").unwrap();
+    assert_eq!(read(), ["e|6"]);
+    let more = session.sql("SELECT S, N, N * 2L AS twice FROM t").unwrap();
+    more.write().mode("overwrite").format("json").partition_by(["S"]).save_as_table("t").unwrap();
+    assert_eq!(read(), ["6|12|e"]);
+    assert!(first.write().mode("append").save_as_table("t").is_err());
+    let error = more.write().mode("append").partition_by(["N"]).save_as_table("t").unwrap_err();
+    assert_eq!(error.condition().as_deref(), Some("MISMATCHED_TABLE_PARTITIONING"));
     let error = first.write().mode("upsert").save_as_table("other").unwrap_err();
     assert_eq!(error.condition().as_deref(), Some("INVALID_SAVE_MODE"));
     assert!(session.table("other").is_err());

@@ -11,6 +11,7 @@ mod late_rows;
 mod metadata;
 mod plans;
 mod sessions;
+mod spark_files;
 mod static_tables;
 mod support;
 mod tables;

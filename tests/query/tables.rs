@@ -6,7 +6,7 @@ use tidegate::connectors::MemoryStream;
 use tidegate::functions::col;
 use tidegate::{OutputMode, Session, StreamingQuery, Trigger};
 
-use crate::support::{numbers, rows, sorted, strings};
+use crate::support::{lines, numbers, rows, sorted, strings};
 
 fn session(warehouse: &Path) -> Session {
     Session::builder().parallelism(2).warehouse(warehouse).build().unwrap()
@@ -82,7 +82,8 @@ fn statements_make_fill_show_and_drop_tables() {
 
     session.sql("CREATE TEMP VIEW young AS SELECT * FROM people WHERE age < 18").unwrap();
     assert_eq!(all(&session, "SHOW TABLES"), ["default|adults|false", "default|people|false", "|young|true"]);
-    let described = all(&session, "DESCRIBE people");
+    assert_eq!(all(&session, "DESCRIBE people").len(), 3);
+    let described = all(&session, "DESCRIBE TABLE EXTENDED people");
     for line in ["age|int|", "name|string|", "tags|array<string>|", "Provider|parquet|"] {
         assert!(described.iter().any(|own| own == line), "{line}: {described:#?}");
     }
@@ -235,7 +236,7 @@ fn tables_at_a_location_of_their_own() {
     assert_eq!(all(&first, "SELECT * FROM t"), ["1", "2", "3"]);
     let error = second.sql(&create.replace("BIGINT", "STRING").replace("TABLE t", "TABLE u")).unwrap_err().to_string();
     assert!(error.contains("INCOMPATIBLE_TABLE_CHANGE_AFTER_ANALYSIS"), "{error}");
-    let described = all(&first, "DESCRIBE t");
+    let described = all(&first, "DESCRIBE EXTENDED t");
     assert!(described.iter().any(|line| line.contains(data.to_str().unwrap())), "{described:?}");
     let again = format!("CREATE TABLE u USING parquet LOCATION '{}' AS SELECT 1L AS n", data.display());
     assert_eq!(condition(&first, &again), "CTAS_LOCATION_NOT_EMPTY");
@@ -265,4 +266,126 @@ fn a_stream_compacts_its_table_as_it_goes() {
     assert_eq!(all(&session, "SELECT * FROM numbers").len(), 9);
     let table = tidegate::connectors::Table::open(dir.path().join("warehouse/numbers")).unwrap().unwrap();
     assert!(table.files().unwrap().len() <= 4, "{:?}", table.files());
+}
+
+#[test]
+fn partitions_in_statements() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = session(dir.path());
+    let sql = |text: &str| session.sql(text).map(drop).unwrap_or_else(|error| panic!("{text}: {error}"));
+    // The partition columns are the last ones, whatever the order of the clauses.
+    sql("CREATE TABLE sales (day DATE, id BIGINT, shop STRING) USING parquet PARTITIONED BY (shop, day)");
+    assert_eq!(session.table("sales").unwrap().columns().unwrap(), ["id", "shop", "day"]);
+    sql("INSERT INTO sales VALUES (1, 'a', DATE'2024-01-31'), (2, 'b', DATE'2024-01-31'), (3, 'a', NULL), (4, NULL, NULL)");
+    sql("INSERT INTO sales PARTITION (shop = 'a', day = '2024-02-01') SELECT 5");
+    sql("INSERT INTO sales PARTITION (day = DATE'2024-02-01', shop) (shop, id) VALUES ('c', 6)");
+    let everything = ["1|a|2024-01-31", "2|b|2024-01-31", "3|a|NULL", "4|NULL|NULL", "5|a|2024-02-01", "6|c|2024-02-01"];
+    assert_eq!(all(&session, "SELECT * FROM sales"), everything);
+    let partitions = all(&session, "SHOW PARTITIONS sales");
+    assert_eq!(
+        partitions,
+        [
+            "shop=__HIVE_DEFAULT_PARTITION__/day=__HIVE_DEFAULT_PARTITION__",
+            "shop=a/day=2024-01-31",
+            "shop=a/day=2024-02-01",
+            "shop=a/day=__HIVE_DEFAULT_PARTITION__",
+            "shop=b/day=2024-01-31",
+            "shop=c/day=2024-02-01",
+        ]
+    );
+    let described = lines(&session.sql("DESCRIBE sales").unwrap().collect().unwrap());
+    assert_eq!(
+        described,
+        [
+            "id|bigint|",
+            "shop|string|",
+            "day|date|",
+            "# Partition Information||",
+            "# col_name|data_type|comment",
+            "shop|string|",
+            "day|date|",
+        ]
+    );
+
+    sql("INSERT OVERWRITE sales PARTITION (shop = 'a', day) SELECT 7, DATE'2024-03-01'");
+    assert_eq!(all(&session, "SELECT id FROM sales"), ["2", "4", "6", "7"]);
+    session.set_config("spark.sql.sources.partitionOverwriteMode", "dynamic");
+    sql("INSERT OVERWRITE sales SELECT id + 10, shop, day FROM sales WHERE shop IN ('a', 'c')");
+    assert_eq!(all(&session, "SELECT id FROM sales"), ["16", "17", "2", "4"]);
+    session.set_config("spark.sql.sources.partitionOverwriteMode", "static");
+    sql("INSERT OVERWRITE sales VALUES (8, 'x', NULL)");
+    assert_eq!(all(&session, "SELECT * FROM sales"), ["8|x|NULL"]);
+    sql("TRUNCATE TABLE sales");
+    assert_eq!(all(&session, "SELECT count(*) FROM sales"), ["0"]);
+
+    sql("CREATE TABLE copy USING json PARTITIONED BY (k) AS SELECT id % 3 AS k, id FROM range(10)");
+    assert_eq!(all(&session, "SHOW PARTITIONS default.copy"), ["k=0", "k=1", "k=2"]);
+    assert_eq!(all(&session, "SELECT sum(id), k FROM copy GROUP BY k"), ["12|1", "15|2", "18|0"]);
+    sql("CREATE TABLE hive (id INT) PARTITIONED BY (k STRING, l INT)");
+    assert_eq!(session.table("hive").unwrap().columns().unwrap(), ["id", "k", "l"]);
+
+    assert_eq!(condition(&session, "CREATE TABLE no (a INT) PARTITIONED BY (b)"), "COLUMN_NOT_DEFINED_IN_TABLE");
+    assert!(session.sql("CREATE TABLE no (a INT) PARTITIONED BY (a)").is_err());
+    assert_eq!(condition(&session, "INSERT INTO sales PARTITION (id = 1) SELECT 'x', NULL"), "NON_PARTITION_COLUMN");
+    assert_eq!(
+        condition(&session, "INSERT INTO sales PARTITION (shop = 'x') SELECT 1"),
+        "INSERT_COLUMN_ARITY_MISMATCH.NOT_ENOUGH_DATA_COLUMNS"
+    );
+    assert_eq!(condition(&session, "SHOW PARTITIONS hive2"), "TABLE_OR_VIEW_NOT_FOUND");
+    assert_eq!(condition(&session, "INSERT INTO hive PARTITION (k = 'x', l = 'no') SELECT 1"), "CAST_INVALID_INPUT");
+}
+
+/// A query that asks for some partitions opens no file of the others: these are removed, and nobody misses them.
+#[test]
+fn batches_read_only_the_partitions_that_they_ask_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = session(dir.path());
+    let by = "CREATE TABLE t PARTITIONED BY (k, at) AS SELECT id, if(id % 4 = 0, NULL, id % 4) AS k, \
+              timestamp_seconds(id % 2) AS at FROM range(40)";
+    session.sql(by).unwrap();
+    std::fs::remove_dir_all(dir.path().join("t/k=3")).unwrap();
+    std::fs::remove_dir_all(dir.path().join("t/k=__HIVE_DEFAULT_PARTITION__")).unwrap();
+    let count = |filter: &str| session.sql(&format!("SELECT count(*) AS n FROM t WHERE {filter}")).unwrap().collect();
+    let counted = |filter: &str| sorted(&count(filter).unwrap_or_else(|error| panic!("{filter}: {error}")));
+    assert_eq!(counted("k = 1"), ["10"]);
+    assert_eq!(counted("k < 3 AND id > 20"), ["10"]);
+    assert_eq!(counted("k + 1 IN (2, 3)"), ["20"]);
+    assert_eq!(counted("k = 2 OR k = 1 AND at > TIMESTAMP'1970-01-01 00:00:00Z'"), ["20"]);
+    assert_eq!(counted("k BETWEEN 1 AND 2 AND day(at) > 0 AND rand() >= 0"), ["20"]);
+    for filter in ["k = 3", "k IS NULL", "id = 1", "coalesce(k, 0) = 0"] {
+        let error = count(filter).unwrap_err().to_string();
+        assert!(error.contains("is gone or was changed"), "{filter}: {error}");
+    }
+}
+
+#[test]
+fn a_stream_writes_a_partitioned_table_and_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let stream = MemoryStream::new(rows(vec![("k", strings([])), ("n", numbers([]))]).schema());
+    let run = |by: &[&str], words: [&str; 2]| {
+        let session = session(&dir.path().join("warehouse"));
+        stream.add_data(rows(vec![("k", strings(words)), ("n", numbers([1, 2]))])).unwrap();
+        let frame = session.read_stream_from("words", stream.clone()).unwrap();
+        let writer =
+            frame.write_stream().partition_by(by.iter().copied()).format("json").checkpoint(dir.path().join("checkpoint"));
+        writer.available_now().to_table("words").and_then(|query| query.await_termination(None)).map(|_| session)
+    };
+    run(&["K"], ["a", "b"]).unwrap();
+    let session = run(&[], ["b", "c"]).unwrap();
+    assert_eq!(all(&session, "SELECT * FROM words"), ["1|a", "1|b", "2|b", "2|c"]);
+    assert_eq!(all(&session, "SHOW PARTITIONS words"), ["k=a", "k=b", "k=c"]);
+    let error = run(&["n"], ["x", "y"]).map(drop).unwrap_err();
+    assert_eq!(error.condition().unwrap_or_default(), "MISMATCHED_TABLE_PARTITIONING");
+    session.compact_table("words", 1 << 20).unwrap();
+    assert_eq!(session.vacuum_table("words").unwrap(), 2, "the two small files of b");
+    // A stream of one partition opens no file of the others.
+    std::fs::remove_dir_all(dir.path().join("warehouse/words/k=a")).unwrap();
+    let copy = session.read_stream().table("words").unwrap().filter(tidegate::functions::expr("k = 'b'"));
+    let query = copy.write_stream().format("memory").query_name("b").start().unwrap();
+    query.process_all_available().unwrap();
+    assert_eq!(all(&session, "SELECT n FROM b"), ["1", "2"]);
+    query.stop().unwrap();
+    let rest = session.sql("SELECT * FROM words WHERE k != 'a'").unwrap();
+    rest.write().partition_by(["k"]).format("json").save_as_table("again").unwrap();
+    assert_eq!(all(&session, "SHOW PARTITIONS again"), ["k=b", "k=c"]);
 }

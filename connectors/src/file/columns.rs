@@ -118,8 +118,10 @@ impl Column {
             Column::Int16(values) => values.push_integer(scalars::integer(text)),
             Column::Int32(values) => values.push_integer(scalars::integer(text)),
             Column::Int64(values) => values.push_integer(scalars::integer(text)),
-            Column::Float32(values) => special(text).map(|v| v as f32).or_else(|| scalars::float(text)).map(|v| values.push(v)),
-            Column::Float64(values) => special(text).or_else(|| scalars::float(text)).map(|v| values.push(v)),
+            Column::Float32(values) => {
+                special(text).map(|v| v as f32).or_else(|| scalars::java_float(text)).map(|v| values.push(v))
+            }
+            Column::Float64(values) => special(text).or_else(|| scalars::java_float(text)).map(|v| values.push(v)),
             Column::Decimal(values, precision, scale) => {
                 scalars::decimal(text, *precision, *scale).map(|value| values.push(value))
             }
@@ -230,9 +232,11 @@ impl<T: ArrowPrimitiveType> Numbers<T> {
     where
         T::Native: TryFrom<i64>,
     {
+        let by_form = |form: &TextForm| T::Native::try_from(form.parse(text)?).ok();
         let value = match &self.form {
             None => usual(text),
-            Some(form) => T::Native::try_from(form.parse(text)?).ok(),
+            Some(form) if form.comes_after_usual() => usual(text).or_else(|| by_form(form)),
+            Some(form) => by_form(form),
         };
         self.push(value?);
         Some(())

@@ -6,8 +6,8 @@
 pub struct CsvOptions {
     /// Each file begins with a line of names.
     pub header: bool,
-    /// What separates values (a comma).
-    pub separator: u8,
+    /// What separates values (a comma): a character or more.
+    pub separator: String,
     /// What surrounds a value that has separators in it (a double quote); `None`: nothing does.
     pub quote: Option<u8>,
     /// What precedes a quote inside a quoted value (a backslash); the quote itself for RFC 4180.
@@ -38,7 +38,7 @@ impl Default for CsvOptions {
     fn default() -> Self {
         CsvOptions {
             header: false,
-            separator: b',',
+            separator: ",".to_owned(),
             quote: Some(b'"'),
             escape: Some(b'\\'),
             comment: None,
@@ -57,17 +57,18 @@ impl Default for CsvOptions {
 
 impl CsvOptions {
     pub(crate) fn is_usable(&self) -> bool {
-        let usable = |byte: u8| byte.is_ascii() && !matches!(byte, b'\r' | b'\n');
-        let marks = [Some(self.separator), self.quote, self.escape, self.comment];
-        marks.into_iter().flatten().all(usable)
-            && Some(self.separator) != self.quote
-            && Some(self.separator) != self.escape
-            && Some(self.separator) != self.comment
+        let is_end = |byte: u8| matches!(byte, b'\r' | b'\n');
+        let marks = [self.quote, self.escape, self.comment].into_iter().flatten();
+        !self.separator.is_empty()
+            && !self.separator.bytes().any(is_end)
+            && marks.clone().all(|mark| mark.is_ascii() && !is_end(mark))
+            && marks.into_iter().all(|mark| self.separator.as_bytes().first() != Some(&mark))
     }
 
-    /// Whether a line is no record: as in Spark, one of blanks, or a comment.
+    /// Whether a line is no record: as in Spark, one of blanks or, where a record may have several lines, of nothing; or a comment.
     pub(crate) fn is_skipped(&self, record: &[u8]) -> bool {
-        record.trim_ascii().is_empty() || self.comment.is_some() && record.first().copied() == self.comment
+        let is_empty = if self.multi_line { record.is_empty() } else { record.trim_ascii().is_empty() };
+        is_empty || self.comment.is_some() && record.first().copied() == self.comment
     }
 
     /// The special number that a value stands for: one of ours, or as Java names it.
@@ -82,115 +83,4 @@ impl CsvOptions {
             _ => None,
         }
     }
-
-    /// Whether a record ends within quotes, so that the next line belongs to it. `looked` is how far the record was looked at when it
-    /// had fewer lines: nothing is looked at twice, however many lines there are.
-    pub(crate) fn is_open(&self, record: &[u8], looked: &mut Looked) -> bool {
-        if *looked == Looked::default() && self.is_skipped(record) {
-            return false;
-        }
-        let mut unquoted = Vec::new();
-        while let Some(text) = record.get(looked.value..) {
-            let after = match self.after_quote(text) {
-                Some(quoted) => {
-                    let inside = looked.inside.max(record.len() - quoted.len());
-                    unquoted.clear();
-                    match self.unquote(record.get(inside..).unwrap_or_default(), &mut unquoted) {
-                        Unquoted::Open => {
-                            looked.inside = record.len();
-                            return true;
-                        }
-                        Unquoted::Closed(after) => after,
-                        Unquoted::Not => self.after_separator(text),
-                    }
-                }
-                None => self.after_separator(text),
-            };
-            let Some(after) = after else { return false };
-            *looked = Looked { value: record.len() - after.len(), inside: 0 };
-        }
-        false
-    }
-
-    /// What follows a value that is not quoted.
-    fn after_separator<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        text.get(memchr::memchr(self.separator, text)? + 1..)
-    }
-
-    /// The first value of `text`, and what follows its separator. `None` for a value that was quoted: it is in `unquoted`.
-    pub(crate) fn next_value<'a>(&self, text: &'a [u8], unquoted: &mut Vec<u8>) -> (Option<&'a [u8]>, Option<&'a [u8]>) {
-        if let Some(quoted) = self.after_quote(text) {
-            match self.unquote(quoted, unquoted) {
-                Unquoted::Closed(after) => return (None, after),
-                Unquoted::Open => return (None, None),
-                Unquoted::Not => {}
-            }
-        }
-        match memchr::memchr(self.separator, text) {
-            Some(end) => {
-                let (value, rest) = text.split_at(end);
-                (Some(self.trimmed(value)), rest.split_first().map(|(_, rest)| rest))
-            }
-            None => (Some(self.trimmed(text)), None),
-        }
-    }
-
-    /// What follows the opening quote, if the value has one.
-    fn after_quote<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let text = if self.ignore_leading_white_space { text.trim_ascii_start() } else { text };
-        text.strip_prefix(&[self.quote?])
-    }
-
-    fn trimmed<'a>(&self, value: &'a [u8]) -> &'a [u8] {
-        let value = if self.ignore_leading_white_space { value.trim_ascii_start() } else { value };
-        if self.ignore_trailing_white_space { value.trim_ascii_end() } else { value }
-    }
-
-    /// Takes a value apart whose opening quote precedes `text`.
-    fn unquote<'a>(&self, text: &'a [u8], out: &mut Vec<u8>) -> Unquoted<'a> {
-        out.clear();
-        let mut rest = text;
-        loop {
-            match rest {
-                // No closing quote: the value is the rest of the record.
-                [] => return Unquoted::Open,
-                [escape, quote, after @ ..] if Some(*escape) == self.escape && Some(*quote) == self.quote => {
-                    out.push(*quote);
-                    rest = after;
-                }
-                [quote, after @ ..] if Some(*quote) == self.quote => {
-                    let after = if self.ignore_trailing_white_space { after.trim_ascii_start() } else { after };
-                    return match after {
-                        [] => Unquoted::Closed(None),
-                        [separator, after @ ..] if *separator == self.separator => Unquoted::Closed(Some(after)),
-                        _ => Unquoted::Not,
-                    };
-                }
-                [byte, after @ ..] => {
-                    out.push(*byte);
-                    rest = after;
-                }
-            }
-        }
-    }
-}
-
-/// How far a record was looked at whose quotes are open.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Looked {
-    /// Where the value begins whose quote is open.
-    value: usize,
-    /// From where on its closing quote is looked for.
-    inside: usize,
-}
-
-/// What became of a value that begins with a quote.
-#[derive(Debug, PartialEq, Eq)]
-enum Unquoted<'a> {
-    /// It ends with a quote; this follows its separator.
-    Closed(Option<&'a [u8]>),
-    /// Its closing quote is missing.
-    Open,
-    /// Something follows the closing quote: the value is taken as it is written, as Spark does.
-    Not,
 }

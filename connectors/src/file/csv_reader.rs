@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::columns::{Column, Structs};
-use super::csv_options::{CsvOptions, Looked};
+use super::compression::Compression;
+use super::csv_options::CsvOptions;
+use super::csv_values::Looked;
 use super::lines::Lines;
 use super::records::{RecordColumns, Records, Verdict};
 use super::split_reader::{FileSplit, LineOptions, ReadError, read_split_lines};
@@ -85,7 +87,7 @@ impl SourceReader for CsvReader {
             records.judge(first, record, verdict).map_err(|bad| bad.in_file(&path, at))
         };
         // With `multiLine`: the start of a record whose quotes are still open, and where it began.
-        let (mut open, mut began, mut looked) = (Vec::new(), 0, Looked::default());
+        let (mut open, mut began, mut ended, mut looked) = (Vec::new(), 0, 0, Looked::default());
         let max_bytes = self.lines.max_bytes;
         let mut emit = |lines: Lines| -> Result<(), ReadError> {
             for (at, line) in lines.iter() {
@@ -100,6 +102,7 @@ impl SourceReader for CsvReader {
                     open.push(b'\n');
                 }
                 open.extend_from_slice(line);
+                ended = at + line.len() as u64;
                 if open.len() > max_bytes {
                     return Err(super::lines::LineError::TooLong { line_at: began }.into());
                 }
@@ -121,6 +124,9 @@ impl SourceReader for CsvReader {
             return Ok(());
         }
         // The last quote was never closed: the rest of the file is its value.
+        if ended < split.file.len && Compression::of_name(split.file.name()).is_none() {
+            open.push(b'\n');
+        }
         take(records, began, &open).map_err(|error| error.in_file(&path, max_bytes))?;
         records.take()?.map_or(Ok(()), |batch| out.emit(batch))
     }

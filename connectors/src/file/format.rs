@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::compute::cast;
-use arrow::csv::WriterBuilder;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
@@ -17,7 +16,6 @@ use tidegate_runtime::{Error, Result};
 use super::compression::{Compression, Compressor};
 use super::json_rows;
 use super::sink_writer::StagedBytes;
-use crate::instants::in_utc;
 
 /// How a file sink writes rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,19 +272,6 @@ impl Encoder {
             #[cfg(feature = "orc")]
             Encoder::Orc(file) => file.finish(),
         }
-    }
-}
-
-impl CsvFormat {
-    fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
-        let builder = WriterBuilder::new()
-            .with_header(self.header && first)
-            .with_delimiter(self.delimiter)
-            .with_null(self.null_value.clone())
-            // Spark's default form of instants.
-            .with_timestamp_tz_format("%Y-%m-%dT%H:%M:%S%.3fZ".to_owned())
-            .with_timestamp_format("%Y-%m-%dT%H:%M:%S%.3f".to_owned());
-        Ok(builder.build(bytes).write(&in_utc(batch)?)?)
     }
 }
 

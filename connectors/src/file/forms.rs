@@ -10,16 +10,33 @@ type Parse = dyn Fn(&str) -> Option<i64> + Send + Sync;
 
 /// Reads a date, in days, or a time, in microseconds, both since 1970-01-01; `None` if the text stands for none.
 #[derive(Clone)]
-pub struct TextForm(Arc<Parse>);
+pub struct TextForm {
+    parse: Arc<Parse>,
+    after_usual: bool,
+}
 
 impl TextForm {
     /// The form that this function reads.
     pub fn new(parse: impl Fn(&str) -> Option<i64> + Send + Sync + 'static) -> Self {
-        TextForm(Arc::new(parse))
+        TextForm { parse: Arc::new(parse), after_usual: false }
+    }
+
+    /// The usual form of ISO 8601, in which a time without a zone is one of UTC, and that which this function reads.
+    pub fn beside_usual(parse: impl Fn(&str) -> Option<i64> + Send + Sync + 'static) -> Self {
+        TextForm { after_usual: true, ..TextForm::new(parse) }
+    }
+
+    /// Whether the text stands for anything in this form.
+    pub fn reads(&self, text: &str) -> bool {
+        (self.parse)(text).is_some()
+    }
+
+    pub(crate) fn comes_after_usual(&self) -> bool {
+        self.after_usual
     }
 
     pub(crate) fn parse(&self, text: &[u8]) -> Option<i64> {
-        (self.0)(std::str::from_utf8(text).ok()?)
+        (self.parse)(std::str::from_utf8(text).ok()?)
     }
 }
 

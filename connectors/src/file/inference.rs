@@ -9,6 +9,7 @@ use tidegate_runtime::{Error, Result};
 
 use super::conform::guarded;
 use super::csv_options::CsvOptions;
+use super::forms::TimeForms;
 use super::listing::FileState;
 use super::location::Location;
 use super::source::{FileSource, SourceFormat};
@@ -66,8 +67,8 @@ impl FileSource {
                 columns = Some(values.into_iter().map(|(key, value)| (key, vec![value])).collect());
                 continue;
             };
-            let are_same =
-                columns.len() == values.len() && columns.iter().zip(&values).all(|((known, _), (key, _))| known == key);
+            let are_same = columns.len() == values.len()
+                && columns.iter().zip(&values).all(|((known, _), (key, _))| known.eq_ignore_ascii_case(key));
             if !are_same {
                 return Err(Error::InvalidArgument(format!(
                     "[CONFLICTING_PARTITION_COLUMN_NAMES] conflicting directory structures: the file {} does not lie in directories of \
@@ -168,6 +169,46 @@ impl CsvOptions {
     }
 }
 
+/// What CSV values are taken for: Spark's options `dateFormat`, `timestampFormat`, `preferDate`, and the names of special numbers.
+#[derive(Debug, Clone)]
+pub struct TextRules {
+    csv: CsvOptions,
+    forms: TimeForms,
+    prefer_date: bool,
+}
+
+impl TextRules {
+    /// Values of files that are written so. With `prefer_date` what can be a date is one, and no timestamp.
+    pub fn new(csv: CsvOptions, forms: TimeForms, prefer_date: bool) -> Self {
+        TextRules { csv, forms, prefer_date }
+    }
+
+    fn type_of(&self, value: &str) -> DataType {
+        if value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false") {
+            return DataType::Boolean;
+        }
+        let special = || self.csv.special(value.as_bytes()).map(|_| DataType::Float64);
+        partitions::number_type(value).or_else(special).unwrap_or_else(|| self.time_type(value))
+    }
+
+    fn time_type(&self, value: &str) -> DataType {
+        let usual = partitions::time_type(value);
+        let is_date = match &self.forms.date {
+            Some(form) => form.reads(value),
+            None => usual == Some(DataType::Date32),
+        };
+        if is_date && self.prefer_date {
+            return DataType::Date32;
+        }
+        let is_timestamp = match &self.forms.timestamp {
+            Some(form) if form.comes_after_usual() => usual.is_some() || value.len() > 10 && form.reads(value),
+            Some(form) => form.reads(value),
+            None => usual.is_some(),
+        };
+        if is_timestamp { instants() } else { DataType::Utf8 }
+    }
+}
+
 /// The type of CSV values, as Spark infers it value by value.
 #[derive(Debug, Clone, Default)]
 pub struct TextInference {
@@ -176,10 +217,9 @@ pub struct TextInference {
 
 impl TextInference {
     /// Looks at a value; `None` is null and fits every type.
-    pub fn add(&mut self, value: Option<&str>) {
+    pub fn add(&mut self, value: Option<&str>, rules: &TextRules) {
         let (Some(value), false) = (value, self.kind == Some(DataType::Utf8)) else { return };
-        let is_boolean = value.eq_ignore_ascii_case("true") || value.eq_ignore_ascii_case("false");
-        let seen = if is_boolean { DataType::Boolean } else { partitions::type_of(value) };
+        let seen = rules.type_of(value);
         self.kind = Some(match self.kind.take() {
             Some(kind) => partitions::wider(kind, seen),
             None => seen,

@@ -72,6 +72,10 @@ impl<'a> Cursor<'a> {
         Cursor { text, at: 0, rules: self.rules, decoded: self.decoded }
     }
 
+    pub(crate) fn allows_non_numeric_numbers(&self) -> bool {
+        self.rules.allow_non_numeric_numbers
+    }
+
     /// The next byte that is not white space; it is not consumed.
     #[inline]
     pub(crate) fn peek(&mut self) -> Option<u8> {
@@ -296,105 +300,83 @@ impl<'a> Cursor<'a> {
     pub(crate) fn skip(&mut self) -> Result<(), Malformed> {
         match self.peek() {
             Some(b'"') => self.string().map(|_| ()),
-            _ => self.walk(None),
+            _ => self.walk(),
         }
     }
 
-    /// Consumes a value of any kind and appends it to `out`, without white space between its parts.
-    pub(crate) fn copy(&mut self, out: &mut Vec<u8>) -> Result<(), Malformed> {
-        self.walk(Some(out))
+    /// Consumes a value of any kind and gives it as it is written.
+    pub(crate) fn raw(&mut self) -> Result<&'a [u8], Malformed> {
+        self.peek();
+        let start = self.at;
+        self.walk()?;
+        Ok(self.text.get(start..self.at).unwrap_or_default())
     }
 
     /// Without recursion: the depth of a text is its writer's choice.
-    fn walk(&mut self, mut out: Option<&mut Vec<u8>>) -> Result<(), Malformed> {
+    fn walk(&mut self) -> Result<(), Malformed> {
         let mut closers: Vec<u8> = Vec::new();
         loop {
             let opened = match self.peek().ok_or(Malformed)? {
                 b'{' => Some(b'}'),
                 b'[' => Some(b']'),
                 _ => {
-                    self.scalar(out.as_deref_mut())?;
+                    self.scalar()?;
                     None
                 }
             };
             if let Some(closer) = opened {
                 self.at += 1;
-                put(&mut out, if closer == b'}' { b'{' } else { b'[' });
                 closers.push(closer);
                 if closers.len() > MAX_DEPTH {
                     return Err(Malformed);
                 }
                 if !self.eat(closer) {
-                    self.name(closer, &mut out)?;
+                    self.name(closer)?;
                     continue;
                 }
-                put(&mut out, closer);
                 closers.pop();
             }
             // A value is complete: what holds it goes on or ends, and so on outwards.
             loop {
                 let Some(closer) = closers.last().copied() else { return Ok(()) };
                 if self.eat(b',') {
-                    put(&mut out, b',');
-                    self.name(closer, &mut out)?;
+                    self.name(closer)?;
                     break;
                 }
                 self.expect(closer)?;
-                put(&mut out, closer);
                 closers.pop();
             }
         }
     }
 
     /// The name of an object's next value; nothing in an array.
-    fn name(&mut self, closer: u8, out: &mut Option<&mut Vec<u8>>) -> Result<(), Malformed> {
+    fn name(&mut self, closer: u8) -> Result<(), Malformed> {
         if closer == b'}' {
-            let name = self.field_name()?;
-            if let Some(out) = out {
-                write_string(name, out);
-            }
+            self.field_name()?;
             self.expect(b':')?;
-            put(out, b':');
         }
         Ok(())
     }
 
-    fn scalar(&mut self, out: Option<&mut Vec<u8>>) -> Result<(), Malformed> {
-        let text: &[u8] = match self.peek().ok_or(Malformed)? {
-            b'"' | b'\'' => {
-                let text = self.string()?;
-                if let Some(out) = out {
-                    write_string(text, out);
-                }
-                return Ok(());
-            }
-            b't' => self.literal(b"true").map(|()| b"true")?,
-            b'f' => self.literal(b"false").map(|()| b"false")?,
-            b'n' => self.literal(b"null").map(|()| b"null")?,
-            _ => self.number()?.text(),
-        };
-        if let Some(out) = out {
-            out.extend_from_slice(text);
+    fn scalar(&mut self) -> Result<(), Malformed> {
+        match self.peek().ok_or(Malformed)? {
+            b'"' | b'\'' => self.string().map(|_| ()),
+            b't' => self.literal(b"true"),
+            b'f' => self.literal(b"false"),
+            b'n' => self.literal(b"null"),
+            _ => self.number().map(|_| ()),
         }
-        Ok(())
     }
 }
 
-const SPECIAL: [(&[u8], f64); 7] = [
+const SPECIAL: [(&[u8], f64); 6] = [
     (b"NaN", f64::NAN),
     (b"Infinity", f64::INFINITY),
     (b"+Infinity", f64::INFINITY),
     (b"-Infinity", f64::NEG_INFINITY),
-    (b"INF", f64::INFINITY),
     (b"+INF", f64::INFINITY),
     (b"-INF", f64::NEG_INFINITY),
 ];
-
-fn put(out: &mut Option<&mut Vec<u8>>, byte: u8) {
-    if let Some(out) = out {
-        out.push(byte);
-    }
-}
 
 /// Appends text as a JSON string.
 pub(crate) fn write_string(text: &[u8], out: &mut Vec<u8>) {

@@ -148,7 +148,7 @@ fn push(column: &mut Column, json: &mut Cursor<'_>) -> Result<Fit, Malformed> {
             Some(())
         }
         Column::Utf8(texts) => {
-            texts.push_with(|out| json.copy(out))?;
+            texts.push(json.raw()?);
             Some(())
         }
         Column::Boolean(values) if matches!(first, b't' | b'f') => {
@@ -156,7 +156,11 @@ fn push(column: &mut Column, json: &mut Cursor<'_>) -> Result<Fit, Malformed> {
             values.push(first == b't');
             Some(())
         }
-        Column::Int8(values) if is_number => values.push_integer(integer(json)?),
+        // Jackson takes bytes without a sign for bytes.
+        Column::Int8(values) if is_number => {
+            let wrapped = |value: i64| if (128..256).contains(&value) { value - 256 } else { value };
+            values.push_integer(integer(json)?.map(wrapped))
+        }
         Column::Int16(values) if is_number => values.push_integer(integer(json)?),
         Column::Int32(values) if is_number => values.push_integer(integer(json)?),
         Column::Int64(values) if is_number => values.push_integer(integer(json)?),
@@ -166,8 +170,8 @@ fn push(column: &mut Column, json: &mut Cursor<'_>) -> Result<Fit, Malformed> {
             number => scalars::float(number.text()),
         }
         .map(|value| values.push(value)),
-        Column::Float64(values) if is_text => named_float(json.string()?).map(|value| values.push(value)),
-        Column::Float32(values) if is_text => named_float(json.string()?).map(|value| values.push(value as f32)),
+        Column::Float64(values) if is_text => named_float(json)?.map(|value| values.push(value)),
+        Column::Float32(values) if is_text => named_float(json)?.map(|value| values.push(value as f32)),
         Column::Decimal(values, precision, scale) if is_number => {
             scalars::decimal(json.number()?.text(), *precision, *scale).map(|value| values.push(value))
         }
@@ -176,7 +180,9 @@ fn push(column: &mut Column, json: &mut Cursor<'_>) -> Result<Fit, Malformed> {
         }
         Column::Binary(values) if is_text => {
             let text = json.string()?;
-            values.push_with(|out| STANDARD.decode_vec(text, out)).ok()
+            // To Jackson the text as a whole is broken then, not only this value.
+            values.push_with(|out| STANDARD.decode_vec(text, out)).map_err(|_| Malformed)?;
+            Some(())
         }
         Column::Date(values) if is_text => values.push_form(json.string()?, scalars::date),
         Column::Timestamp(values) if is_text => values.push_form(json.string()?, scalars::instant),
@@ -226,13 +232,15 @@ fn double(values: &mut Numbers<Float64Type>, number: Number<'_>) -> Option<()> {
 }
 
 /// Numbers that have a name only, in quotes.
-fn named_float(text: &[u8]) -> Option<f64> {
-    match text {
+fn named_float(json: &mut Cursor<'_>) -> Result<Option<f64>, Malformed> {
+    let is_allowed = json.allows_non_numeric_numbers();
+    Ok(match json.string()? {
+        _ if !is_allowed => None,
         b"NaN" => Some(f64::NAN),
         b"+INF" | b"+Infinity" | b"Infinity" => Some(f64::INFINITY),
         b"-INF" | b"-Infinity" => Some(f64::NEG_INFINITY),
         _ => None,
-    }
+    })
 }
 
 /// Consumes an array. One item that does not fit makes the whole of it null, as in Spark.

@@ -7,7 +7,7 @@
 //!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours), after a look at what is to be decompressed
 //!              (parquet_pages, avro_blocks, orc_chunks)
 //!              constants (columns that come from the path)
-//!              object_directory, object_reader (the same of an object store: list, copy, read)
+//!              object_directory, object_reader, object_parquet (the same of an object store: list, copy, read)
 //! FileSink     partition_rows (rows ─► partitions) ─► sink_writer (rows ─► format ─► hidden file)
 //!              ─► sink (rename, then one line in the manifest) ─► pending, compaction (small files ─► large ones)
 //!              ─► object_sink (upload, then one object of object_manifest)
@@ -33,6 +33,8 @@ mod conform;
 mod constants;
 mod csv_options;
 mod csv_reader;
+mod csv_rows;
+mod csv_values;
 mod durable;
 mod format;
 #[cfg(test)]
@@ -53,6 +55,7 @@ mod location;
 mod manifest;
 mod object_directory;
 mod object_manifest;
+mod object_parquet;
 mod object_reader;
 mod object_sink;
 #[cfg(test)]
@@ -86,17 +89,23 @@ mod source_columns;
 mod sources_tests;
 mod split_reader;
 mod text_reader;
+mod value_text;
 mod watch;
 
 pub use cleaner::CleanSource;
+pub(crate) use columns::Column;
+pub(crate) use compaction::directory_of;
 pub use compression::Compression;
 pub use csv_options::CsvOptions;
-pub(crate) use durable::{remove_directory, remove_file, sync_directory};
+pub(crate) use durable::{create_directory, remove_directory, remove_file, sync_directory};
 pub use forms::{TextForm, TimeForms};
-pub use inference::TextInference;
+pub use inference::{TextInference, TextRules};
 pub use json_options::JsonOptions;
 pub(crate) use listing::FileState;
+pub(crate) use listing::is_hidden;
 pub(crate) use manifest::{checked_line, parse_checked_line};
+pub(crate) use partition_rows::PartitionRows;
+pub(crate) use partitions::parse as parse_partition;
 pub use records::ParseMode;
 pub use sink::FileSink;
 pub(crate) use sink_writer::StagedFile;

@@ -208,7 +208,7 @@ fn a_file_that_is_gone_or_damaged_is_passed_over_if_it_is_to_be() {
     let source = FileSource::text(bucket.at("in")).ignore_missing_files(true).ignore_corrupt_files(true);
     let (change, remove) = (|bucket: &Bucket| bucket.put("in/a", "2\n"), |bucket: &Bucket| bucket.remove("in/a"));
     for (damage, is_gone) in [(&change as &dyn Fn(&Bucket), false), (&remove, true)] {
-        ["in/a", "in/b"].map(|path| bucket.put(path, "1\n"));
+        ["in/a", "in/b"].iter().for_each(|path| bucket.put(path, "1\n"));
         bucket.put("in/c", b"\xff\n");
         let mut reader = Reader::open(&source, None, Vec::new());
         let range = reader.plan().unwrap();

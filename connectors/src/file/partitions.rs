@@ -8,8 +8,18 @@ use tidegate_runtime::Result;
 use super::inference::instants;
 use super::{json_rows, scalars};
 
-/// The directory of null, and of the empty string.
+/// The directory of null.
 const NULL: &str = "__HIVE_DEFAULT_PARTITION__";
+
+/// How values are written in names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Naming {
+    /// As Hive and Spark do: null and the empty text have one directory.
+    #[default]
+    Hive,
+    /// So that each value is read back as it was.
+    Exact,
+}
 
 /// Whether a directory is a partition.
 pub(crate) fn is_partition(name: &str) -> bool {
@@ -23,8 +33,12 @@ pub(crate) fn parse(name: &str) -> Option<(String, Option<String>)> {
 }
 
 /// The directory of a value.
-pub(crate) fn directory(key: &str, value: Option<&str>) -> String {
-    let value = value.filter(|value| !value.is_empty()).map_or(NULL.to_owned(), escape);
+pub(crate) fn directory(key: &str, value: Option<&str>, naming: Naming) -> String {
+    let value = match (value, naming) {
+        (None, _) | (Some(""), Naming::Hive) => NULL.to_owned(),
+        (Some(NULL), Naming::Exact) => format!("%{:02X}{}", b'_', NULL.get(1..).unwrap_or_default()),
+        (Some(value), _) => escape(value),
+    };
     format!("{}={value}", escape(key))
 }
 
@@ -67,23 +81,53 @@ pub(crate) fn infer<'a>(values: impl IntoIterator<Item = Option<&'a str>>, infer
 
 /// The type of one value.
 pub(crate) fn type_of(value: &str) -> DataType {
+    number_type(value).unwrap_or_else(|| time_type(value).unwrap_or(DataType::Utf8))
+}
+
+/// The type of a number; `None` for other text.
+pub(crate) fn number_type(value: &str) -> Option<DataType> {
     let bytes = value.as_bytes();
     let whole = scalars::integer(bytes);
     if whole.is_some_and(|whole| i32::try_from(whole).is_ok()) {
-        DataType::Int32
+        Some(DataType::Int32)
     } else if whole.is_some() {
-        DataType::Int64
-    } else if value.len() <= 38 && !value.is_empty() && bytes.iter().all(u8::is_ascii_digit) {
-        decimal(value.len())
-    } else if scalars::float::<f64>(bytes).is_some() || matches!(value, "NaN" | "Infinity" | "-Infinity" | "+Infinity") {
-        DataType::Float64
-    } else if bytes.len() == 10 && scalars::date(bytes).is_some() {
-        DataType::Date32
-    } else if bytes.len() > 10 && scalars::instant(bytes).is_some() {
-        instants()
+        Some(DataType::Int64)
+    } else if let Some(digits) = whole_digits(bytes) {
+        Some(decimal(digits))
     } else {
-        DataType::Utf8
+        let is_double =
+            scalars::java_float::<f64>(bytes).is_some() || matches!(value, "NaN" | "Infinity" | "-Infinity" | "+Infinity");
+        is_double.then_some(DataType::Float64)
     }
+}
+
+/// The type of a date or time in the usual form; `None` for other text.
+pub(crate) fn time_type(value: &str) -> Option<DataType> {
+    let bytes = value.as_bytes();
+    if bytes.len() == 10 && scalars::date(bytes).is_some() {
+        Some(DataType::Date32)
+    } else if bytes.len() > 10 && scalars::instant(bytes).is_some() {
+        Some(instants())
+    } else {
+        None
+    }
+}
+
+/// How many digits a whole number has that may be written with an exponent; `None` if it is none, or one of more than 38.
+fn whole_digits(text: &[u8]) -> Option<usize> {
+    let digits = text.strip_prefix(b"-").or_else(|| text.strip_prefix(b"+")).unwrap_or(text);
+    let (mantissa, exponent) = match digits.iter().position(|byte| matches!(byte, b'e' | b'E')) {
+        Some(at) => (digits.get(..at)?, std::str::from_utf8(digits.get(at + 1..)?).ok()?.parse::<i64>().ok()?),
+        None => (digits, 0),
+    };
+    let point = mantissa.iter().position(|byte| *byte == b'.');
+    let fraction = point.map_or(0, |at| mantissa.len() - at - 1);
+    let is_number = mantissa.iter().enumerate().all(|(at, byte)| byte.is_ascii_digit() || Some(at) == point);
+    // Java's scale, which is not above zero for a whole number.
+    let scale = (fraction as i64).checked_sub(exponent)?;
+    let significant = mantissa.iter().filter(|byte| byte.is_ascii_digit()).skip_while(|byte| **byte == b'0').count().max(1);
+    let digits = significant.checked_add(usize::try_from(-scale).ok()?)?;
+    (is_number && mantissa.len() > usize::from(point.is_some()) && digits <= 38).then_some(digits)
 }
 
 /// A decimal of so many digits.
@@ -149,13 +193,17 @@ mod tests {
     #[test]
     fn names_are_read_back() {
         for value in ["a", "a/b", "100%", "k=v", "ü\t\"x\"", "%41", "{[^]}", " "] {
-            let name = directory("the:key", Some(value));
+            let name = directory("the:key", Some(value), Naming::Hive);
             assert!(!name.contains('/'), "{name}");
             assert_eq!(parse(&name), Some(("the:key".to_owned(), Some(value.to_owned()))), "{name}");
         }
-        assert_eq!(directory("k", Some("a/b")), "k=a%2Fb");
-        assert_eq!(directory("k", None), "k=__HIVE_DEFAULT_PARTITION__");
-        assert_eq!(directory("k", Some("")), "k=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(directory("k", Some("a/b"), Naming::Hive), "k=a%2Fb");
+        assert_eq!(directory("k", None, Naming::Hive), "k=__HIVE_DEFAULT_PARTITION__");
+        assert_eq!(directory("k", Some(""), Naming::Hive), "k=__HIVE_DEFAULT_PARTITION__");
+        for value in [None, Some(""), Some(NULL), Some("a/b%5F")] {
+            let (key, found) = parse(&directory("k", value, Naming::Exact)).unwrap();
+            assert_eq!((key.as_str(), found.as_deref()), ("k", value));
+        }
         assert_eq!(parse("k=__HIVE_DEFAULT_PARTITION__"), Some(("k".to_owned(), None)));
         assert_eq!(parse("k=%zz%e4%"), Some(("k".to_owned(), Some("%zz%e4%".to_owned()))));
         assert_eq!((parse("=1"), parse("k")), (None, None));

@@ -137,6 +137,10 @@ impl Source for FilePlanner {
         let (whole, is_remote) = (self.config.reads_whole_files(), self.location.remote().is_some());
         let lines = self.config.format.is_lines();
         let cut = |file: &FileState| -> Vec<FileSplit> {
+            if file.len == 0 {
+                // As in Spark, a file of nothing is none, whatever its format.
+                return Vec::new();
+            }
             if whole || lines && Compression::of_name(file.name()).is_some() {
                 return vec![FileSplit::whole(file)];
             }
@@ -151,7 +155,10 @@ impl Source for FilePlanner {
         let ignored = self.config.ignored;
         let reader = |dir: PathBuf| Ok(ignored.reader(self.config.format.reader(&self.config, dir.clone(), &columns)?, dir));
         let inner = match self.location.remote() {
-            Some(objects) => Box::new(ObjectReader::new(objects.clone(), ignored, reader)?),
+            Some(objects) => {
+                let parquet = matches!(self.config.format, SourceFormat::Parquet).then(|| columns.output()).transpose()?;
+                Box::new(ObjectReader::new(objects.clone(), ignored, parquet, reader)?)
+            }
             None => reader(dir.clone())?,
         };
         let (schema, origins) = self.config.output()?;

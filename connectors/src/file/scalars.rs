@@ -81,6 +81,66 @@ pub(crate) fn float<T: std::str::FromStr>(text: &[u8]) -> Option<T> {
     if is_number { std::str::from_utf8(text).ok()?.parse().ok() } else { None }
 }
 
+/// A floating-point number as Java reads it: with blanks around it, a suffix, or in hexadecimal digits.
+pub(crate) fn java_float<T: Float>(text: &[u8]) -> Option<T> {
+    if let Some(number) = float(text) {
+        return Some(number);
+    }
+    let is_blank = |byte: &&u8| **byte <= b' ';
+    let start = text.iter().take_while(is_blank).count();
+    let end = text.len() - text.iter().skip(start).rev().take_while(is_blank).count();
+    let text = text.get(start..end)?;
+    let plain = match text {
+        [digits @ .., b'f' | b'F' | b'd' | b'D'] => digits,
+        digits => digits,
+    };
+    float(plain).or_else(|| hexadecimal(plain).map(T::from_wide))
+}
+
+/// `0x1.8p3`: the exponent is one of two, in decimal digits, and must be there.
+fn hexadecimal(text: &[u8]) -> Option<f64> {
+    let (negative, digits) = match text {
+        [b'-', rest @ ..] => (true, rest),
+        [b'+', rest @ ..] => (false, rest),
+        rest => (false, rest),
+    };
+    let [b'0', b'x' | b'X', rest @ ..] = digits else { return None };
+    let exponent_at = rest.iter().position(|byte| matches!(byte, b'p' | b'P'))?;
+    let (mantissa, exponent) = rest.split_at(exponent_at);
+    let mut exponent: i32 = std::str::from_utf8(exponent.get(1..)?).ok()?.parse().ok()?;
+    let (mut value, mut seen, mut after_point) = (0.0_f64, false, false);
+    for byte in mantissa {
+        match char::from(*byte).to_digit(16) {
+            Some(digit) => {
+                seen = true;
+                value = value.mul_add(16.0, f64::from(digit));
+                exponent = exponent.checked_sub(if after_point { 4 } else { 0 })?;
+            }
+            None if *byte == b'.' && !after_point => after_point = true,
+            None => return None,
+        }
+    }
+    let value = value * 2.0_f64.powi(exponent);
+    seen.then_some(if negative { -value } else { value })
+}
+
+/// The two types of floating-point numbers.
+pub(crate) trait Float: std::str::FromStr {
+    fn from_wide(value: f64) -> Self;
+}
+
+impl Float for f32 {
+    fn from_wide(value: f64) -> Self {
+        value as f32
+    }
+}
+
+impl Float for f64 {
+    fn from_wide(value: f64) -> Self {
+        value
+    }
+}
+
 /// A whole number with an optional sign.
 pub(crate) fn integer(text: &[u8]) -> Option<i64> {
     let (negative, digits) = match text {

@@ -177,12 +177,6 @@ impl FileSink {
         self.format.extension()
     }
 
-    /// A writer that stages files in this directory.
-    pub(crate) fn staging_writer(&self, staging: PathBuf, subtask: usize) -> Box<dyn SinkWriter> {
-        let limits = FileLimits { rows: u64::MAX, bytes: u64::MAX };
-        Box::new(FileWriter::new(staging, subtask, self.format.clone(), limits, PartitionRows::default()))
-    }
-
     /// A task's writer of the output's files, which are staged in this directory.
     pub(crate) fn file_writer(&self, staging: PathBuf, subtask: usize, partitions: PartitionRows) -> Box<dyn SinkWriter> {
         let (format, mut limits) = (self.format.clone(), self.limits);

@@ -69,6 +69,8 @@ pub struct FileSource {
     pub(super) projection: Option<Vec<String>>,
     /// The columns of the schema that are in the names of directories.
     pub(super) partitions: Vec<String>,
+    /// Those of them that the files have too.
+    pub(super) partitions_in_files: Vec<String>,
     pub(crate) choice: Choice,
     pub(crate) max_files: Option<usize>,
     pub(crate) max_bytes: Option<u64>,
@@ -105,6 +107,7 @@ impl FileSource {
             schema: all_nullable(&schema),
             projection: None,
             partitions: Vec::new(),
+            partitions_in_files: Vec::new(),
             choice: Choice::default(),
             max_files: None,
             max_bytes: None,
@@ -165,7 +168,7 @@ impl FileSource {
     /// use tidegate_connectors::FileSource;
     ///
     /// let fields = vec![Field::new("user", DataType::Utf8, true), Field::new("amount", DataType::Int64, true)];
-    /// let source = FileSource::csv("events", Arc::new(Schema::new(fields))).header(true).separator(b';');
+    /// let source = FileSource::csv("events", Arc::new(Schema::new(fields))).header(true).separator(";");
     /// ```
     pub fn csv(path: impl Into<PathBuf>, schema: SchemaRef) -> Self {
         FileSource::new(path.into(), SourceFormat::Csv(CsvOptions::default()), schema, 4 << 20)
@@ -213,6 +216,13 @@ impl FileSource {
     #[must_use]
     pub fn partition_columns(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.partitions = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// These of the partition columns the files have too. Their values are those of the directories all the same.
+    #[must_use]
+    pub fn partition_columns_in_files(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partitions_in_files = columns.into_iter().map(Into::into).collect();
         self
     }
 
@@ -363,8 +373,8 @@ impl FileSource {
 
     /// What separates the values of a CSV file (a comma).
     #[must_use]
-    pub fn separator(self, separator: u8) -> Self {
-        self.with_csv(|csv| csv.separator = separator)
+    pub fn separator(self, separator: &str) -> Self {
+        self.with_csv(|csv| csv.separator = separator.to_owned())
     }
 
     /// What surrounds a value of a CSV file that has separators in it (a double quote).
@@ -479,7 +489,7 @@ impl FileSource {
 
     /// How long the splits of a file are at most.
     pub(crate) fn split_length(&self) -> u64 {
-        self.split_bytes
+        if self.reads_whole_files() { u64::MAX } else { self.split_bytes }
     }
 
     /// Reads splits of files below `dir`.

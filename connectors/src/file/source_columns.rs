@@ -41,7 +41,7 @@ impl FileSource {
             _ if !(1..=LARGEST_MAX_LINE_BYTES).contains(&self.max_line_bytes) => "max_line_bytes must be between 1 and 1 GiB",
             _ if self.batch_rows == 0 => "batch_rows must be at least 1",
             FileSource { format: SourceFormat::Csv(csv), .. } if !csv.is_usable() => {
-                "separator, quote, escape and comment must be ASCII characters other than line ends, and the separator differ from all"
+                "the separator must have no line end, and quote, escape and comment must be ASCII characters other than these and than its first"
             }
             FileSource { format: SourceFormat::Avro, .. } if cfg!(not(feature = "avro")) => {
                 "Avro files are read by builds with the feature avro only: add it to the dependency on Tidegate"
@@ -79,7 +79,10 @@ impl FileSource {
 
     /// The columns that are in the files.
     fn file_schema(&self) -> SchemaRef {
-        let fields = self.schema.fields().iter().filter(|field| !self.is_partition(field.name()));
+        let fields =
+            self.schema.fields().iter().filter(|field| {
+                !self.is_partition(field.name()) || self.partitions_in_files.iter().any(|name| name == field.name())
+            });
         Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()))
     }
 
@@ -129,7 +132,8 @@ impl FileSource {
                 self.refused(&format!("[INVALID_CORRUPT_RECORD_TYPE] the column {name} for corrupt records must be of text"))
             );
         }
-        let mut read: Vec<usize> = self.projected().into_iter().filter_map(|name| schema.index_of(name).ok()).collect();
+        let in_file = self.projected().into_iter().filter(|name| !self.is_partition(name));
+        let mut read: Vec<usize> = in_file.filter_map(|name| schema.index_of(name).ok()).collect();
         if !(self.has_row_index() && self.gives_metadata()) {
             return Ok(RecordColumns { schema, read, corrupt });
         }

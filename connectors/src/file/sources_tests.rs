@@ -161,7 +161,7 @@ fn csv_options_as_sparks() {
     let lines = "h1,h2\n1,\"two\nlines, \"\n2,\"a\\\"\n\"\n\n3,open \"x\n";
     let multi_line = csv(lines, &text, |csv| (csv.header, csv.multi_line) = (true, true));
     assert_eq!(multi_line, ["1|two\nlines, ", "2|a\"\n", "3|open \"x"]);
-    assert_eq!(csv("1,\"never closed\n2,b\n", &text, |csv| csv.multi_line = true), ["1|never closed\n2,b\n".trim_end()]);
+    assert_eq!(csv("1,\"never closed\n2,b\n", &text, |csv| csv.multi_line = true), ["1|never closed\n2,b\n"]);
     assert_eq!(csv("#x\n1,#y\n", &text, |csv| csv.comment = Some(b'#')), ["1|#y"]);
     assert_eq!(csv(" a , b \n", &text, |_| ()), [" a | b "]);
     let trimmed = |csv: &mut CsvOptions| (csv.ignore_leading_white_space, csv.ignore_trailing_white_space) = (true, true);
@@ -237,7 +237,7 @@ fn damaged_files_are_named() {
             let dir = tree(&[("bad", content)]);
             let config = source(dir.path().to_path_buf(), schema(&[("a", DataType::Int64)]));
             let Err(error) = batches(&config) else {
-                assert!(content.is_empty() && name == "parquet", "{name}: {content:?} was read");
+                assert!(content.is_empty(), "{name}: {content:?} was read");
                 continue;
             };
             assert!(error.to_string().contains(&format!("{}/bad", dir.path().display())), "{name}: {error}");

@@ -1,6 +1,6 @@
 //! Small files of a table become large ones.
 
-use std::collections::HashSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -8,9 +8,9 @@ use arrow::record_batch::RecordBatch;
 use tidegate_runtime::{Epoch, EpochInfo, Error, Result, SourceOutput, Split, Staged};
 use uuid::Uuid;
 
-use super::log::{Change, files_at, read_commit};
+use super::log::Change;
 use super::{Table, TableFile};
-use crate::file::{FileSplit, FileState, StagedFile};
+use crate::file::{FileSplit, FileState, PartitionRows, StagedFile, directory_of};
 
 impl Table {
     /// Writes files that are smaller than `target_bytes` anew as files of about that length, in the order of their rows; gives how many
@@ -25,31 +25,37 @@ impl Table {
         let writer = format!("compact-{}", Uuid::new_v4());
         for group in groups(self.files()?, target_bytes) {
             let merged = self.merge(schema, &group, &writer)?;
+            let merged_paths: Vec<String> = merged.iter().map(|file| file.path.clone()).collect();
+            if merged.len() >= group.len() {
+                // Of this format files can't be longer.
+                merged_paths.iter().try_for_each(|path| self.store.remove(path))?;
+                continue;
+            }
             let removed: Vec<String> = group.iter().map(|file| file.path.clone()).collect();
             let (store, mut log) = (self.store.as_ref(), self.newest()?);
             let committed = log.commit(store, |log| {
                 let files = log.files();
                 // Another compaction, or an overwrite, may have come before.
                 let are_there = removed.iter().all(|path| files.iter().any(|file| file.path == *path));
-                are_there.then(|| Change::Compact { removed: removed.clone(), added: vec![merged.clone()] })
+                are_there.then(|| Change::Compact { removed: removed.clone(), added: merged.clone() })
             })?;
-            let is_there = log.files().iter().any(|file| file.path == merged.path);
+            let are_there = merged_paths.iter().all(|path| log.files().iter().any(|file| file.path == *path));
             drop(log);
             if committed {
                 gone += removed.len();
-            } else if !is_there {
-                store.remove(&merged.path)?;
+            } else if !are_there {
+                merged_paths.iter().try_for_each(|path| store.remove(path))?;
             }
         }
         self.store.clear_staging(&writer)?;
         Ok(gone)
     }
 
-    /// The rows of some files in one.
-    fn merge(&self, schema: &SchemaRef, group: &[TableFile], writer: &str) -> Result<TableFile> {
+    /// The rows of some files of a partition in one; in a few, if the format can't have files of any length.
+    fn merge(&self, schema: &SchemaRef, group: &[TableFile], writer: &str) -> Result<Vec<TableFile>> {
         let staging = self.store.staging(writer)?;
         let (source, sink) = self.definition.format.files(schema);
-        let mut writer = sink.staging_writer(staging.clone(), 0);
+        let mut writer = sink.file_writer(staging.clone(), 0, PartitionRows::default());
         let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
         for file in group {
             let local = self.store.local(&file.path)?;
@@ -61,73 +67,45 @@ impl Table {
                 reader.read(&Split::encode(&split)?, &mut SourceOutput::new(epoch, &mut write))?;
             }
         }
-        let mut staged: Vec<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
-        let staged =
-            staged.pop().ok_or_else(|| Error::user(format!("the files of the table in {} have no rows", self.place())))?;
-        if staged.rows != group.iter().map(|file| file.rows).sum::<u64>() {
-            let rows = staged.rows;
+        let staged: Vec<StagedFile> = Staged::decode(&writer.stage(epoch)?)?;
+        let rows: u64 = staged.iter().map(|file| file.rows).sum();
+        if rows != group.iter().map(|file| file.rows).sum::<u64>() {
             return Err(Error::user(format!(
                 "the table in {}: its files gave {rows} rows, not those that its log has",
                 self.place()
             )));
         }
-        let path = format!("compact-{}.{}", Uuid::new_v4(), sink.extension());
-        self.store.publish(&staging.join(&staged.file), &path)?;
-        self.store.sync()?;
-        Ok(TableFile { path, rows: staged.rows, bytes: staged.bytes, crc32c: staged.crc32c })
-    }
-
-    /// Removes compacted and replaced files that no version since `keep_from` has; gives how many. Streams and batches that still read an older version fail.
-    ///
-    /// # Errors
-    /// When the log can't be read, or a file can't be removed.
-    pub fn vacuum(&self, keep_from: u64) -> Result<usize> {
-        let log = self.newest()?;
-        let (newest, table) = (log.version(), log.table().to_owned());
-        drop(log);
-        let mut kept: HashSet<String> =
-            files_at(self.store.as_ref(), &table, keep_from.min(newest))?.into_iter().map(|file| file.path).collect();
-        let mut known = kept.clone();
-        for version in 1..=newest {
-            let Some(commit) = read_commit(self.store.as_ref(), version)? else { continue };
-            let (Change::Append { added, .. } | Change::Overwrite { added, .. } | Change::Compact { added, .. }) = commit.change
-            else {
-                continue;
-            };
-            for file in added {
-                if version > keep_from {
-                    kept.insert(file.path.clone());
-                }
-                known.insert(file.path);
-            }
+        let directory = group.first().map_or("", |file| directory_of(&file.path));
+        let (mut moves, mut merged) = (Vec::new(), Vec::new());
+        for file in staged {
+            let name = format!("compact-{}.{}", Uuid::new_v4(), sink.extension());
+            let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+            moves.push((staging.join(&file.file), path.clone()));
+            merged.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
         }
-        let mut removed = 0;
-        for name in self.store.data_names()? {
-            // What is in no commit yet may be of one that is about to come.
-            if known.contains(&name) && !kept.contains(&name) {
-                self.store.remove(&name)?;
-                removed += 1;
-            }
-        }
-        Ok(removed)
+        self.store.publish(moves)?;
+        Ok(merged)
     }
 }
 
-/// Neighbours that are small, several together up to the target.
+/// Neighbours within a partition that are small, several together up to the target.
 fn groups(files: Vec<TableFile>, target_bytes: u64) -> Vec<Vec<TableFile>> {
-    let (mut groups, mut open, mut bytes): (Vec<Vec<TableFile>>, Vec<TableFile>, u64) = (Vec::new(), Vec::new(), 0);
+    let mut groups: Vec<Vec<TableFile>> = Vec::new();
+    // The group of each partition that files still come to.
+    let mut open: BTreeMap<String, (Vec<TableFile>, u64)> = BTreeMap::new();
     for file in files {
-        let fits = file.bytes < target_bytes && bytes.saturating_add(file.bytes) <= target_bytes;
-        if !fits {
-            groups.push(std::mem::take(&mut open));
-            bytes = 0;
+        let (group, bytes) = open.entry(directory_of(&file.path).to_owned()).or_default();
+        let is_small = file.bytes < target_bytes;
+        if !is_small || bytes.saturating_add(file.bytes) > target_bytes {
+            groups.push(std::mem::take(group));
+            *bytes = 0;
         }
-        if file.bytes < target_bytes {
-            bytes += file.bytes;
-            open.push(file);
+        if is_small {
+            *bytes += file.bytes;
+            group.push(file);
         }
     }
-    groups.push(open);
+    groups.extend(open.into_values().map(|(group, _)| group));
     groups.retain(|group| group.len() > 1);
     groups
 }

@@ -41,8 +41,13 @@ pub(super) enum Change {
     },
     /// Rows come.
     Append { writer: Option<WriterEpoch>, added: Vec<TableFile> },
-    /// Rows take the place of all there were.
-    Overwrite { writer: Option<WriterEpoch>, added: Vec<TableFile> },
+    /// Rows take the place of all there were, or of those in these directories and below.
+    Overwrite {
+        writer: Option<WriterEpoch>,
+        added: Vec<TableFile>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        within: Option<Vec<String>>,
+    },
     /// The same rows in other files.
     Compact { removed: Vec<String>, added: Vec<TableFile> },
     /// The table ends. Another one may begin after it, in the same log: numbers of commits are never used twice.
@@ -95,8 +100,11 @@ impl State {
                 self.files.extend_from_slice(added);
                 self.note(writer.as_ref());
             }
-            Change::Overwrite { writer, added } => {
-                self.files.clone_from(added);
+            Change::Overwrite { writer, added, within } => {
+                let goes =
+                    |file: &TableFile| within.as_ref().is_none_or(|within| within.iter().any(|dir| is_below(&file.path, dir)));
+                self.files.retain(|file| !goes(file));
+                self.files.extend_from_slice(added);
                 self.note(writer.as_ref());
             }
             Change::Compact { removed, added } => {
@@ -113,6 +121,11 @@ impl State {
             self.writers.insert(writer.clone(), *epoch);
         }
     }
+}
+
+/// Whether a file lies in a directory, or in one below it.
+fn is_below(path: &str, directory: &str) -> bool {
+    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
 }
 
 /// The log as far as it is known.

@@ -5,6 +5,7 @@
 //! <table>/_log/00000000000000000001.json    a commit: which files were added, by whom, in which epoch
 //! <table>/_log/…64.snapshot.json            the files of all commits so far
 //! <table>/part-….parquet                    rows
+//! <table>/day=2024-01-31/part-….parquet     rows of one value, in a table that is partitioned by the column `day`
 //! ```
 //!
 //! A commit is one small file that is created if it is not there, which is all that is asked of the storage: no rename, no lock.
@@ -18,17 +19,24 @@
 //! | `sink.rs` | a query writes: one commit for each epoch |
 //! | `source.rs` | a query reads: what is there when it starts, then each commit |
 //! | `compaction.rs` | small files become large ones |
+//! | `cleaning.rs` | files that no version needs go |
+//! | `partitions.rs` | the values of the partition columns that files have |
 
+mod cleaning;
 mod compaction;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod log;
+#[cfg(test)]
+mod partition_tests;
+mod partitions;
 mod sink;
 mod source;
 mod store;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -38,19 +46,49 @@ use tidegate_runtime::{Error, Result, SinkSupplier, SourceSupplier};
 
 use self::log::{Change, Log};
 use self::store::{Storage, storage_of};
-use crate::file::{FileSink, FileSource};
+use crate::file::{FileSink, FileSource, PartitionRows};
 
-pub use sink::TableSink;
+pub use partitions::KeepPartitions;
+pub use sink::{Replaces, TableSink};
 pub use source::TableSource;
 pub use store::table_names;
 
 /// What a table is: fixed when it is created.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct TableDefinition {
     /// The columns, as whoever created the table writes them. The table itself does not look at it.
     pub columns: String,
     /// The format of its files.
     pub format: TableFormat,
+    /// The columns by whose values the rows are put into directories.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub partition_by: Vec<String>,
+}
+
+impl TableDefinition {
+    /// A table of these columns, without partitions.
+    pub fn new(columns: impl Into<String>, format: TableFormat) -> Self {
+        TableDefinition { columns: columns.into(), format, partition_by: Vec::new() }
+    }
+
+    /// A file has rows of one value of these columns only, and lies in a directory of that name, `day=2024-01-31`. A query that asks for
+    /// some of the values reads no other files. Unlike Hive's and Spark's, the files keep the columns: they are whole rows wherever they
+    /// are, and no value is changed by being written as a name.
+    #[must_use]
+    pub fn partition_by(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.partition_by = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Whether rows of these columns can be kept.
+    ///
+    /// # Errors
+    /// When they can't; the message names the column.
+    pub fn check(&self, schema: &SchemaRef) -> Result<()> {
+        self.format.check(schema)?;
+        PartitionRows::of_table(schema, &self.partition_by).map(drop)
+    }
 }
 
 /// The format of a table's files: those that give back exactly what was written.
@@ -62,13 +100,19 @@ pub enum TableFormat {
     Parquet,
     /// Lines of JSON.
     Json,
+    /// Avro container files; with the feature `avro`.
+    Avro,
+    /// ORC files; with the feature `orc`.
+    Orc,
 }
 
 impl TableFormat {
+    /// All of them.
+    pub const ALL: [TableFormat; 4] = [TableFormat::Parquet, TableFormat::Json, TableFormat::Avro, TableFormat::Orc];
+
     /// The format of this name; `None` if it is none of a table.
     pub fn parse(name: &str) -> Option<Self> {
-        let all = [TableFormat::Parquet, TableFormat::Json];
-        all.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
+        TableFormat::ALL.into_iter().find(|format| format.name().eq_ignore_ascii_case(name))
     }
 
     /// Its name.
@@ -76,14 +120,12 @@ impl TableFormat {
         match self {
             TableFormat::Parquet => "parquet",
             TableFormat::Json => "json",
+            TableFormat::Avro => "avro",
+            TableFormat::Orc => "orc",
         }
     }
 
-    /// Whether columns of these types can be kept.
-    ///
-    /// # Errors
-    /// When they can't; the message names the column.
-    pub fn check(self, schema: &SchemaRef) -> Result<()> {
+    fn check(self, schema: &SchemaRef) -> Result<()> {
         if self == TableFormat::Json
             && let Some(field) = schema.fields().iter().find(|field| has_times(field.data_type()))
         {
@@ -106,6 +148,8 @@ impl TableFormat {
             TableFormat::Parquet => (FileSource::parquet(dir, schema), FileSink::parquet(dir)),
             // A table's rows are all as they should be: no column has another meaning.
             TableFormat::Json => (FileSource::json(dir, schema).column_name_of_corrupt_record(""), FileSink::json(dir)),
+            TableFormat::Avro => (FileSource::avro(dir, schema), FileSink::avro(dir)),
+            TableFormat::Orc => (FileSource::orc(dir, schema), FileSink::orc(dir)),
         }
     }
 }
@@ -119,6 +163,13 @@ fn has_times(data_type: &DataType) -> bool {
     }
 }
 
+impl Display for TableDefinition {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        write!(f, "columns {} in {} files", self.columns, self.format.name())?;
+        if self.partition_by.is_empty() { Ok(()) } else { write!(f, ", partitioned by {}", self.partition_by.join(", ")) }
+    }
+}
+
 /// A table in a directory, or in an object store under a URL such as `s3://bucket/warehouse/ids`
 /// ([`register_object_store`](crate::register_object_store)). Clones are handles on the same table.
 ///
@@ -126,7 +177,7 @@ fn has_times(data_type: &DataType) -> bool {
 /// # let dir = tempfile::tempdir().unwrap();
 /// use tidegate_connectors::{Table, TableDefinition, TableFormat};
 ///
-/// let definition = TableDefinition { columns: "id BIGINT".to_owned(), format: TableFormat::Parquet };
+/// let definition = TableDefinition::new("id BIGINT", TableFormat::Parquet);
 /// let table = Table::create(dir.path().join("ids"), &definition)?;
 /// assert_eq!((table.version()?, table.files()?.len()), (0, 0));
 /// assert!(Table::create(dir.path().join("ids"), &definition).is_err());
@@ -146,7 +197,7 @@ pub struct Table {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct TableFile {
-    /// Its name in the table's directory.
+    /// Its path below the table's directory. What lies above its name is the values of the partition columns.
     pub path: String,
     /// Its rows.
     pub rows: u64,
@@ -177,7 +228,7 @@ impl Table {
     /// # let dir = tempfile::tempdir().unwrap();
     /// use tidegate_connectors::{Table, TableDefinition, TableFormat};
     ///
-    /// let definition = TableDefinition { columns: "id BIGINT".to_owned(), format: TableFormat::Parquet };
+    /// let definition = TableDefinition::new("id BIGINT", TableFormat::Parquet);
     /// let data = dir.path().join("data");
     /// Table::link(dir.path().join("ids"), &data.to_string_lossy(), Some(&definition))?.remove()?;
     /// assert!(Table::open(dir.path().join("ids"))?.is_none());
@@ -196,9 +247,8 @@ impl Table {
         let table = match (Self::open(location)?, definition) {
             (Some(table), Some(definition)) if table.definition != *definition => {
                 return Err(Error::InvalidArgument(format!(
-                    "[INCOMPATIBLE_TABLE_CHANGE_AFTER_ANALYSIS] the table in {location} has the columns {} in {} files: give these, or no columns",
-                    table.definition.columns,
-                    table.definition.format.name()
+                    "[INCOMPATIBLE_TABLE_CHANGE_AFTER_ANALYSIS] the table in {location} is of the {}: give these, or no columns",
+                    table.definition
                 )));
             }
             (Some(table), _) => table,

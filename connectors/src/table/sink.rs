@@ -1,8 +1,10 @@
 //! A query writes to a table: one commit for each epoch.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
 use tidegate_runtime::{
     Epoch, EpochInfo, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint,
 };
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use super::log::{Change, Log, WriterEpoch};
 use super::{Table, TableFile};
-use crate::file::{FileSink, StagedFile, remove_file};
+use crate::file::{FileSink, PartitionRows, StagedFile, directory_of, remove_file};
 
 /// Writes rows into a table: every row is in a committed file exactly once, also after crashes.
 ///
@@ -21,6 +23,7 @@ pub struct TableSink {
     files: FileSink,
     schema: SchemaRef,
     how: How,
+    replaces: Replaces,
     /// After how many epochs small files are compacted, to files of which length.
     compaction: Option<(u64, u64)>,
 }
@@ -34,11 +37,24 @@ enum How {
     Replace(u64),
 }
 
+/// Which rows new ones take the place of, if they don't only come to them.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub enum Replaces {
+    /// All there are.
+    #[default]
+    All,
+    /// Those of the partitions that the new rows are in: Spark's dynamic overwrite.
+    Partitions,
+    /// Those whose partition columns have these values: a row of the first of these columns, or of all of them.
+    Within(RecordBatch),
+}
+
 impl TableSink {
     /// Adds the rows to a table with these columns.
     pub fn append(table: Table, schema: SchemaRef) -> Self {
         let (_, files) = table.definition.format.files(&schema);
-        TableSink { table, files, schema, how: How::Append, compaction: None }
+        TableSink { table, files, schema, how: How::Append, replaces: Replaces::All, compaction: None }
     }
 
     /// Puts the rows of each epoch in the place of all there were: for queries whose epochs give their whole result.
@@ -49,6 +65,13 @@ impl TableSink {
     /// Puts rows that were computed from those of a version in the place of these; refused if others have come since.
     pub fn replace(table: Table, schema: SchemaRef, version: u64) -> Self {
         TableSink { how: How::Replace(version), ..TableSink::append(table, schema) }
+    }
+
+    /// Lets only some of the rows be replaced.
+    #[must_use]
+    pub fn replacing(mut self, replaces: Replaces) -> Self {
+        self.replaces = replaces;
+        self
     }
 
     /// [Compacts](Table::compact) the table after each so many epochs of a query. It is part of an epoch's commit, which takes longer then;
@@ -63,31 +86,68 @@ impl TableSink {
     ///
     /// # Errors
     /// When they can't be written; nothing of them is in the table then.
-    pub fn write_batch(&self, rows: impl IntoIterator<Item = arrow::record_batch::RecordBatch>) -> Result<()> {
+    pub fn write_batch(&self, rows: impl IntoIterator<Item = RecordBatch>) -> Result<()> {
         self.check_input(&self.schema)?;
         let name = format!("insert-{}", Uuid::new_v4());
         let staging = self.table.store.staging(&name)?;
-        let mut writer = self.files.staging_writer(staging.clone(), 0);
+        let mut writer = self.files.file_writer(staging.clone(), 0, self.partitions()?);
         let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
         for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
             writer.write(epoch, batch)?;
         }
         let staged: Vec<StagedFile> = writer.stage(epoch)?.decode()?;
-        let publish = |(number, file)| self.publish(&staging, file, &format!("part-{name}-{number:05}"));
-        let added = staged.into_iter().enumerate().map(publish).collect::<Result<Vec<_>>>()?;
+        let named = staged.into_iter().enumerate().map(|(number, file)| (format!("part-{name}-{number:05}"), file));
+        let added = self.publish(&staging, named)?;
+        let within = self.within(&added)?;
         let mut log = self.table.newest()?;
-        let committed = log.commit(self.table.store.as_ref(), |log| self.change(log, None, added.clone()))?;
+        let committed = log.commit(self.table.store.as_ref(), |log| self.change(log, None, &added, &within))?;
         drop(log);
         self.table.store.clear_staging(&name)?;
         if committed { Ok(()) } else { Err(self.refused()) }
     }
 
+    fn partitions(&self) -> Result<PartitionRows> {
+        PartitionRows::of_table(&self.schema, &self.table.definition.partition_by)
+    }
+
+    /// The directories whose files give way to others; `None` if all do.
+    fn within(&self, added: &[TableFile]) -> Result<Option<Vec<String>>> {
+        Ok(match &self.replaces {
+            Replaces::All => None,
+            Replaces::Partitions => {
+                let directories: BTreeSet<&str> = added.iter().map(|file| directory_of(&file.path)).collect();
+                Some(directories.into_iter().map(str::to_owned).collect())
+            }
+            Replaces::Within(values) => {
+                let columns = self.table.definition.partition_by.get(..values.num_columns()).unwrap_or_default();
+                let schema = values.schema();
+                let names = schema.fields().iter().map(|field| field.name());
+                if values.num_rows() != 1 || !names.clone().eq(columns) {
+                    let given = names.cloned().collect::<Vec<_>>().join(", ");
+                    return Err(Error::InvalidArgument(format!(
+                        "[UNSUPPORTED_OVERWRITE.PARTITION] the columns {given} are not the first of those that the table in {} is \
+                         partitioned by",
+                        self.table.place()
+                    )));
+                }
+                Some(vec![PartitionRows::of_values(values)?])
+            }
+        })
+    }
+
     /// The change that adds files; `None` if it must not be made.
-    fn change(&self, log: &Log, writer: Option<WriterEpoch>, added: Vec<TableFile>) -> Option<Change> {
+    fn change(
+        &self,
+        log: &Log,
+        writer: Option<WriterEpoch>,
+        added: &[TableFile],
+        within: &Option<Vec<String>>,
+    ) -> Option<Change> {
+        let added = added.to_vec();
         match self.how {
             How::Append => Some(Change::Append { writer, added }),
             How::Replace(version) if log.changed() > version => None,
-            How::Overwrite | How::Replace(_) => Some(Change::Overwrite { writer, added }),
+            How::Overwrite | How::Replace(_) => Some(Change::Overwrite { writer, added, within: within.clone() }),
         }
     }
 
@@ -98,18 +158,27 @@ impl TableSink {
         ))
     }
 
-    /// Moves a staged file to where a commit will name it.
-    fn publish(&self, staging: &Path, file: StagedFile, name: &str) -> Result<TableFile> {
-        let path = format!("{name}.{}", self.files.extension());
-        self.table.store.publish(&staging.join(&file.file), &path)?;
-        self.table.store.sync()?;
-        Ok(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c })
+    /// Moves staged files to where a commit will name them, with these names in the directories of their partitions.
+    fn publish(&self, staging: &Path, files: impl IntoIterator<Item = (String, StagedFile)>) -> Result<Vec<TableFile>> {
+        let extension = self.files.extension();
+        let (mut moves, mut published) = (Vec::new(), Vec::new());
+        for (name, file) in files {
+            let path = match file.directory.as_str() {
+                "" => format!("{name}.{extension}"),
+                directory => format!("{directory}/{name}.{extension}"),
+            };
+            moves.push((staging.join(&file.file), path.clone()));
+            published.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
+        }
+        self.table.store.publish(moves)?;
+        Ok(published)
     }
 }
 
 impl SinkSupplier for TableSink {
     fn check_input(&self, schema: &SchemaRef) -> Result<()> {
         self.files.check_input(schema)?;
+        self.partitions()?;
         let types = |schema: &SchemaRef| schema.fields().iter().map(|field| field.data_type().clone()).collect::<Vec<_>>();
         if types(schema) != types(&self.schema) {
             let dir = self.table.place();
@@ -168,11 +237,12 @@ impl TableCommitter {
             // A request of a process that is gone may still be under way, and commit its files. Names are never used twice.
             return Ok(());
         }
-        for name in table.store.data_names()? {
+        for path in table.store.data_paths()? {
+            let name = path.rsplit('/').next().unwrap_or_default();
             let epoch = name.strip_prefix(&prefix).and_then(|rest| rest.split('-').next()?.parse().ok());
             if epoch.map(Epoch::new).is_some_and(|epoch| Some(epoch) > last) {
-                tracing::info!(file = name, "removing a file of an epoch that was not committed");
-                table.store.remove(&name)?;
+                tracing::info!(file = path, "removing a file of an epoch that was not committed");
+                table.store.remove(&path)?;
             }
         }
         Ok(())
@@ -203,7 +273,8 @@ impl Sink for TableCommitter {
     }
 
     fn writer(&mut self, subtask: usize) -> Result<Box<dyn SinkWriter>> {
-        Ok(self.config.files.staging_writer(self.table().store.staging(&self.short_name)?, subtask))
+        let staging = self.table().store.staging(&self.short_name)?;
+        Ok(self.config.files.file_writer(staging, subtask, self.config.partitions()?))
     }
 
     fn commit(&mut self, epoch: Epoch, staged: Vec<Staged>) -> Result<()> {
@@ -216,20 +287,21 @@ impl Sink for TableCommitter {
             return staged.into_iter().flatten().try_for_each(|file| remove_file(&staging.join(file.file)));
         }
         failpoint::hit("sink.prepared")?;
-        let mut added = Vec::new();
-        let files =
-            staged.into_iter().enumerate().flat_map(|(subtask, files)| files.into_iter().map(move |file| (subtask, file)));
-        for (subtask, file) in files {
-            // The staged name is unique, so no other run of this epoch has a file of the published one.
-            let unique = file.file.trim_end_matches(".tmp").rsplit('-').next().unwrap_or_default().to_owned();
-            let name = format!("{prefix}{:05}-{subtask:05}-{unique}", epoch.number());
-            added.push(self.config.publish(&staging, file, &name)?);
-        }
+        let files = staged.into_iter().enumerate().flat_map(|(subtask, files)| {
+            files.into_iter().map(move |file| {
+                // The staged name is unique, so no other run of this epoch has a file of the published one.
+                let unique = file.file.trim_end_matches(".tmp").rsplit('-').next().unwrap_or_default().to_owned();
+                (subtask, unique, file)
+            })
+        });
+        let named = files.map(|(subtask, unique, file)| (format!("{prefix}{:05}-{subtask:05}-{unique}", epoch.number()), file));
+        let added = self.config.publish(&staging, named)?;
+        let within = self.config.within(&added)?;
         failpoint::hit("sink.manifest")?;
         let writer = Some(WriterEpoch { writer: self.writer.clone(), epoch });
         log.commit(table.store.as_ref(), |log| {
             let is_new = log.epoch_of(&self.writer) < Some(epoch);
-            is_new.then(|| self.config.change(log, writer.clone(), added.clone())).flatten()
+            is_new.then(|| self.config.change(log, writer.clone(), &added, &within)).flatten()
         })?;
         if log.epoch_of(&self.writer) < Some(epoch) {
             return Err(self.config.refused());

@@ -1,5 +1,6 @@
 //! A query reads a table: what is there when it starts, then each commit.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -9,6 +10,7 @@ use tidegate_runtime::{
 };
 
 use super::log::{Change, dropped, files_at, read_commit};
+use super::partitions::{KeepPartitions, kept};
 use super::{Table, TableFile};
 use crate::file::{FileSource, FileSplit, FileState};
 
@@ -19,7 +21,11 @@ use crate::file::{FileSource, FileSplit, FileState};
 #[derive(Debug, Clone)]
 pub struct TableSource {
     table: Table,
+    /// All columns.
+    schema: SchemaRef,
     files: FileSource,
+    /// Which partitions are read, if not all.
+    partitions: Option<Arc<dyn KeepPartitions>>,
     max_files: Option<usize>,
     poll_interval: Duration,
     skips_overwrites: bool,
@@ -29,7 +35,22 @@ impl TableSource {
     /// The rows of a table with these columns.
     pub fn new(table: Table, schema: &SchemaRef) -> Self {
         let (files, _) = table.definition.format.files(schema);
-        TableSource { table, files, max_files: None, poll_interval: Duration::from_millis(200), skips_overwrites: false }
+        TableSource {
+            table,
+            schema: Arc::clone(schema),
+            files,
+            partitions: None,
+            max_files: None,
+            poll_interval: Duration::from_millis(200),
+            skips_overwrites: false,
+        }
+    }
+
+    /// Leaves out the files of partitions that are not wanted.
+    #[must_use]
+    pub fn partitions(mut self, keep: Arc<dyn KeepPartitions>) -> Self {
+        self.partitions = Some(keep);
+        self
     }
 
     /// Reads only these columns, in this order.
@@ -174,7 +195,11 @@ impl Source for TablePlanner {
         let end: TableOffset = range.end.decode()?;
         let start = range.start.as_ref().map(Offset::decode::<TableOffset>).transpose()?;
         let start = start.unwrap_or_else(|| TableOffset { version: end.snapshot, files: 0, ..end.clone() });
-        let (files, _) = self.take(start, &end, usize::MAX)?;
+        let (mut files, _) = self.take(start, &end, usize::MAX)?;
+        if let Some(keep) = &self.config.partitions {
+            let partition_by = &self.config.table.definition.partition_by;
+            files = kept(keep.as_ref(), &self.config.schema, partition_by, files)?;
+        }
         // A file that has to be fetched is not cut.
         let length = if self.config.table.store.is_local() { self.config.files.split_length() } else { u64::MAX };
         let mut splits = Vec::new();

@@ -125,10 +125,10 @@ pub(crate) fn all(times: Times) -> RecordBatch {
 }
 
 /// The same with other text.
-pub(crate) fn with_texts(rows: &RecordBatch, change: impl Fn(&str) -> Option<String>) -> RecordBatch {
+pub(crate) fn with_texts(rows: &RecordBatch, change: impl Fn(&str) -> String) -> RecordBatch {
     let mut columns = rows.columns().to_vec();
     for column in columns.iter_mut().filter(|column| *column.data_type() == DataType::Utf8) {
-        *column = Arc::new(column.as_string::<i32>().iter().map(|text| text.and_then(&change)).collect::<StringArray>());
+        *column = Arc::new(column.as_string::<i32>().iter().map(|text| text.map(&change)).collect::<StringArray>());
     }
     RecordBatch::try_new(rows.schema(), columns).unwrap()
 }

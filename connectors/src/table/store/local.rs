@@ -1,14 +1,16 @@
 //! A table in a directory.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use tidegate_runtime::{Error, Result};
 use uuid::Uuid;
 
 use super::{LOG, LocalFile, Storage};
-use crate::file::{remove_directory, remove_file, sync_directory};
+use crate::file::{create_directory, directory_of, is_hidden, remove_directory, remove_file, sync_directory};
 
 /// Where files wait for the commit that names them; hidden from those who list the directory.
 const STAGING: &str = "_staging";
@@ -49,7 +51,7 @@ impl Storage for Directory {
     }
 
     fn log_names(&self) -> Result<Vec<String>> {
-        names(&self.dir.join(LOG))
+        Ok(entries(&self.dir.join(LOG))?.into_iter().map(|(name, _)| name).collect())
     }
 
     fn read_log(&self, name: &str) -> Result<Option<Vec<u8>>> {
@@ -81,16 +83,50 @@ impl Storage for Directory {
         Ok(true)
     }
 
-    fn publish(&self, staged: &Path, path: &str) -> Result<()> {
-        std::fs::rename(staged, self.dir.join(path)).map_err(Error::io("move into place", staged))
+    fn publish(&self, files: Vec<(PathBuf, String)>) -> Result<()> {
+        let mut changed = BTreeSet::new();
+        for (staged, path) in &files {
+            let directory = directory_of(path);
+            if changed.insert(directory) {
+                create_directory(&self.dir, directory)?;
+            }
+            std::fs::rename(staged, self.dir.join(path)).map_err(Error::io("move into place", staged))?;
+        }
+        changed.into_iter().try_for_each(|directory| sync_directory(&self.dir.join(directory)))
     }
 
-    fn sync(&self) -> Result<()> {
-        sync_directory(&self.dir)
+    fn data_paths(&self) -> Result<Vec<String>> {
+        let mut paths = Vec::new();
+        let mut waiting = vec![String::new()];
+        while let Some(directory) = waiting.pop() {
+            for (name, is_directory) in entries(&self.dir.join(&directory))? {
+                let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
+                if is_directory { waiting.push(path) } else { paths.push(path) }
+            }
+        }
+        Ok(paths)
     }
 
-    fn data_names(&self) -> Result<Vec<String>> {
-        names(&self.dir)
+    fn modified(&self, path: &str) -> Result<Option<SystemTime>> {
+        modified(&self.dir.join(path))
+    }
+
+    fn clear_staged_before(&self, time: SystemTime) -> Result<usize> {
+        let staging = self.dir.join(STAGING);
+        let mut cleared = 0;
+        for (writer, _) in entries(&staging)? {
+            let directory = staging.join(&writer);
+            // The directory changes with each file that comes or goes, a file with what is written into it.
+            let mut newest = modified(&directory)?;
+            for (file, _) in entries(&directory)? {
+                newest = newest.max(modified(&directory.join(file))?);
+            }
+            if newest.is_some_and(|newest| newest < time) {
+                self.clear_staging(&writer)?;
+                cleared += 1;
+            }
+        }
+        Ok(cleared)
     }
 
     fn remove(&self, path: &str) -> Result<()> {
@@ -110,11 +146,22 @@ impl Storage for Directory {
     }
 
     fn remove_rows(&self) -> Result<()> {
-        for name in self.data_names()? {
-            self.remove(&name)?;
+        let mut directories = BTreeSet::new();
+        for path in self.data_paths()? {
+            self.remove(&path)?;
+            let above = std::iter::successors(Some(directory_of(&path)), |directory| Some(directory_of(directory)));
+            directories.extend(above.take_while(|directory| !directory.is_empty()).map(str::to_owned));
         }
-        let staging = self.dir.join(STAGING);
-        remove_directory(&staging)
+        for directory in directories.iter().rev() {
+            let path = self.dir.join(directory);
+            match std::fs::remove_dir(&path) {
+                Err(error) if !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::DirectoryNotEmpty) => {
+                    return Err(Error::io("remove", path)(error));
+                }
+                _ => {}
+            }
+        }
+        remove_directory(&self.dir.join(STAGING))
     }
 }
 
@@ -124,20 +171,35 @@ fn write_new(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     file.sync_all()
 }
 
-fn names(dir: &Path) -> Result<Vec<String>> {
-    let entries = match std::fs::read_dir(dir) {
+/// What a directory has that is not hidden, and whether it is a directory; nothing if it is not there.
+fn entries(dir: &Path) -> Result<Vec<(String, bool)>> {
+    let listed = match std::fs::read_dir(dir) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(Error::io("list", dir))?,
+        listed => listed.map_err(Error::io("list", dir))?,
     };
-    let mut names = Vec::new();
-    for entry in entries {
-        let name = entry.map_err(Error::io("list", dir))?.file_name();
-        names.extend(name.to_str().filter(|name| !name.starts_with(['.', '_'])).map(str::to_owned));
+    let mut entries = Vec::new();
+    for entry in listed {
+        let entry = entry.map_err(Error::io("list", dir))?;
+        let kind = match entry.file_type() {
+            // It went while the directory was listed.
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            kind => kind.map_err(Error::io("look at", entry.path()))?,
+        };
+        let name = entry.file_name();
+        entries.extend(name.to_str().filter(|name| !is_hidden(name)).map(|name| (name.to_owned(), kind.is_dir())));
     }
-    Ok(names)
+    Ok(entries)
+}
+
+fn modified(path: &Path) -> Result<Option<SystemTime>> {
+    match std::fs::metadata(path).and_then(|metadata| metadata.modified()) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        time => time.map(Some).map_err(Error::io("look at", path)),
+    }
 }
 
 /// The names of a directory's directories; none if it is not there.
 pub(super) fn folders(dir: &Path) -> Result<Vec<String>> {
-    Ok(names(dir)?.into_iter().filter(|name| dir.join(name).is_dir()).collect())
+    let is_directory = |(name, is_directory): &(String, bool)| *is_directory || dir.join(name).is_dir();
+    Ok(entries(dir)?.into_iter().filter(is_directory).map(|(name, _)| name).collect())
 }

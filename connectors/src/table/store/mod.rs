@@ -6,6 +6,7 @@ mod object;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tidegate_runtime::Result;
 
@@ -38,14 +39,17 @@ pub(super) trait Storage: Debug + Send + Sync {
     /// Removes what a writer has staged, and its directory.
     fn clear_staging(&self, writer: &str) -> Result<()>;
 
-    /// Moves a staged file to where a commit will name it.
-    fn publish(&self, staged: &Path, path: &str) -> Result<()>;
+    /// Moves staged files to where a commit will name them, durably.
+    fn publish(&self, files: Vec<(PathBuf, String)>) -> Result<()>;
 
-    /// Makes what was published durable.
-    fn sync(&self) -> Result<()>;
+    /// The paths of files with rows, committed or not.
+    fn data_paths(&self) -> Result<Vec<String>>;
 
-    /// The names of files with rows, committed or not.
-    fn data_names(&self) -> Result<Vec<String>>;
+    /// When a file with rows was written; `None` if it is not there.
+    fn modified(&self, path: &str) -> Result<Option<SystemTime>>;
+
+    /// Removes what writers have staged that have not written since then; says how many they were.
+    fn clear_staged_before(&self, time: SystemTime) -> Result<usize>;
 
     /// Removes a file with rows, if it is there.
     fn remove(&self, path: &str) -> Result<()>;

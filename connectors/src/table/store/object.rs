@@ -1,13 +1,14 @@
 //! A table in an object store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tidegate_runtime::{Error, Result};
 use uuid::Uuid;
 
 use super::{LOG, LocalFile, Storage};
-use crate::file::remove_file;
+use crate::file::{is_hidden, remove_file};
 use crate::objects::{Expected, Objects};
 
 impl Storage for Objects {
@@ -39,17 +40,23 @@ impl Storage for Objects {
         Objects::clear_staging(writer)
     }
 
-    fn publish(&self, staged: &Path, path: &str) -> Result<()> {
-        self.upload(vec![(staged.to_path_buf(), path.to_owned())])?;
-        remove_file(staged)
+    fn publish(&self, files: Vec<(PathBuf, String)>) -> Result<()> {
+        self.upload(files.clone())?;
+        files.iter().try_for_each(|(staged, _)| remove_file(staged))
     }
 
-    fn sync(&self) -> Result<()> {
-        Ok(())
+    fn data_paths(&self) -> Result<Vec<String>> {
+        let is_data = |path: &String| !path.split('/').any(is_hidden);
+        Ok(self.list("")?.into_iter().map(|(path, _)| path).filter(is_data).collect())
     }
 
-    fn data_names(&self) -> Result<Vec<String>> {
-        self.names("")
+    fn modified(&self, path: &str) -> Result<Option<SystemTime>> {
+        Ok(self.head(path)?.map(|object| object.last_modified.into()))
+    }
+
+    fn clear_staged_before(&self, _time: SystemTime) -> Result<usize> {
+        // It is on the machine of the writer, where the next run of the query clears it.
+        Ok(0)
     }
 
     fn remove(&self, path: &str) -> Result<()> {
@@ -61,7 +68,7 @@ impl Storage for Objects {
     }
 
     fn remove_rows(&self) -> Result<()> {
-        self.data_names()?.iter().try_for_each(|name| Objects::remove(self, name))
+        self.data_paths()?.iter().try_for_each(|path| Objects::remove(self, path))
     }
 
     fn local(&self, path: &str) -> Result<LocalFile> {

@@ -124,6 +124,13 @@ pub fn parse_timestamp(text: &str, session: Tz) -> Option<i64> {
     zone.instant_of(local_micros(day, moment.time).ok()?)
 }
 
+/// Reads an instant as `CAST` does, but not one without a date; without a zone the text is in this one.
+pub(crate) fn parse_dated_timestamp(text: &str, usual: Zone) -> Option<i64> {
+    let moment = parse_moment(text)?;
+    let zone = moment.zone.map_or(Some(usual), Zone::find)?;
+    zone.instant_of(local_micros(moment.day?, moment.time).ok()?)
+}
+
 /// Reads what a clock shows as `CAST` does; a zone is not looked at.
 pub fn parse_timestamp_ntz(text: &str) -> Option<i64> {
     let moment = parse_moment(text)?;

@@ -19,7 +19,7 @@ mod timestamps;
 pub(crate) mod zone;
 
 pub use interval::{Interval, parse_interval, parse_interval_literal};
-pub use reader::TimeReader;
+pub use reader::{TimeReader, UsualReader};
 
 use datafusion::error::Result;
 

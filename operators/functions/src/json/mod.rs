@@ -24,6 +24,7 @@ pub use decode::decode_json;
 pub use encode::{Encoder, encode_json};
 pub use infer::JsonInference;
 pub use options::{Mode, Options};
+pub use schema::InferenceRules;
 
 use crate::datetime::pattern::Pattern;
 use crate::error::spark_error;
@@ -287,7 +288,7 @@ fn schema_of_json(call: &Call<'_>) -> Result<Resolved> {
     }
     let text = call.literal_str(0).ok_or_else(|| call.not_foldable(0))?;
     let schema = match Parser::new(Syntax::RECORD).parse(text) {
-        Parsed::Value(value) => Inferred::of(value).sql(),
+        Parsed::Value(value) => Inferred::of(value, &InferenceRules::default()).sql(),
         Parsed::Empty => Inferred::Nothing.sql(),
         Parsed::Broken => {
             return Err(spark_error("MALFORMED_RECORD_IN_PARSING.WITHOUT_SUGGESTION", format!("The text {text} is no JSON.")));

@@ -4,28 +4,6 @@ use std::cmp::Ordering;
 
 use super::document::{Kind, Value};
 
-/// The most digits of a decimal.
-const MAX_DIGITS: usize = 38;
-/// The decimal that every long fits.
-const DIGITS_OF_LONG: (usize, usize) = (20, 0);
-
-/// What numbers with a point are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Preferred {
-    Doubles,
-    /// Decimals, if they have few enough digits.
-    Decimals,
-}
-
-/// What becomes of fields and items that were only null.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nulls {
-    /// They are text.
-    Text,
-    /// They are left out.
-    Dropped,
-}
-
 /// The type of values that were seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Inferred {
@@ -34,45 +12,95 @@ pub(super) enum Inferred {
     Boolean,
     Long,
     Double,
-    /// Numbers of so many digits at most, and of them so many behind the point: whole ones that are too large for a long, or all that
-    /// are not whole.
+    /// Numbers of at most so many digits, the second of them after the point.
     Decimal(usize, usize),
+    Timestamp,
     Text,
     Array(Box<Inferred>),
     /// Fields sorted by their names, of which some may be the same.
     Struct(Vec<(String, Inferred)>),
 }
 
+/// What is inferred of values: Spark's options of these names.
+#[derive(Default)]
+pub struct InferenceRules {
+    /// No value is a number or a boolean.
+    pub primitives_as_string: bool,
+    /// Numbers with a point are decimals if these can hold them, and so are strings of digits.
+    pub prefers_decimal: bool,
+    /// There is no field for one that is only ever null, or an array of nothing.
+    pub drop_field_if_all_null: bool,
+    /// Whether a string is a timestamp; if it is not set, none is.
+    pub is_timestamp: Option<Box<dyn Fn(&str) -> bool + Send>>,
+}
+
+impl std::fmt::Debug for InferenceRules {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("InferenceRules")
+            .field("primitives_as_string", &self.primitives_as_string)
+            .field("prefers_decimal", &self.prefers_decimal)
+            .field("drop_field_if_all_null", &self.drop_field_if_all_null)
+            .field("infers_timestamps", &self.is_timestamp.is_some())
+            .finish()
+    }
+}
+
+impl InferenceRules {
+    fn string(&self, value: Value<'_>) -> Inferred {
+        let text = value.string().unwrap_or_default();
+        if self.prefers_decimal
+            && let Some(decimal) = decimal(&text)
+        {
+            return decimal;
+        }
+        if self.is_timestamp.as_ref().is_some_and(|is_timestamp| is_timestamp(&text)) {
+            return Inferred::Timestamp;
+        }
+        Inferred::Text
+    }
+}
+
+/// The decimal that a number is, as Java's `BigDecimal` has it; `None` if it is no number, or one of more digits than a decimal has.
+fn decimal(text: &str) -> Option<Inferred> {
+    let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let (mantissa, exponent) = match digits.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
+        None => (digits, 0),
+    };
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let all = || whole.chars().chain(fraction.chars());
+    if all().next().is_none() || !all().all(|digit| digit.is_ascii_digit()) {
+        return None;
+    }
+    let precision = i64::try_from(all().skip_while(|digit| *digit == '0').count().max(1)).ok()?;
+    let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
+    // A number that ends with zeros of its exponent has all its digits before the point.
+    let (precision, scale) = if scale < 0 { (precision.checked_sub(scale)?, 0) } else { (precision.max(scale), scale) };
+    if precision > 38 {
+        return None;
+    }
+    Some(Inferred::Decimal(usize::try_from(precision).ok()?, usize::try_from(scale).ok()?))
+}
+
 impl Inferred {
     /// The type of a value.
-    pub(super) fn of(value: Value<'_>) -> Inferred {
-        Inferred::with(value, Preferred::Doubles)
-    }
-
-    /// The type of a value, if numbers with a point are to be such.
-    pub(super) fn with(value: Value<'_>, preferred: Preferred) -> Inferred {
-        let decimal = |text: &str| (preferred == Preferred::Decimals).then(|| decimal(text)).flatten();
+    pub(super) fn of(value: Value<'_>, rules: &InferenceRules) -> Inferred {
         match value.kind() {
             Kind::Null => Inferred::Nothing,
             Kind::Text | Kind::Escaped if value.raw().is_empty() => Inferred::Nothing,
-            // As in Spark, also numbers in quotes.
-            Kind::Text | Kind::Escaped => decimal(value.raw()).unwrap_or(Inferred::Text),
+            Kind::Text | Kind::Escaped => rules.string(value),
             Kind::True | Kind::False => Inferred::Boolean,
             Kind::Int if value.raw().parse::<i64>().is_ok() => Inferred::Long,
-            Kind::Int => match value.raw().trim_start_matches('-').len() {
-                digits @ ..=MAX_DIGITS => Inferred::Decimal(digits, 0),
-                _ => Inferred::Double,
-            },
-            Kind::Float => decimal(value.raw()).unwrap_or(Inferred::Double),
-            Kind::NaN | Kind::Infinity | Kind::NegativeInfinity => Inferred::Double,
+            Kind::Int => decimal(value.raw()).unwrap_or(Inferred::Double),
+            Kind::Float if rules.prefers_decimal => decimal(value.raw()).unwrap_or(Inferred::Double),
+            Kind::Float | Kind::NaN | Kind::Infinity | Kind::NegativeInfinity => Inferred::Double,
             Kind::Array => {
-                let element =
-                    value.elements().fold(Inferred::Nothing, |common, element| common.or(Inferred::with(element, preferred)));
+                let element = value.elements().fold(Inferred::Nothing, |common, element| common.or(Inferred::of(element, rules)));
                 Inferred::Array(Box::new(element))
             }
             Kind::Object => {
                 let field = |(key, value): (Value<'_>, Value<'_>)| {
-                    (key.string().unwrap_or_default().into_owned(), Inferred::with(value, preferred))
+                    (key.string().unwrap_or_default().into_owned(), Inferred::of(value, rules))
                 };
                 let mut fields: Vec<_> = value.fields().map(field).collect();
                 fields.sort_by(|(left, _), (right, _)| left.cmp(right));
@@ -89,7 +117,7 @@ impl Inferred {
             Inferred::Struct(fields) => {
                 Inferred::Struct(fields.into_iter().map(|(name, kind)| (name, kind.with_primitives_as_text())).collect())
             }
-            Inferred::Nothing | Inferred::Text => self,
+            Inferred::Nothing | Inferred::Timestamp | Inferred::Text => self,
         }
     }
 
@@ -100,10 +128,11 @@ impl Inferred {
             (Inferred::Array(left), Inferred::Array(right)) => Inferred::Array(Box::new(left.or(*right))),
             (Inferred::Struct(left), Inferred::Struct(right)) => Inferred::Struct(merge(left, right)),
             (Inferred::Decimal(left, left_scale), Inferred::Decimal(right, right_scale)) => {
-                wider((left, left_scale), (right, right_scale))
+                let (whole, scale) = ((left - left_scale).max(right - right_scale), left_scale.max(right_scale));
+                if whole + scale > 38 { Inferred::Double } else { Inferred::Decimal(whole + scale, scale) }
             }
-            (Inferred::Decimal(digits, scale), Inferred::Long) | (Inferred::Long, Inferred::Decimal(digits, scale)) => {
-                wider((digits, scale), DIGITS_OF_LONG)
+            (decimal @ Inferred::Decimal(..), Inferred::Long) | (Inferred::Long, decimal @ Inferred::Decimal(..)) => {
+                decimal.or(Inferred::Decimal(20, 0))
             }
             (Inferred::Double, Inferred::Long | Inferred::Decimal(..))
             | (Inferred::Long | Inferred::Decimal(..), Inferred::Double) => Inferred::Double,
@@ -113,21 +142,33 @@ impl Inferred {
     }
 
     /// What is left without fields that say nothing: structs without fields, and fields without a name.
-    fn pruned(self, nulls: Nulls) -> Option<Inferred> {
+    fn pruned(self) -> Option<Inferred> {
         match self {
-            Inferred::Nothing if nulls == Nulls::Dropped => None,
-            Inferred::Array(element) => element.pruned(nulls).map(|element| Inferred::Array(Box::new(element))),
+            Inferred::Array(element) => element.pruned().map(|element| Inferred::Array(Box::new(element))),
             Inferred::Struct(fields) => {
                 let named = fields.into_iter().filter(|(name, _)| !name.is_empty());
-                let fields: Vec<_> = named.filter_map(|(name, inferred)| Some((name, inferred.pruned(nulls)?))).collect();
+                let fields: Vec<_> = named.filter_map(|(name, inferred)| Some((name, inferred.pruned()?))).collect();
                 (!fields.is_empty()).then_some(Inferred::Struct(fields))
             }
             other => Some(other),
         }
     }
 
+    /// What is left without fields that were only ever null.
+    pub(super) fn without_nulls(self) -> Option<Inferred> {
+        match self {
+            Inferred::Nothing => None,
+            Inferred::Array(element) => element.without_nulls().map(|element| Inferred::Array(Box::new(element))),
+            Inferred::Struct(fields) => {
+                let fields = fields.into_iter().filter_map(|(name, inferred)| Some((name, inferred.without_nulls()?)));
+                Some(Inferred::Struct(fields.collect()))
+            }
+            other => Some(other),
+        }
+    }
+
     /// The schema of a text: what it is at the top is kept even if it has no fields.
-    fn schema(self, nulls: Nulls) -> Inferred {
+    fn schema(self) -> Inferred {
         let nothing = match &self {
             Inferred::Struct(_) => Inferred::Struct(Vec::new()),
             Inferred::Array(element) if matches!(**element, Inferred::Struct(_)) => {
@@ -135,18 +176,13 @@ impl Inferred {
             }
             _ => Inferred::Text,
         };
-        self.pruned(nulls).unwrap_or(nothing)
+        self.pruned().unwrap_or(nothing)
     }
 
     /// The schema in SQL. What was only null is a string.
     pub(super) fn sql(self) -> String {
-        self.sql_with(Nulls::Text)
-    }
-
-    /// The schema in SQL, with or without what was only null.
-    pub(super) fn sql_with(self, nulls: Nulls) -> String {
         let mut out = String::new();
-        self.schema(nulls).write(&mut out);
+        self.schema().write(&mut out);
         out
     }
 
@@ -156,7 +192,8 @@ impl Inferred {
             Inferred::Boolean => out.push_str("BOOLEAN"),
             Inferred::Long => out.push_str("BIGINT"),
             Inferred::Double => out.push_str("DOUBLE"),
-            Inferred::Decimal(digits, scale) => out.push_str(&format!("DECIMAL({digits},{scale})")),
+            Inferred::Decimal(precision, scale) => out.push_str(&format!("DECIMAL({precision},{scale})")),
+            Inferred::Timestamp => out.push_str("TIMESTAMP"),
             Inferred::Array(element) => {
                 out.push_str("ARRAY<");
                 element.write(out);
@@ -174,34 +211,6 @@ impl Inferred {
             }
         }
     }
-}
-
-/// The type of a number in decimal digits, as Java's `BigDecimal` reads them; `None` if it is none, or has too many.
-fn decimal(text: &str) -> Option<Inferred> {
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i64>().ok()?),
-        None => (text, 0),
-    };
-    let unsigned = mantissa.strip_prefix(['-', '+']).unwrap_or(mantissa);
-    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
-    let digits = [whole, fraction].concat();
-    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    // Zeros in front don't count, but of zero one does.
-    let precision = i64::try_from(digits.trim_start_matches('0').len().max(1)).ok()?;
-    let scale = i64::try_from(fraction.len()).ok()?.checked_sub(exponent)?;
-    // Of a whole number with an exponent the zeros are written out.
-    let (precision, scale) = if scale < 0 { (precision.checked_sub(scale)?, 0) } else { (precision.max(scale), scale) };
-    let (precision, scale) = (usize::try_from(precision).ok()?, usize::try_from(scale).ok()?);
-    (precision <= MAX_DIGITS).then_some(Inferred::Decimal(precision, scale))
-}
-
-/// The decimal that two fit, or a double.
-fn wider((left, left_scale): (usize, usize), (right, right_scale): (usize, usize)) -> Inferred {
-    let scale = left_scale.max(right_scale);
-    let digits = left.saturating_sub(left_scale).max(right.saturating_sub(right_scale)) + scale;
-    if digits > MAX_DIGITS { Inferred::Double } else { Inferred::Decimal(digits, scale) }
 }
 
 /// The fields of both, sorted; of those in both, one that both fit.
@@ -251,38 +260,7 @@ mod tests {
             ("[{}]", "ARRAY<STRUCT<>>"),
             ("null", "STRING"),
         ] {
-            assert_eq!(Inferred::of(parser.value(text).unwrap()).sql(), schema);
-        }
-    }
-
-    #[test]
-    fn numbers_with_a_point_may_be_decimals() {
-        let mut parser = Parser::new(Syntax::RECORD);
-        for (text, schema) in [
-            ("[1.50,100]", "ARRAY<DECIMAL(22,2)>"),
-            ("[1.5,0.001]", "ARRAY<DECIMAL(4,3)>"),
-            ("[0.00]", "ARRAY<DECIMAL(2,2)>"),
-            ("[-12.5,\"3.25\"]", "ARRAY<DECIMAL(4,2)>"),
-            ("[1.5,\"x\"]", "ARRAY<STRING>"),
-            ("[1.5e3]", "ARRAY<DECIMAL(4,0)>"),
-            ("[1.5e-3]", "ARRAY<DECIMAL(4,4)>"),
-            ("[1.5e99]", "ARRAY<DOUBLE>"),
-            ("[1e30,1e-30]", "ARRAY<DOUBLE>"),
-        ] {
-            let value = parser.value(text).unwrap();
-            assert_eq!(Inferred::with(value, Preferred::Decimals).sql(), schema, "{text}");
-        }
-    }
-
-    #[test]
-    fn what_was_only_null_may_be_left_out() {
-        let mut parser = Parser::new(Syntax::RECORD);
-        for (text, schema) in [
-            (r#"{"a":null,"b":[],"c":[null],"d":{"e":null},"f":1}"#, "STRUCT<f: BIGINT>"),
-            (r#"{"a":""}"#, "STRUCT<>"),
-            (r#"{"a":{"b":null,"c":true}}"#, "STRUCT<a: STRUCT<c: BOOLEAN>>"),
-        ] {
-            assert_eq!(Inferred::of(parser.value(text).unwrap()).sql_with(Nulls::Dropped), schema);
+            assert_eq!(Inferred::of(parser.value(text).unwrap(), &InferenceRules::default()).sql(), schema);
         }
     }
 }
