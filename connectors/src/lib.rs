@@ -53,7 +53,7 @@ pub use object_store;
 pub use console::ConsoleSink;
 pub use file::{
     CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TextInference, TextRules,
-    TimeForms,
+    TimeForms, check_parquet_pages,
 };
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 #[cfg(feature = "kafka")]

@@ -325,7 +325,7 @@ fn damaged_files_are_passed_over_if_an_option_or_a_setting_says_so() {
 
 #[test]
 fn csv_headers_are_compared_if_they_are_to_be() {
-    let dir = tree(&[("a.csv", "id,Name\n1,x\n"), ("b.csv", "id,name\n2,y\n")]);
+    let dir = tree(&[("a.csv", "id,Name\n1,x\n"), ("b.csv", "id,Name\n2,y\n")]);
     let frame = |schema: &str, enforce: bool| {
         let reader = session().read().schema(schema).option("header", true).option("enforceSchema", enforce);
         reader.csv(text(dir.path())).unwrap()
@@ -385,4 +385,26 @@ fn other_locales_and_handlings_of_quotes_are_refused() {
     assert_eq!(read("unescapedQuoteHandling", "STOP_AT_DELIMITER").unwrap().1, ["1"]);
     assert!(read("locale", "de-DE").unwrap_err().to_string().contains("en-US"));
     assert!(read("unescapedQuoteHandling", "SKIP_VALUE").unwrap_err().to_string().contains("STOP_AT_DELIMITER"));
+}
+
+#[test]
+fn pages_that_hold_too_much_are_refused_also_in_batches() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    let (out, bomb) = (dir.path().join("out"), dir.path().join("bomb"));
+    session.sql("SELECT id % 3 AS n FROM range(100000)").unwrap().write().parquet(text(&out)).unwrap();
+    std::fs::create_dir(&bomb).unwrap();
+    let files = std::fs::read_dir(&out).unwrap().map(Result::unwrap);
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("part-")) {
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        // The header of the first page says that it holds 2 GiB - 1: 0x15 is the field of a number of 32 bits after the one before.
+        bytes[4..14].copy_from_slice(&[0x15, 0, 0x15, 0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 0x15, 2]);
+        bytes[14] = 0;
+        std::fs::write(bomb.join(file.file_name()), bytes).unwrap();
+    }
+    assert_eq!(sorted(&session.read().parquet(text(&out)).unwrap().distinct().collect().unwrap()), ["0", "1", "2"]);
+    let given = session.read().schema("n BIGINT").parquet(text(&bomb)).unwrap();
+    for frame in [session.read().parquet(text(&bomb)).unwrap(), given] {
+        let error = frame.collect().unwrap_err().to_string();
+        assert!(error.contains("part-") && error.contains("a page at byte 4 holds more than 256 MiB"), "{error}");
+    }
 }

@@ -104,6 +104,7 @@ pub use json_options::JsonOptions;
 pub(crate) use listing::FileState;
 pub(crate) use listing::is_hidden;
 pub(crate) use manifest::{checked_line, parse_checked_line};
+pub use parquet_pages::check_parquet_pages;
 pub(crate) use partition_rows::PartitionRows;
 pub(crate) use partitions::parse as parse_partition;
 pub use records::ParseMode;

@@ -102,6 +102,28 @@ impl ChunkReader for BoundedPages {
     }
 }
 
+/// Looks at pages of a Parquet file, one after the other, that were read from byte `at` of it on.
+///
+/// # Errors
+/// When one holds more than can be decompressed as a whole (256 MiB), and where there is no page.
+pub fn check_parquet_pages(pages: &[u8], at: u64) -> io::Result<()> {
+    let mut rest = pages;
+    // Zeros may fill up the space behind the pages.
+    while rest.iter().any(|byte| *byte != 0) {
+        let from = at + (pages.len() - rest.len()) as u64;
+        let mut walk = Walk { file: &mut rest, seen: Vec::new() };
+        let page = walk.page()?;
+        if !page.can_be_held() {
+            return Err(too_large(from));
+        }
+        let content = usize::try_from(page.compressed).ok();
+        // What is cut off its reader finds.
+        let Some(after) = content.and_then(|content| rest.get(content..)) else { return Ok(()) };
+        rest = after;
+    }
+    Ok(())
+}
+
 /// Whether this build can decompress it.
 fn check_codec(codec: Compression) -> Result<()> {
     let is_known = match codec {
@@ -164,7 +186,7 @@ impl PageHeader {
     fn look(&mut self) -> io::Result<Vec<u8>> {
         let mut walk = Walk { file: &mut self.file, seen: Vec::new() };
         let page = walk.page()?;
-        if !(0..=MAX_PAGE_BYTES.cast_signed()).contains(&page.size) {
+        if !page.can_be_held() {
             return Err(too_large(self.at));
         }
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -185,8 +207,16 @@ struct Page {
     is_dictionary: bool,
     /// Bytes, decompressed.
     size: i64,
+    /// Bytes that follow the header.
+    compressed: i64,
     /// Bytes before those that are compressed.
     levels: i64,
+}
+
+impl Page {
+    fn can_be_held(&self) -> bool {
+        (0..=MAX_PAGE_BYTES.cast_signed()).contains(&self.size)
+    }
 }
 
 /// A walk through a structure in Thrift's compact protocol that keeps what it has seen.
@@ -223,7 +253,8 @@ impl<R: Read> Walk<'_, R> {
                 (PAGE_TYPE, kind::I32) => page.is_dictionary = self.number()? == DICTIONARY,
                 // If it is there twice, the larger one counts.
                 (UNCOMPRESSED_SIZE, kind::I32) => page.size = larger(page.size, self.number()?),
-                (PAGE_TYPE..=COMPRESSED_SIZE, kind) if kind != kind::I32 => return Err(no_header()),
+                (COMPRESSED_SIZE, kind::I32) => page.compressed = self.number()?,
+                (PAGE_TYPE..=COMPRESSED_SIZE, _) => return Err(no_header()),
                 (DATA_PAGE_V2, kind::STRUCT) => page.levels = self.levels()?,
                 (_, kind) => self.skip(kind, MAX_DEPTH)?,
             }
@@ -432,9 +463,9 @@ mod tests {
 
     #[test]
     fn headers_are_walked_in_any_order_and_with_anything_in_them() {
-        let page = Page { is_dictionary: false, size: 7, levels: 0 };
+        let page = Page { size: 7, compressed: 9, ..Page::default() };
         assert_eq!(walked(&header(&[(3, 9), (2, 7), (1, 0)])).unwrap().0, page);
-        assert_eq!(walked(&header(&[(1, 2), (2, 7)])).unwrap().0, Page { is_dictionary: true, ..page });
+        assert_eq!(walked(&header(&[(1, 2), (2, 7)])).unwrap().0, Page { is_dictionary: true, compressed: 0, ..page });
         // The larger one of two counts, and a negative one is too large.
         assert_eq!(walked(&header(&[(2, 1 << 40), (2, 7)])).unwrap().0.size, 1 << 40);
         assert_eq!(walked(&header(&[(2, -5), (2, 7)])).unwrap().0.size, -1);
@@ -448,11 +479,23 @@ mod tests {
         rich.extend([0x11, 0x1C, 0x18, 3, 1, 2, 3, 0x19, 0x21, 1, 2, 0x17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
         let whole = rich.len();
         rich.extend([0xFF; 10]);
-        assert_eq!(walked(&rich).unwrap(), (Page { is_dictionary: false, size: 7, levels: 300 }, whole));
+        assert_eq!(walked(&rich).unwrap(), (Page { is_dictionary: false, size: 7, compressed: 9, levels: 300 }, whole));
         for end in 0..whole {
             assert!(walked(&rich[..end]).is_err(), "{end}");
         }
         assert!(walked(&[0x18, 1, 0, 0]).is_err(), "a size is a number");
+    }
+
+    #[test]
+    fn pages_that_follow_each_other_are_looked_at() {
+        let page = |size: i64| [header(&[(1, 0), (2, size), (3, 10)]), vec![0xFF; 10]].concat();
+        let good = [page(1_000), page(MAX_PAGE_BYTES as i64), page(0)].concat();
+        check_parquet_pages(&good, 4).unwrap();
+        let bad = [&good[..], &page(1 << 30)].concat();
+        let error = check_parquet_pages(&bad, 4).unwrap_err().to_string();
+        assert!(error.contains(&format!("a page at byte {} holds more", 4 + good.len())), "{error}");
+        assert!(check_parquet_pages(&[&good[..], &[0x18, 1, 0]].concat(), 4).is_err(), "no page");
+        check_parquet_pages(&[0; 1_000], 4).unwrap();
     }
 
     proptest! {
