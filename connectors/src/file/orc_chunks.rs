@@ -458,7 +458,7 @@ mod tests {
     fn zstd_is_bounded_by_its_blocks() {
         for bytes in [0, 1, 255, 256, 1_000, 65_536, 300_000, 5 << 20] {
             let mut content = vec![7; bytes];
-            content.iter_mut().enumerate().for_each(|(n, byte)| *byte = (n * n >> 5) as u8);
+            content.iter_mut().enumerate().for_each(|(n, byte)| *byte = ((n * n) >> 5) as u8);
             for level in [1, 3, 19] {
                 let one = zstd::encode_all(&content[..], level).unwrap();
                 let bound = zstd_bound(&one).unwrap();

@@ -180,10 +180,10 @@ impl Drop for Differences {
 }
 
 /// Writes with each sink, reads back, and has each other reader read.
-fn written_by_us(test: &str, cases: &[(&str, RecordBatch, Sinks, Sources, &[(&str, &[&str])])]) {
+fn written_by_us(test: &str, cases: &[Ours<'_>]) {
     let Some(mut others) = Others::new(test) else { return };
     let (mut differences, mut expected) = (Differences::default(), Vec::new());
-    for (name, rows, sinks, source, readers) in cases {
+    for Ours { name, rows, sinks, source, readers } in cases {
         for (sink_name, sink) in sinks(&others.path(name)) {
             write(&sink, rows);
             let what = format!("{name} {sink_name}");
@@ -200,6 +200,17 @@ fn written_by_us(test: &str, cases: &[(&str, RecordBatch, Sinks, Sources, &[(&st
     }
 }
 
+/// What is written, and who reads it.
+struct Ours<'a> {
+    name: &'a str,
+    rows: RecordBatch,
+    sinks: Sinks,
+    source: Sources,
+    readers: Readers<'a>,
+}
+
+/// Those who read, and the columns that each of them can't.
+type Readers<'a> = &'a [(&'a str, &'a [&'a str])];
 /// Sinks into places below a path.
 type Sinks = fn(&Path) -> Vec<(String, FileSink)>;
 type Sources = fn(&Path, SchemaRef) -> FileSource;
@@ -250,9 +261,9 @@ fn both_sides_mean_the_same_by_a_line() {
 fn parquet_is_read_by_others() {
     let sinks: Sinks =
         |path| with_codecs(path, |path| FileSink::parquet(path), &[None, Some(Compression::Snappy), Some(Compression::Zstd)]);
-    let readers: &[(&str, &[&str])] = &[("pyarrow.parquet", &[]), ("duckdb.parquet", &[])];
+    let readers: Readers<'_> = &[("pyarrow.parquet", &[]), ("duckdb.parquet", &[])];
     let source: Sources = |path, schema| FileSource::parquet(path, schema);
-    written_by_us("parquet_is_read_by_others", &[("parquet", all(Times::Micros), sinks, source, readers)]);
+    written_by_us("parquet_is_read_by_others", &[Ours { name: "parquet", rows: all(Times::Micros), sinks, source, readers }]);
 }
 
 #[test]
@@ -335,9 +346,9 @@ fn avro_is_read_by_others() {
     use Compression::{Bzip2, Deflate, Snappy, Zstd};
     let sinks: Sinks =
         |path| with_codecs(path, |path| FileSink::avro(path), &[None, Some(Deflate), Some(Snappy), Some(Bzip2), Some(Zstd)]);
-    let readers: &[(&str, &[&str])] = &[("fastavro", &[])];
+    let readers: Readers<'_> = &[("fastavro", &[])];
     let source: Sources = |path, schema| FileSource::avro(path, schema);
-    written_by_us("avro_is_read_by_others", &[("avro", all(Times::Micros), sinks, source, readers)]);
+    written_by_us("avro_is_read_by_others", &[Ours { name: "avro", rows: all(Times::Micros), sinks, source, readers }]);
 }
 
 #[test]
@@ -366,11 +377,11 @@ fn orc_is_read_by_others() {
     }
     let sinks: Sinks = |path| with_codecs(path, |path| FileSink::orc(path), &[None, Some(Deflate), Some(Snappy), Some(Zstd)]);
     let source: Sources = |path, schema| FileSource::orc(path, schema);
-    let rows = |times| chosen(&all(times), &NOT_IN_ORC, false);
-    let cases: [(&str, RecordBatch, Sinks, Sources, &[(&str, &[&str])]); 2] = [
-        ("orc", rows(Times::OfNanos), sinks, source, &[("pyarrow.orc", &[])]),
+    let case = |name, times, readers| Ours { name, rows: chosen(&all(times), &NOT_IN_ORC, false), sinks, source, readers };
+    let cases = [
+        case("orc", Times::OfNanos, &[("pyarrow.orc", &[])]),
         // Times of PyArrow are nanoseconds, and do not reach these years.
-        ("orc of all years", rows(Times::WholeBefore1970), sinks, source, &[("pyarrow.orc", &["instant", "clock"])]),
+        case("orc of all years", Times::WholeBefore1970, &[("pyarrow.orc", &["instant", "clock"])]),
     ];
     written_by_us("orc_is_read_by_others", &cases);
 }
@@ -415,8 +426,8 @@ fn csv_source(path: &Path, schema: SchemaRef) -> FileSource {
 #[test]
 fn csv_is_read_by_others() {
     let sinks: Sinks = |path| vec![("file".to_owned(), FileSink::csv(path).header(true))];
-    let readers: &[(&str, &[&str])] = &[("pyarrow.csv", &[]), ("duckdb.csv", &[])];
-    written_by_us("csv_is_read_by_others", &[("csv", rows_of_csv(), sinks, csv_source, readers)]);
+    let readers: Readers<'_> = &[("pyarrow.csv", &[]), ("duckdb.csv", &[])];
+    written_by_us("csv_is_read_by_others", &[Ours { name: "csv", rows: rows_of_csv(), sinks, source: csv_source, readers }]);
 }
 
 #[test]
@@ -454,11 +465,11 @@ fn json_is_read_by_others() {
     let sinks: Sinks = |path| with_codecs(path, |path| FileSink::json(path), &CODECS);
     let source: Sources = |path, schema| FileSource::json(path, schema);
     // PyArrow knows neither maps nor dates nor numbers in quotes there, and neither takes text in base 64 for bytes.
-    let readers: &[(&str, &[&str])] = &[
+    let readers: Readers<'_> = &[
         ("pyarrow.json", &["map", "map_of_lists", "float", "double", "infinite", "binary", "day"]),
         ("duckdb.json", &["binary"]),
     ];
-    written_by_us("json_is_read_by_others", &[("json", all(Times::Millis), sinks, source, readers)]);
+    written_by_us("json_is_read_by_others", &[Ours { name: "json", rows: all(Times::Millis), sinks, source, readers }]);
 }
 
 #[test]
@@ -482,10 +493,9 @@ fn lines_of_text() -> RecordBatch {
 #[test]
 fn text_is_read_by_others() {
     let sinks: Sinks = |path| with_codecs(path, |path| FileSink::text(path), &CODECS);
-    written_by_us(
-        "text_is_read_by_others",
-        &[("text", lines_of_text(), sinks, |path, _| FileSource::text(path), &[("text", &[])])],
-    );
+    let source: Sources = |path, _| FileSource::text(path);
+    let readers: Readers<'_> = &[("text", &[])];
+    written_by_us("text_is_read_by_others", &[Ours { name: "text", rows: lines_of_text(), sinks, source, readers }]);
 }
 
 #[test]
