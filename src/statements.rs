@@ -8,11 +8,11 @@ use datafusion::sql::sqlparser::ast::{self, Statement};
 use tidegate_connectors::{Replaces, TableFormat};
 use tidegate_functions::types;
 
-use crate::analysis::{Analyzer, Attribute, table_not_found};
+use crate::analysis::{Analyzer, Attribute, select_item, table_not_found};
 use crate::column::Column;
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
-use crate::functions::{col, expr};
+use crate::functions::col;
 use crate::session::Session;
 use crate::sql::{path, type_of};
 use crate::tables::{By, ManagedTable, NewTable, already_exists};
@@ -196,7 +196,8 @@ fn insert_into(session: &Session, insert: &ast::Insert, query: impl Fn(&ast::Que
         (rows, by) = (rows.to_df(columns), By::Name);
     }
     let Some(partition) = &insert.partitioned else {
-        return write_rows(session, &name, &rows, by, insert.overwrite);
+        let write = if insert.overwrite { Write::Overwrite { mode: None } } else { Write::Append };
+        return write_rows(session, &name, &rows, by, write);
     };
     let table = table_of_rows(session, &name)?;
     let values = partition_values(&table, partition)?;
@@ -211,7 +212,7 @@ fn insert_into(session: &Session, insert: &ast::Insert, query: impl Fn(&ast::Que
         rows = rows.with_column(column, value.clone());
     }
     let replaces = match insert.overwrite {
-        true => overwritten(session, &table, &values)?,
+        true => overwritten(session, &table, &values, None)?,
         false => Replaces::All,
     };
     write_to(&table, &rows, By::Name, insert.overwrite, replaces)
@@ -241,19 +242,20 @@ fn partition_values(table: &ManagedTable, partition: &[ast::Expr]) -> Result<Vec
         };
         named.push(own);
         if let (Some(value), Some((_, field))) = (value, table.schema().fields().find(own)) {
-            values.push((own.clone(), expr(&value.to_string()).cast(&types::name(field.data_type()))));
+            let value = Column::of(select_item(&ast::SelectItem::UnnamedExpr(value.as_ref().clone()))?);
+            values.push((own.clone(), value.cast(&types::name(field.data_type()))));
         }
     }
     Ok(values)
 }
 
 /// Which rows an `INSERT OVERWRITE` of rows with these partition values takes the place of.
-fn overwritten(session: &Session, table: &ManagedTable, values: &[(String, Column)]) -> Result<Replaces> {
+fn overwritten(session: &Session, table: &ManagedTable, values: &[(String, Column)], mode: Option<&str>) -> Result<Replaces> {
     if table.partition_by().is_empty() {
         return Ok(Replaces::All);
     }
     const KEY: &str = "spark.sql.sources.partitionOverwriteMode";
-    let mode = session.config(KEY).map(|mode| mode.to_lowercase());
+    let mode = mode.map(str::to_owned).or_else(|| session.config(KEY)).map(|mode| mode.to_lowercase());
     match mode.as_deref() {
         Some("dynamic") if values.len() < table.partition_by().len() => return Ok(Replaces::Partitions),
         None | Some("static" | "dynamic") => {}
@@ -285,11 +287,25 @@ fn table_of_rows(session: &Session, name: &[String]) -> Result<ManagedTable> {
     ManagedTable::open(session.warehouse(), name)?.ok_or_else(|| table_not_found(name))
 }
 
+/// What becomes of the rows that a table has.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Write<'a> {
+    /// They stay.
+    Append,
+    /// They go: all, or those of the partitions of the new rows, as the mode says; if it is not given, the session's.
+    Overwrite { mode: Option<&'a str> },
+    /// All of them go.
+    Replace,
+}
+
 /// Writes a batch to a table that is there.
-pub(crate) fn write_rows(session: &Session, name: &[String], rows: &DataFrame, by: By, overwrite: bool) -> Result<()> {
+pub(crate) fn write_rows(session: &Session, name: &[String], rows: &DataFrame, by: By, write: Write<'_>) -> Result<()> {
     let table = table_of_rows(session, name)?;
-    let replaces = if overwrite { overwritten(session, &table, &[])? } else { Replaces::All };
-    write_to(&table, rows, by, overwrite, replaces)
+    let replaces = match write {
+        Write::Overwrite { mode } => overwritten(session, &table, &[], mode)?,
+        Write::Append | Write::Replace => Replaces::All,
+    };
+    write_to(&table, rows, by, !matches!(write, Write::Append), replaces)
 }
 
 fn write_to(table: &ManagedTable, rows: &DataFrame, by: By, overwrite: bool, replaces: Replaces) -> Result<()> {

@@ -22,7 +22,7 @@ use crate::options::Options;
 use crate::planner::{Lowering, OutputMode, late_schema, lower, rules};
 use crate::save_mode::SaveMode;
 use crate::session::Session;
-use crate::statements::{create_with_rows, replace_with_rows, table_format, write_rows};
+use crate::statements::{Write, create_with_rows, replace_with_rows, table_format, write_rows};
 use crate::streams::StreamingQuery;
 use crate::tables::{By, ManagedTable, NewTable, already_exists, parts};
 
@@ -424,8 +424,8 @@ impl DataStreamWriter {
                     return Err(Error::analysis("STREAMING_OUTPUT_MODE.UNSUPPORTED_DATASOURCE", message));
                 }
                 let path = self.options.required("path", &format!("the {format} sink"))?;
-                let files = files::sink(format, path.as_ref(), &self.partition_by, &self.options)?;
-                (Arc::new(files::ExclusiveFiles::new(files)), None)
+                let files = files::sink(self.frame.session(), format, path.as_ref(), &self.partition_by, &self.options)?;
+                (Arc::new(files), None)
             }
             other => {
                 let message = format!(
@@ -556,6 +556,14 @@ impl DataFrameWriter {
         self
     }
 
+    /// Several options.
+    pub fn options(mut self, options: impl IntoIterator<Item = (impl AsRef<str>, impl ToString)>) -> Self {
+        for (name, value) in options {
+            self.options.set(name.as_ref(), value);
+        }
+        self
+    }
+
     /// Rows of the warehouse's table of this name, which is created, with files of the [`format`](Self::format) that is set. If it is
     /// there, the [`mode`](Self::mode) says what is done with its rows: more come to them, by the names of the columns, or all of it is
     /// replaced, its columns too.
@@ -571,9 +579,9 @@ impl DataFrameWriter {
                 SaveMode::Ignore => Ok(()),
                 SaveMode::Append => {
                     table.check_partitions(&self.partition_by)?;
-                    write_rows(&session, &parts, &self.frame, By::Name, false)
+                    write_rows(&session, &parts, &self.frame, By::Name, Write::Append)
                 }
-                SaveMode::Overwrite if table.is_like(&new) => write_rows(&session, &parts, &self.frame, By::Name, true),
+                SaveMode::Overwrite if table.is_like(&new) => write_rows(&session, &parts, &self.frame, By::Name, Write::Replace),
                 SaveMode::Overwrite => replace_with_rows(&session, &parts, table, &new, &self.frame),
             };
         }
@@ -582,13 +590,16 @@ impl DataFrameWriter {
     }
 
     /// More rows of a table that is there, or other rows in the mode `overwrite`; columns by position, as in Spark. The other modes mean
-    /// nothing here.
+    /// nothing here. With the option `partitionOverwriteMode` set to `dynamic` only rows of the partitions that the new ones are in go.
     ///
     /// # Errors
     /// `TABLE_OR_VIEW_NOT_FOUND`; when the table's columns are others; as [`save_as_table`](Self::save_as_table).
     pub fn insert_into(self, name: &str) -> Result<()> {
-        let overwrite = self.mode? == SaveMode::Overwrite;
-        write_rows(self.frame.session(), &parts(name), &self.frame, By::Position, overwrite)
+        let write = match self.mode.clone()? {
+            SaveMode::Overwrite => Write::Overwrite { mode: self.options.get("partitionOverwriteMode") },
+            SaveMode::Append | SaveMode::ErrorIfExists | SaveMode::Ignore => Write::Append,
+        };
+        write_rows(self.frame.session(), &parts(name), &self.frame, By::Position, write)
     }
 
     /// Files of the format in a directory; for `kafka` as [`kafka`](Self::kafka), with an empty path.
@@ -673,7 +684,8 @@ impl DataFrameWriter {
     /// Files.
     fn write(self, format: &str, path: &str) -> Result<()> {
         let mode = self.mode?;
-        let output = files::Output { format, path, partition_by: &self.partition_by, options: &self.options, mode };
+        let (session, partition_by) = (self.frame.session(), self.partition_by.as_slice());
+        let output = files::Output { format, path, partition_by, options: &self.options, mode, session };
         output.write(&self.frame)
     }
 }

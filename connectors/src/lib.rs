@@ -52,8 +52,8 @@ pub use object_store;
 
 pub use console::ConsoleSink;
 pub use file::{
-    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TextInference, TextRules,
-    TimeForms, check_parquet_pages,
+    CleanSource, Compression, CsvOptions, CsvWriteOptions, DirectoryLock, FileSink, FileSource, JsonOptions, JsonWriteOptions,
+    KeepPartitions, ParseMode, TextForm, TextInference, TextRules, TimeForms, TimeTexts, ValueForm, check_parquet_pages,
 };
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 #[cfg(feature = "kafka")]
@@ -64,4 +64,4 @@ pub use objects::register_object_store;
 pub use rate::RateSource;
 pub use rate_micro_batch::RateMicroBatchSource;
 pub use socket::SocketSource;
-pub use table::{KeepPartitions, Replaces, Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, table_names};
+pub use table::{Replaces, Table, TableDefinition, TableFile, TableFormat, TableSink, TableSource, table_names};

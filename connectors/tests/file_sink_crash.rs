@@ -80,6 +80,7 @@ fn every_row_once_with_compaction() {
                 fail::remove(point);
                 check(0..epoch);
                 if failed {
+                    drop(sink);
                     sink = open_sink(&config, query, 2, epoch.checked_sub(1));
                     check(0..epoch);
                 }
@@ -127,6 +128,7 @@ fn every_row_once_after_a_failure_anywhere() {
         let error = run(&mut *sink, 1, 3).unwrap_err();
         assert!(error.to_string().contains(point), "{error}");
         fail::remove(point);
+        drop(sink);
         let early = lines(&FileSink::committed_files(dir.path()).unwrap());
         assert!(early == expected(0..1) || early == expected(0..2), "{point}: part of an epoch is committed");
 

@@ -1,8 +1,8 @@
 //! Files as the user names them: a format, a path and Spark's options, for streams and for batches.
 //!
-//! `options` makes the connector's settings of the options; `inference` finds out the columns that the user did not give.
+//! `options` makes the connector's settings of the options; `inference` finds out the columns that the user did not give; `paths` reads
+//! several paths as one; `stream` is what queries read. `output` writes a batch by its save mode.
 
-mod directory_lock;
 mod inference;
 mod options;
 mod output;
@@ -19,7 +19,6 @@ use crate::options::Options;
 use crate::session::Session;
 use crate::source_table::fingerprint;
 
-pub(crate) use directory_lock::ExclusiveFiles;
 pub(crate) use options::sink;
 pub(crate) use output::Output;
 pub use paths::Paths;

@@ -6,9 +6,10 @@ use std::time::{Duration, SystemTime};
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use tidegate_connectors::{
-    CleanSource, Compression, CsvOptions, FileSink, FileSource, JsonOptions, ParseMode, TextForm, TimeForms,
+    CleanSource, Compression, CsvOptions, CsvWriteOptions, FileSink, FileSource, JsonOptions, JsonWriteOptions, ParseMode,
+    TextForm, TimeForms, TimeTexts, ValueForm,
 };
-use tidegate_functions::datetime::{TimeReader, UsualReader};
+use tidegate_functions::datetime::{TimeReader, TimeWriter, UsualReader};
 
 use super::FileRequest;
 use crate::error::{Error, Result};
@@ -275,14 +276,14 @@ fn json(options: &Options) -> Result<JsonOptions> {
 }
 
 /// A sink of files with the user's options.
-pub(crate) fn sink(format: &str, path: &Path, partition_by: &[String], options: &Options) -> Result<FileSink> {
+pub(crate) fn sink(session: &Session, format: &str, path: &Path, partition_by: &[String], options: &Options) -> Result<FileSink> {
     let mut sink = match format {
         "parquet" => FileSink::parquet(path),
-        "json" => FileSink::json(path),
-        "text" => FileSink::text(path),
+        "json" => FileSink::json(path).json_options(json_written(options)?).time_texts(time_texts(session, options)?),
+        "text" => FileSink::text(path).line_separator(&line_separator(options)?),
         "avro" => FileSink::avro(path),
         "orc" => FileSink::orc(path),
-        _ => csv_sink(path, options)?,
+        _ => FileSink::csv(path).csv_options(csv_written(options)?).time_texts(time_texts(session, options)?),
     };
     if let Some(codec) = options.get("compression").or_else(|| options.get("codec")) {
         sink = sink.compression(compression(codec)?);
@@ -299,15 +300,79 @@ pub(crate) fn sink(format: &str, path: &Path, partition_by: &[String], options: 
     Ok(sink.partition_by(partition_by))
 }
 
-fn csv_sink(path: &Path, options: &Options) -> Result<FileSink> {
-    let mut sink = FileSink::csv(path).header(options.parsed("header")?.unwrap_or(false));
+fn line_separator(options: &Options) -> Result<String> {
+    match options.get("lineSep") {
+        Some("") => Err(invalid("lineSep", "", "it can't be empty")),
+        given => Ok(given.unwrap_or("\n").to_owned()),
+    }
+}
+
+/// How CSV files are to be written.
+fn csv_written(options: &Options) -> Result<CsvWriteOptions> {
+    let mut csv = CsvWriteOptions::default();
+    csv.line_separator = line_separator(options)?;
+    let flags = [
+        ("header", &mut csv.header),
+        ("quoteAll", &mut csv.quote_all),
+        ("escapeQuotes", &mut csv.escape_quotes),
+        ("ignoreLeadingWhiteSpace", &mut csv.ignore_leading_white_space),
+        ("ignoreTrailingWhiteSpace", &mut csv.ignore_trailing_white_space),
+    ];
+    for (name, place) in flags {
+        if let Some(flag) = options.parsed(name)? {
+            *place = flag;
+        }
+    }
     if let Some(text) = options.get("sep").or_else(|| options.get("delimiter")) {
-        sink = sink.delimiter(character("sep", text)?.ok_or_else(|| invalid("sep", text, "one character"))?);
+        csv.separator = text.replace("\\t", "\t");
     }
-    if let Some(null) = options.get("nullValue") {
-        sink = sink.null_value(null);
+    for (name, place) in [("quote", &mut csv.quote), ("escape", &mut csv.escape)] {
+        if let Some(text) = options.get(name) {
+            // As in Spark, without one it is the character of code zero.
+            *place = character(name, text)?.unwrap_or_default();
+        }
     }
-    Ok(sink)
+    if let Some(text) = options.get("charToEscapeQuoteEscaping") {
+        csv.char_to_escape_quote_escaping = character("charToEscapeQuoteEscaping", text)?;
+    }
+    for (name, place) in [("nullValue", &mut csv.null_value), ("emptyValue", &mut csv.empty_value)] {
+        if let Some(text) = options.get(name) {
+            *place = text.to_owned();
+        }
+    }
+    Ok(csv)
+}
+
+/// How JSON files are to be written.
+fn json_written(options: &Options) -> Result<JsonWriteOptions> {
+    if options.parsed("pretty")?.unwrap_or(false) {
+        return Err(Error::unsupported("the option pretty: each row is a line"));
+    }
+    let mut json = JsonWriteOptions::default();
+    json.line_separator = line_separator(options)?;
+    if let Some(flag) = options.parsed("ignoreNullFields")? {
+        json.ignore_null_fields = flag;
+    }
+    if let Some(flag) = options.parsed("writeNonAsciiCharacterAsCodePoint")? {
+        json.write_non_ascii_character_as_code_point = flag;
+    }
+    Ok(json)
+}
+
+/// How dates and times are to be written: instants as clocks show them in the zone of the option `timeZone`, or else of the session.
+fn time_texts(session: &Session, options: &Options) -> Result<TimeTexts> {
+    let settings = session.context().settings;
+    let writer = |pattern: &str| Ok::<_, Error>(TimeWriter::new(pattern, options.get("timeZone"), &settings)?);
+    let given = |name: &str| options.get(name).map(writer).transpose();
+    let mut texts = TimeTexts::default();
+    texts.date = given("dateFormat")?.map(|form| ValueForm::new(move |days, out| form.date(days, out)));
+    let timestamp = match given("timestampFormat")? {
+        Some(form) => Some(form),
+        None => Some(writer(TimeWriter::USUAL)?).filter(|usual| !usual.is_utc()),
+    };
+    texts.timestamp = timestamp.map(|form| ValueForm::new(move |micros, out| form.instant(micros, out)));
+    texts.timestamp_ntz = given("timestampNTZFormat")?.map(|form| ValueForm::new(move |micros, out| form.clock(micros, out)));
+    Ok(texts)
 }
 
 fn compression(codec: &str) -> Result<Option<Compression>> {

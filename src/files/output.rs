@@ -11,19 +11,20 @@
 
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::Deserialize;
-use tidegate_connectors::{FileSink, FileSource};
+use tidegate_connectors::{DirectoryLock, FileSink, FileSource};
 use tidegate_runtime::{Epoch, NodeId, QueryId, SinkSupplier};
 use uuid::Uuid;
 
-use super::directory_lock::{DirectoryLock, is_lock};
 use super::{is_url, sink};
 use crate::batch_rows::{BatchRows, Identity};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
 use crate::options::Options;
 use crate::save_mode::SaveMode;
+use crate::session::Session;
 use crate::source_table::look_at;
 
 /// What says which files are the output of a sink; in an object store a folder, whose `owner` is the first line.
@@ -40,11 +41,16 @@ pub(crate) struct Output<'a> {
     pub(crate) partition_by: &'a [String],
     pub(crate) options: &'a Options,
     pub(crate) mode: SaveMode,
+    pub(crate) session: &'a Session,
 }
 
 impl Output<'_> {
     /// Writes the rows of a frame, which are all computed before anything changes.
     pub(crate) fn write(&self, frame: &DataFrame) -> Result<()> {
+        if frame.is_streaming() {
+            let message = "The method `write` can not be called on streaming Dataset/DataFrame: use write_stream().";
+            return Err(Error::analysis("CALL_ON_STREAMING_DATASET_UNSUPPORTED", message));
+        }
         if !self.is_to_be_written()? {
             return Ok(());
         }
@@ -56,7 +62,7 @@ impl Output<'_> {
 
     fn sink(&self, dir: &Path) -> Result<FileSink> {
         // Small files of epochs that follow each other are merged. A batch is one epoch, and its files would wait for others.
-        sink(self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))
+        sink(self.session, self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))
     }
 
     /// Whether the mode allows to write where something may be; an error if it forbids it.
@@ -91,7 +97,7 @@ impl Output<'_> {
     fn write_directory(&self, rows: &BatchRows) -> Result<()> {
         let dir = Path::new(self.path);
         check_directory(dir)?;
-        let _lock = DirectoryLock::of_batch(dir)?;
+        let lock = Arc::new(DirectoryLock::of_batch(dir)?);
         // Somebody may have been faster.
         if !self.is_to_be_written()? {
             return Ok(());
@@ -100,9 +106,9 @@ impl Output<'_> {
         let occupied = is_occupied(self.path)?;
         match owner_in(dir)? {
             _ if occupied && self.mode == SaveMode::Overwrite => self.replace(dir, rows),
-            Some(owner) => rows.write(&self.sink(dir)?, owner, Epoch::FIRST),
+            Some(owner) => rows.write(&self.sink(dir)?.locked_by(&lock), owner, Epoch::FIRST),
             None if occupied => self.add(dir, rows),
-            None => rows.write(&self.sink(dir)?, Identity::new(BATCH_SINK), Epoch::FIRST),
+            None => rows.write(&self.sink(dir)?.locked_by(&lock), Identity::new(BATCH_SINK), Epoch::FIRST),
         }
     }
 
@@ -161,7 +167,7 @@ fn is_occupied(path: &str) -> Result<bool> {
         return Ok(!FileSource::text(path).recursive_file_lookup(true).files()?.is_empty());
     }
     match std::fs::read_dir(path) {
-        Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| !is_lock(&entry.file_name())))),
+        Ok(mut entries) => Ok(entries.any(|entry| entry.is_ok_and(|entry| !DirectoryLock::is_lock(&entry.file_name())))),
         Err(_) => Ok(Path::new(path).exists()),
     }
 }

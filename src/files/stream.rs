@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
-use tidegate_connectors::FileSource;
+use tidegate_connectors::{FileSource, KeepPartitions};
 use tidegate_runtime::SourceSupplier;
 
 use super::{Files, version};
@@ -42,6 +42,11 @@ impl FileStream {
         let (schema, hidden) = with_hidden(columns, Some(source.metadata_column()));
         FileStream { source, schema, hidden, name }
     }
+
+    fn projected(&self, projection: &[usize]) -> FileSource {
+        let names: Vec<&String> = projection.iter().map(|index| self.schema.field(*index).name()).collect();
+        self.source.clone().projection(names)
+    }
 }
 
 impl StreamFactory for FileStream {
@@ -54,8 +59,15 @@ impl StreamFactory for FileStream {
     }
 
     fn source(&self, projection: &[usize]) -> Result<Arc<dyn SourceSupplier>> {
-        let names: Vec<&String> = projection.iter().map(|index| self.schema.field(*index).name()).collect();
-        Ok(Arc::new(self.source.clone().projection(names)))
+        Ok(Arc::new(self.projected(projection)))
+    }
+
+    fn partition_columns(&self) -> &[String] {
+        self.source.partitions()
+    }
+
+    fn source_of_partitions(&self, projection: &[usize], keep: Arc<dyn KeepPartitions>) -> Result<Arc<dyn SourceSupplier>> {
+        Ok(Arc::new(self.projected(projection).keep_partitions(keep)))
     }
 
     fn name(&self) -> Option<&str> {

@@ -272,6 +272,17 @@ fn places_that_files_do_not_belong_to_are_refused() {
 }
 
 #[test]
+fn a_stream_is_no_batch() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    let (_, stream) = session.memory_stream("n BIGINT").unwrap();
+    std::fs::write(dir.path().join("a.json"), "").unwrap();
+    for mode in [SaveMode::Ignore, SaveMode::Append] {
+        let error = stream.write().mode(mode).options([("compression", "none")]).json(text(dir.path())).unwrap_err();
+        assert_eq!(error.condition().as_deref(), Some("CALL_ON_STREAMING_DATASET_UNSUPPORTED"), "{error}");
+    }
+}
+
+#[test]
 fn modes_in_an_object_store() {
     let (session, dir) = (session(), tempfile::tempdir().unwrap());
     let (path, streamed) = ("memory://batch-modes/out", "memory://batch-modes/streamed");

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use tidegate::connectors::MemorySink;
+use tidegate::functions::expr;
 use tidegate::{OutputMode, Session};
 
 use crate::support::{run, sorted};
@@ -406,5 +407,36 @@ fn pages_that_hold_too_much_are_refused_also_in_batches() {
     for frame in [session.read().parquet(text(&bomb)).unwrap(), given] {
         let error = frame.collect().unwrap_err().to_string();
         assert!(error.contains("part-") && error.contains("a page at byte 4 holds more than 256 MiB"), "{error}");
+    }
+}
+
+/// Files of partitions that a filter excludes are no files of the format, and nobody notices.
+#[test]
+fn files_of_other_partitions_are_not_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let session = Session::builder().parallelism(2).build().unwrap();
+    for format in ["json", "parquet", "csv"] {
+        let root = dir.path().join(format);
+        let rows = session.sql("SELECT id, id % 3 AS k, if(id % 2 = 0, NULL, 'a/b') AS l FROM range(12)").unwrap();
+        rows.write().format(format).partition_by(["k", "l"]).save(&root.to_string_lossy()).unwrap();
+        // The directory is read as one of another writer, which has no manifest.
+        std::fs::remove_file(root.join("_tidegate_manifest")).unwrap();
+        std::fs::write(root.join("k=1/l=a%2Fb/bad"), "{\"id\": \"no number\"").unwrap();
+        std::fs::write(root.join("k=2/l=__HIVE_DEFAULT_PARTITION__/bad"), "{\"id\": \"no number\"").unwrap();
+        let path = root.to_string_lossy().into_owned();
+        let read =
+            || session.read().format(format).schema("id BIGINT, k INT, l STRING").option("mode", "FAILFAST").load(&path).unwrap();
+        let count = |filter: &str| {
+            read().filter(expr(filter)).group_by(["k"]).agg([expr("count(id)")]).collect().map(|rows| sorted(&rows))
+        };
+        assert_eq!(count("k = 0").unwrap(), ["0|4"], "{format}");
+        assert_eq!(count("k < 2 AND l IS NULL AND id >= 0").unwrap(), ["0|2", "1|2"], "{format}");
+        assert_eq!(count("k + 1 = 3 AND l = 'a/b' OR k = 0").unwrap(), ["0|4", "2|2"], "{format}");
+        assert!(count("k = 1").is_err() && count("l IS NULL").is_err() && count("id = 0").is_err(), "{format}");
+        let stream = session.read_stream().format(format).schema("id BIGINT, k INT, l STRING").option("path", &path);
+        let stream = stream.option("mode", "FAILFAST").load().unwrap().filter(expr("k = 0 AND l = 'a/b'"));
+        let query = stream.write_stream().format("memory").query_name(format).available_now().start().unwrap();
+        query.await_termination(None).unwrap();
+        assert_eq!(sorted(&session.table(format).unwrap().collect().unwrap()), ["3|0|a/b", "9|0|a/b"], "{format}");
     }
 }

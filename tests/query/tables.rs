@@ -313,6 +313,11 @@ fn partitions_in_statements() {
     sql("INSERT OVERWRITE sales SELECT id + 10, shop, day FROM sales WHERE shop IN ('a', 'c')");
     assert_eq!(all(&session, "SELECT id FROM sales"), ["16", "17", "2", "4"]);
     session.set_config("spark.sql.sources.partitionOverwriteMode", "static");
+    let one = session.sql("SELECT 20L AS id, 'b' AS shop, DATE'2024-01-31' AS day").unwrap();
+    one.write().mode("overwrite").option("partitionOverwriteMode", "dynamic").insert_into("sales").unwrap();
+    assert_eq!(all(&session, "SELECT id FROM sales"), ["16", "17", "20", "4"]);
+    let error = one.write().mode("overwrite").option("partitionOverwriteMode", "x").insert_into("sales").unwrap_err();
+    assert_eq!(error.condition().as_deref(), Some("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS"));
     sql("INSERT OVERWRITE sales VALUES (8, 'x', NULL)");
     assert_eq!(all(&session, "SELECT * FROM sales"), ["8|x|NULL"]);
     sql("TRUNCATE TABLE sales");
@@ -321,6 +326,12 @@ fn partitions_in_statements() {
     sql("CREATE TABLE copy USING json PARTITIONED BY (k) AS SELECT id % 3 AS k, id FROM range(10)");
     assert_eq!(all(&session, "SHOW PARTITIONS default.copy"), ["k=0", "k=1", "k=2"]);
     assert_eq!(all(&session, "SELECT sum(id), k FROM copy GROUP BY k"), ["12|1", "15|2", "18|0"]);
+    // Values that are written in another way than they are.
+    sql(r"INSERT INTO sales PARTITION (shop = 'it\'s a \\ \n', day = DATE'2024-01-31' + INTERVAL 1 DAY) VALUES (9)");
+    assert_eq!(all(&session, "SELECT id, length(shop), day FROM sales"), ["9|10|2024-02-01"]);
+    sql(r"INSERT OVERWRITE sales PARTITION (shop = 'it\'s a \\ \n') SELECT 10, NULL");
+    assert_eq!(all(&session, "SELECT id, day FROM sales"), ["10|NULL"]);
+
     sql("CREATE TABLE hive (id INT) PARTITIONED BY (k STRING, l INT)");
     assert_eq!(session.table("hive").unwrap().columns().unwrap(), ["id", "k", "l"]);
 

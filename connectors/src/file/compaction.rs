@@ -52,7 +52,7 @@ pub(crate) fn merge(
     let file = File::create_new(target).map_err(Error::io("create", target))?;
     let staged = StagedBytes::new(file, target.to_path_buf());
     let staged = match &format.kind {
-        FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json => join_lines(dir, files, format, schema, staged)?,
+        FormatKind::Csv(_) | FormatKind::Text(_) | FormatKind::Json(_) => join_lines(dir, files, format, schema, staged)?,
         FormatKind::Parquet => {
             rewrite(dir, files, format, schema, staged, info, |path| FileSource::parquet(path, Arc::clone(schema)))?
         }
@@ -76,7 +76,7 @@ fn join_lines(
     staged: StagedBytes,
 ) -> Result<StagedBytes> {
     let target = staged.path().clone();
-    let header = format.kind.header(schema)?.len();
+    let header = format.header(schema)?.len();
     let mut out = Compressor::new(format.codec, staged).map_err(Error::io("write", &target))?;
     for (number, file) in files.iter().enumerate() {
         let path = dir.join(&file.path);

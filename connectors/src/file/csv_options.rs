@@ -32,7 +32,12 @@ pub struct CsvOptions {
     pub multi_line: bool,
     /// Columns are found by their place, whatever the header says (they are). If not, a header with other names fails the query.
     pub enforce_schema: bool,
+    /// What is quoted is never null.
+    pub(crate) quoted_is_text: bool,
 }
+
+/// Null, where nothing else is taken for it.
+pub(crate) const EXACT_NULL: &str = "\\N";
 
 impl Default for CsvOptions {
     fn default() -> Self {
@@ -51,11 +56,17 @@ impl Default for CsvOptions {
             ignore_trailing_white_space: false,
             multi_line: false,
             enforce_schema: true,
+            quoted_is_text: false,
         }
     }
 }
 
 impl CsvOptions {
+    /// What reads values as they were, of files that are [written so](super::csv_rows::CsvWriteOptions::exact).
+    pub(crate) fn exact() -> Self {
+        CsvOptions { null_value: EXACT_NULL.to_owned(), multi_line: true, quoted_is_text: true, ..CsvOptions::default() }
+    }
+
     pub(crate) fn is_usable(&self) -> bool {
         let is_end = |byte: u8| matches!(byte, b'\r' | b'\n');
         let marks = [self.quote, self.escape, self.comment].into_iter().flatten();

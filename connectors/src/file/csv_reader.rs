@@ -155,7 +155,8 @@ pub(crate) fn read_record(rows: &mut Structs, record: &[u8], options: &CsvOption
 /// Adds a value to its column; `false` if it does not fit, which leaves null.
 fn push_value(column: &mut Column, value: &[u8], is_quoted: bool, options: &CsvOptions) -> bool {
     let value = if is_quoted && value.is_empty() { options.empty_value.as_bytes() } else { value };
-    if value == options.null_value.as_bytes() || value.is_empty() && !is_quoted {
+    let may_be_null = !is_quoted || !options.quoted_is_text;
+    if may_be_null && value == options.null_value.as_bytes() || value.is_empty() && !is_quoted {
         column.push_null();
         return true;
     }

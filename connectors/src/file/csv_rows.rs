@@ -1,17 +1,98 @@
-//! Rows as CSV: quoted as RFC 4180 says, where it is needed, with values in Spark's forms.
+//! Rows as CSV, with quotes where they are needed, and values in Spark's forms.
+//!
+//! What is quoted and how is as uniVocity's writer, which is the one under Spark, does it.
 
 use arrow::array::Array;
 use arrow::buffer::NullBuffer;
+use arrow::datatypes::DataType;
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use tidegate_runtime::Result;
 
-use super::format::CsvFormat;
+use super::csv_options::EXACT_NULL;
+use super::forms::TimeTexts;
 use super::value_text::{Scalars, Strings};
 
-impl CsvFormat {
+/// How the CSV files of a sink are written: Spark's options of these names, with its defaults.
+///
+/// By default a quote in a value is written as `\"`, which is read back with the default of `escape`. Readers that know RFC 4180 only
+/// want `escape` to be the quote itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CsvWriteOptions {
+    /// Each file begins with a line of names (it does not).
+    pub header: bool,
+    /// What separates values (a comma): a character or more.
+    pub separator: String,
+    /// What surrounds a value that would be another one without (a double quote).
+    pub quote: u8,
+    /// What precedes a quote inside a quoted value (a backslash); the quote itself for RFC 4180.
+    pub escape: u8,
+    /// What precedes an escape inside a quoted value; if it is not set, an escape does.
+    pub char_to_escape_quote_escaping: Option<u8>,
+    /// All values are quoted (they are not).
+    pub quote_all: bool,
+    /// Values with quotes in them are quoted (they are).
+    pub escape_quotes: bool,
+    /// What stands for null (nothing).
+    pub null_value: String,
+    /// What stands for an empty text (`""`).
+    pub empty_value: String,
+    /// Blanks before a text are left out (they are).
+    pub ignore_leading_white_space: bool,
+    /// Blanks after a text are left out (they are).
+    pub ignore_trailing_white_space: bool,
+    /// What ends a row (`\n`).
+    pub line_separator: String,
+    /// A text that is the same as what stands for null is quoted.
+    pub(crate) quotes_null_value: bool,
+}
+
+impl Default for CsvWriteOptions {
+    fn default() -> Self {
+        CsvWriteOptions {
+            header: false,
+            separator: ",".to_owned(),
+            quote: b'"',
+            escape: b'\\',
+            char_to_escape_quote_escaping: None,
+            quote_all: false,
+            escape_quotes: true,
+            null_value: String::new(),
+            empty_value: "\"\"".to_owned(),
+            ignore_leading_white_space: true,
+            ignore_trailing_white_space: true,
+            line_separator: "\n".to_owned(),
+            quotes_null_value: false,
+        }
+    }
+}
+
+impl CsvWriteOptions {
+    /// Values that are read back as they were.
+    pub(crate) fn exact() -> Self {
+        CsvWriteOptions {
+            null_value: EXACT_NULL.to_owned(),
+            ignore_leading_white_space: false,
+            ignore_trailing_white_space: false,
+            quotes_null_value: true,
+            ..CsvWriteOptions::default()
+        }
+    }
+
+    /// Whether what is written so can be read.
+    pub(super) fn is_usable(&self) -> bool {
+        let is_end = |byte: u8| matches!(byte, b'\r' | b'\n');
+        let usable = |byte: u8| byte.is_ascii() && !is_end(byte);
+        !self.separator.is_empty()
+            && !self.separator.bytes().any(|byte| is_end(byte) || byte == self.quote)
+            && usable(self.quote)
+            && usable(self.escape)
+            && !self.line_separator.is_empty()
+    }
+
     /// Appends each row as a record; before them a record of the columns' names, if rows are the `first` of a file with a header.
-    pub(super) fn encode(&self, batch: &RecordBatch, first: bool, out: &mut Vec<u8>) -> Result<()> {
+    pub(super) fn encode(&self, batch: &RecordBatch, first: bool, times: &TimeTexts, out: &mut Vec<u8>) -> Result<()> {
         if self.header && first {
             let names = batch.schema_ref().fields().iter().map(|field| field.name().as_bytes());
             self.record(names, out, |name, out| {
@@ -20,8 +101,9 @@ impl CsvFormat {
             })?;
         }
         let mut null = Vec::new();
-        self.push_text(self.null_value.as_bytes(), &mut null);
-        let columns = batch.columns().iter().map(|column| Column::of(column.as_ref(), self)).collect::<Result<Vec<_>>>()?;
+        self.push_raw(self.null_value.as_bytes(), &mut null);
+        let columns = batch.columns().iter().map(|column| Column::of(column.as_ref(), self, times));
+        let columns = columns.collect::<Result<Vec<_>>>()?;
         for row in 0..batch.num_rows() {
             self.record(columns.iter(), out, |column, out| {
                 if column.is_null(row) {
@@ -44,54 +126,109 @@ impl CsvFormat {
         let from = out.len();
         for (index, field) in fields.enumerate() {
             if index > 0 {
-                out.push(self.delimiter);
+                out.extend_from_slice(self.separator.as_bytes());
             }
             push(field, out)?;
         }
         if out.len() == from {
-            out.extend_from_slice(b"\"\"");
+            out.extend([self.quote; 2]);
         }
-        out.push(b'\n');
+        out.extend_from_slice(self.line_separator.as_bytes());
         Ok(())
     }
 
     fn push_value(&self, values: &Values<'_>, row: usize, out: &mut Vec<u8>) -> Result<()> {
         match values {
-            Values::Strings(strings, is_plain) => match strings.value(row) {
-                // As Spark does it, which tells it from null.
-                b"" => out.extend_from_slice(b"\"\""),
-                text if *is_plain => out.extend_from_slice(text),
-                text => self.push_text(text, out),
-            },
+            Values::Strings(strings, is_plain) => {
+                let text = strings.value(row);
+                if *is_plain && self.is_plain_at_its_ends(text) {
+                    out.extend_from_slice(text);
+                } else {
+                    self.push_text(text, out);
+                }
+            }
             Values::Scalars(scalars, is_plain) if *is_plain => scalars.write(row, out),
             Values::Scalars(scalars, _) => {
                 let mut text = Vec::new();
                 scalars.write(row, &mut text);
                 self.push_text(&text, out);
             }
+            Values::Null => {}
             Values::Other(formatter) => self.push_text(formatter.value(row).try_to_string()?.as_bytes(), out),
         }
         Ok(())
     }
 
-    /// In quotes if it would not be one value otherwise.
-    fn push_text(&self, text: &[u8], out: &mut Vec<u8>) {
-        if !text.iter().any(|byte| self.is_quoted(*byte)) {
-            return out.extend_from_slice(text);
-        }
-        out.push(b'"');
-        for (index, part) in text.split(|byte| *byte == b'"').enumerate() {
-            if index > 0 {
-                out.extend_from_slice(b"\"\"");
+    /// Whether a text without characters that need quotes is written as it is.
+    fn is_plain_at_its_ends(&self, text: &[u8]) -> bool {
+        match (text.first(), text.last()) {
+            (Some(first), Some(last)) => {
+                *first > b' ' && *last > b' ' && !self.needs_quotes_at_start(*first) && !self.is_like_null(text)
             }
-            out.extend_from_slice(part);
+            _ => false,
         }
-        out.push(b'"');
     }
 
-    /// Whether a value with this character must be in quotes.
-    fn is_quoted(&self, byte: u8) -> bool {
-        byte == self.delimiter || matches!(byte, b'"' | b'\n' | b'\r')
+    /// A text without the blanks around it, in quotes if it would not be one value otherwise.
+    fn push_text(&self, text: &[u8], out: &mut Vec<u8>) {
+        let blank = |byte: &&u8| **byte <= b' ';
+        let leading = if self.ignore_leading_white_space { text.iter().take_while(blank).count() } else { 0 };
+        let text = text.get(leading..).unwrap_or_default();
+        // Ends of lines count for that, also those at the end, which are left out.
+        let has_marks = self.needs_quotes(text);
+        let trailing = if self.ignore_trailing_white_space { text.iter().rev().take_while(blank).count() } else { 0 };
+        let text = text.get(..text.len() - trailing).unwrap_or_default();
+        if text.is_empty() && !self.quote_all {
+            return out.extend_from_slice(self.empty_value.as_bytes());
+        }
+        let is_quoted = self.quote_all
+            || has_marks
+            || self.is_like_null(text)
+            || text.first().is_some_and(|first| self.needs_quotes_at_start(*first));
+        if !is_quoted {
+            return out.extend_from_slice(text);
+        }
+        out.push(self.quote);
+        for byte in text {
+            if *byte == self.quote {
+                out.push(self.escape);
+            } else if *byte == self.escape {
+                out.push(self.char_to_escape_quote_escaping.unwrap_or(self.escape));
+            }
+            out.push(*byte);
+        }
+        out.push(self.quote);
+    }
+
+    /// A text that is not looked at.
+    fn push_raw(&self, text: &[u8], out: &mut Vec<u8>) {
+        out.extend(self.quote_all.then_some(self.quote));
+        out.extend_from_slice(text);
+        out.extend(self.quote_all.then_some(self.quote));
+    }
+
+    /// Whether a value with this character may have to be in quotes.
+    fn may_need_quotes(&self, byte: u8) -> bool {
+        self.separator.as_bytes().first() == Some(&byte)
+            || self.line_separator.as_bytes().first() == Some(&byte)
+            || matches!(byte, b'\n' | b'\r')
+            || self.escape_quotes && byte == self.quote
+    }
+
+    /// Whether a value with such characters has to: a part of a separator is none.
+    fn needs_quotes(&self, text: &[u8]) -> bool {
+        let is_separator = |byte: u8| self.separator.as_bytes().first() == Some(&byte);
+        text.iter().any(|byte| self.may_need_quotes(*byte) && !is_separator(*byte))
+            || memchr::memmem::find(text, self.separator.as_bytes()).is_some()
+    }
+
+    fn is_like_null(&self, text: &[u8]) -> bool {
+        self.quotes_null_value && text == self.null_value.as_bytes()
+    }
+
+    /// Whether a value that begins with it must be: a line that begins with `#` may be taken for a comment.
+    fn needs_quotes_at_start(&self, byte: u8) -> bool {
+        byte == b'#' || byte == self.quote
     }
 }
 
@@ -102,21 +239,26 @@ struct Column<'a> {
 }
 
 enum Values<'a> {
-    /// And whether no value must be in quotes.
+    /// And whether no value has a character that must be in quotes.
     Strings(Strings<'a>, bool),
     Scalars(Scalars<'a>, bool),
+    Null,
     /// As Arrow shows them.
     Other(ArrayFormatter<'a>),
 }
 
 impl<'a> Column<'a> {
-    fn of(array: &'a dyn Array, format: &'a CsvFormat) -> Result<Self> {
+    fn of(array: &'a dyn Array, format: &'a CsvWriteOptions, times: &'a TimeTexts) -> Result<Self> {
         let values = if let Some(strings) = Strings::of(array) {
-            Values::Strings(strings, strings.none_has(|byte| format.is_quoted(byte)))
-        } else if let Some(scalars) = Scalars::of(array) {
+            let is_plain = !format.quote_all && strings.none_has(|byte| format.may_need_quotes(byte));
+            Values::Strings(strings, is_plain)
+        } else if let Some(scalars) = Scalars::of(array, times) {
             // The others are in no such value.
-            let is_plain = !format.delimiter.is_ascii_alphanumeric() && !b"+-.:".contains(&format.delimiter);
-            Values::Scalars(scalars, is_plain)
+            let in_values = |byte: u8| byte.is_ascii_alphanumeric() || b"+-.:".contains(&byte);
+            let marks = format.separator.bytes().take(1).chain([format.quote]);
+            Values::Scalars(scalars, !format.quote_all && !scalars.has_form() && !marks.into_iter().any(in_values))
+        } else if *array.data_type() == DataType::Null {
+            Values::Null
         } else {
             let options = FormatOptions::new().with_null(&format.null_value);
             Values::Other(ArrayFormatter::try_new(array, &options)?)
@@ -125,7 +267,7 @@ impl<'a> Column<'a> {
     }
 
     fn is_null(&self, row: usize) -> bool {
-        self.nulls.is_some_and(|nulls| nulls.is_null(row))
+        matches!(self.values, Values::Null) || self.nulls.is_some_and(|nulls| nulls.is_null(row))
     }
 }
 
@@ -149,12 +291,18 @@ mod tests {
     use crate::file::{CsvOptions, FileSink, FileSource};
     use crate::instants::in_utc;
 
+    /// Nothing but what RFC 4180 knows.
+    fn by_rfc_4180() -> CsvWriteOptions {
+        let (ignore_leading_white_space, ignore_trailing_white_space) = (false, false);
+        CsvWriteOptions { escape: b'"', ignore_leading_white_space, ignore_trailing_white_space, ..CsvWriteOptions::default() }
+    }
+
     /// What Arrow's writer makes of the rows.
-    fn twin(format: &CsvFormat, batch: &RecordBatch) -> Vec<u8> {
+    fn twin(format: &CsvWriteOptions, batch: &RecordBatch) -> Vec<u8> {
         let mut out = Vec::new();
         let builder = WriterBuilder::new()
             .with_header(format.header)
-            .with_delimiter(format.delimiter)
+            .with_delimiter(format.separator.as_bytes()[0])
             .with_null(format.null_value.clone())
             .with_timestamp_tz_format("%Y-%m-%dT%H:%M:%S%.3fZ".to_owned())
             .with_timestamp_format("%Y-%m-%dT%H:%M:%S%.3f".to_owned());
@@ -162,9 +310,9 @@ mod tests {
         out
     }
 
-    fn ours(format: &CsvFormat, batch: &RecordBatch) -> Vec<u8> {
+    fn ours(format: &CsvWriteOptions, batch: &RecordBatch) -> Vec<u8> {
         let mut out = Vec::new();
-        format.encode(batch, true, &mut out).unwrap();
+        format.encode(batch, true, &TimeTexts::default(), &mut out).unwrap();
         out
     }
 
@@ -181,7 +329,8 @@ mod tests {
     fn text() -> impl Strategy<Value = String> {
         let telling = vec(proptest::sample::select(vec!["\"", ",", "\n", "\r", ";", "a", "é", " ", "\\", "0", "-"]), 0..12);
         let texts = prop_oneof![telling.prop_map(|parts| parts.concat()), "[a-z]{0,20}", any::<String>()];
-        texts.prop_filter("Arrow writes empty text as null", |text| !text.is_empty())
+        // Arrow writes empty text as null, and takes no `#` for a comment.
+        texts.prop_filter("an end of its own", |text| !text.is_empty() && !text.starts_with('#'))
     }
 
     fn row() -> impl Strategy<Value = Row> {
@@ -238,10 +387,15 @@ mod tests {
             rows in vec(row(), 0..12),
             cut in 0_usize..4,
             delimiter in proptest::sample::select(b",;\t|-.:0TZ e".to_vec()),
-            null_value in proptest::sample::select(vec!["", "NULL", "a,b", "\"", "-"]),
+            null_value in proptest::sample::select(vec!["", "NULL", "?"]),
             header in any::<bool>(),
         ) {
-            let format = CsvFormat { header, delimiter, null_value: null_value.to_owned() };
+            let format = CsvWriteOptions {
+                header,
+                separator: char::from(delimiter).to_string(),
+                null_value: null_value.to_owned(),
+                ..by_rfc_4180()
+            };
             let batch = batch(&rows);
             // Of slices only a part counts.
             let batch = batch.slice(cut.min(rows.len()), rows.len() - cut.min(rows.len()));
@@ -265,12 +419,16 @@ mod tests {
                 row.text = Some(String::new());
             }
             let batch = batch(&rows).project(&[0, 3, 6, 9, 10]).unwrap();
-            let directory = tempfile::tempdir().unwrap();
-            let sink = FileSink::csv(directory.path()).null_value("NULL");
-            write(&sink, std::slice::from_ref(&batch));
-            let options = CsvOptions { null_value: "NULL".to_owned(), escape: Some(b'"'), multi_line: true, ..CsvOptions::default() };
-            let source = FileSource::csv(directory.path(), batch.schema()).csv_options(options).header(true);
-            prop_assert_eq!(batches(&source).unwrap(), vec![batch]);
+            let usual = CsvWriteOptions { ignore_leading_white_space: false, ignore_trailing_white_space: false, ..CsvWriteOptions::default() };
+            for format in [usual, by_rfc_4180()] {
+                let directory = tempfile::tempdir().unwrap();
+                let escape = Some(format.escape);
+                let sink = FileSink::csv(directory.path()).csv_options(CsvWriteOptions { null_value: "NULL".to_owned(), header: true, ..format });
+                write(&sink, std::slice::from_ref(&batch));
+                let options = CsvOptions { null_value: "NULL".to_owned(), escape, multi_line: true, ..CsvOptions::default() };
+                let source = FileSource::csv(directory.path(), batch.schema()).csv_options(options).header(true);
+                prop_assert_eq!(batches(&source).unwrap(), vec![batch.clone()]);
+            }
         }
     }
 
@@ -279,7 +437,7 @@ mod tests {
         let floats: ArrayRef = Arc::new(Float64Array::from(vec![1e7, 0.000_1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY]));
         let decimals = Decimal128Array::from(vec![1, 10, 100, 1_000, -10_000]).with_precision_and_scale(38, 10).unwrap();
         let batch = RecordBatch::try_from_iter([("f", floats), ("d", Arc::new(decimals) as ArrayRef)]).unwrap();
-        let format = CsvFormat { header: false, delimiter: b',', null_value: String::new() };
+        let format = CsvWriteOptions::default();
         let expected = "1.0E7,1E-10\n1.0E-4,1.0E-9\nNaN,1.00E-8\nInfinity,1.000E-7\n-Infinity,-0.0000010000\n";
         assert_eq!(String::from_utf8(ours(&format, &batch)).unwrap(), expected);
     }

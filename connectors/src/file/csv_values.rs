@@ -180,12 +180,12 @@ impl CsvOptions {
         Some(byte)
     }
 
-    /// An escape right after a quote that did not end the value: what follows up to the separator is taken with its escapes, and the
-    /// separator is none.
+    /// An escape right after a quote that did not end the value: what follows up to the separator or the end of the line is taken with its
+    /// escapes, and these are none.
     fn unescaped(&self, text: &[u8], from: usize, out: &mut Vec<u8>) -> (Option<u8>, usize) {
         out.extend(self.quote);
         let (mut at, mut before) = (from, text.get(from).copied());
-        while let Some(byte) = text.get(at).copied().filter(|_| !self.is_separator(text, at)) {
+        while let Some(byte) = text.get(at).copied().filter(|byte| *byte != b'\n' && !self.is_separator(text, at)) {
             if Some(byte) == self.quote || Some(byte) == self.escape {
                 if before == self.quote && Some(byte) != self.quote {
                     out.extend(self.quote);

@@ -14,18 +14,20 @@ use parquet::file::properties::WriterProperties;
 use tidegate_runtime::{Error, Result};
 
 use super::compression::{Compression, Compressor};
-use super::json_rows;
+use super::csv_rows::CsvWriteOptions;
+use super::forms::TimeTexts;
+use super::json_rows::{self, JsonWriteOptions};
 use super::sink_writer::StagedBytes;
 
 /// How a file sink writes rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FormatKind {
     /// Comma-separated values.
-    Csv(CsvFormat),
-    /// One column of text, a line for each row.
-    Text,
+    Csv(CsvWriteOptions),
+    /// One column of text, a line for each row, with this end.
+    Text(String),
     /// A line for each row.
-    Json,
+    Json(JsonWriteOptions),
     /// Row groups of columns.
     Parquet,
     /// Blocks of rows, with their schema.
@@ -35,18 +37,12 @@ pub(crate) enum FormatKind {
 }
 
 /// A format, and how its files are compressed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Format {
     pub(crate) kind: FormatKind,
     pub(crate) codec: Option<Compression>,
-}
-
-/// The options of CSV files.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct CsvFormat {
-    pub(crate) header: bool,
-    pub(crate) delimiter: u8,
-    pub(crate) null_value: String,
+    /// How dates and times are written, where they are text.
+    pub(crate) times: TimeTexts,
 }
 
 impl FormatKind {
@@ -54,53 +50,53 @@ impl FormatKind {
     pub(crate) fn name(&self) -> &'static str {
         match self {
             FormatKind::Csv(_) => "csv",
-            FormatKind::Text => "text",
-            FormatKind::Json => "json",
+            FormatKind::Text(_) => "text",
+            FormatKind::Json(_) => "json",
             FormatKind::Parquet => "parquet",
             FormatKind::Avro => "avro",
             FormatKind::Orc => "orc",
         }
     }
 
-    /// What each file begins with, before any row.
-    pub(crate) fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if let FormatKind::Csv(csv) = self {
-            csv.encode(&RecordBatch::new_empty(Arc::clone(schema)), true, &mut bytes)?;
-        }
-        Ok(bytes)
-    }
-
     /// With the compression that Spark's files have if none is chosen.
     pub(crate) fn with_usual_codec(self) -> Format {
         let codec = match self {
-            FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json => None,
+            FormatKind::Csv(_) | FormatKind::Text(_) | FormatKind::Json(_) => None,
             FormatKind::Parquet | FormatKind::Avro => Some(Compression::Snappy),
             FormatKind::Orc => Some(Compression::Zstd),
         };
-        Format { kind: self, codec }
-    }
-
-    /// Appends the rows to `bytes`; `first` if no rows precede them in the file.
-    fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
-        match self {
-            FormatKind::Csv(csv) => csv.encode(batch, first, bytes),
-            FormatKind::Text => encode_text(batch.column(0), bytes),
-            FormatKind::Json => json_rows::encode(batch, bytes),
-            FormatKind::Parquet | FormatKind::Avro | FormatKind::Orc => {
-                Err(Error::Protocol(format!("a {} file does not grow by lines", self.name())))
-            }
-        }
+        Format { kind: self, codec, times: TimeTexts::default() }
     }
 }
 
 impl Format {
+    /// Appends the rows to `bytes`; `first` if no rows precede them in the file.
+    fn encode(&self, batch: &RecordBatch, first: bool, bytes: &mut Vec<u8>) -> Result<()> {
+        match &self.kind {
+            FormatKind::Csv(csv) => csv.encode(batch, first, &self.times, bytes),
+            FormatKind::Text(end) => encode_text(batch.column(0), end, bytes),
+            FormatKind::Json(json) => json_rows::encode(batch, json, &self.times, bytes),
+            FormatKind::Parquet | FormatKind::Avro | FormatKind::Orc => {
+                Err(Error::Protocol(format!("a {} file does not grow by lines", self.kind.name())))
+            }
+        }
+    }
+
+    /// What each file begins with, before any row.
+    pub(crate) fn header(&self, schema: &SchemaRef) -> Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if let FormatKind::Csv(_) = self.kind {
+            self.encode(&RecordBatch::new_empty(Arc::clone(schema)), true, &mut bytes)?;
+        }
+        Ok(bytes)
+    }
+
     /// The end of the names of the files.
     pub(crate) fn extension(&self) -> String {
         let extension = match &self.kind {
             FormatKind::Csv(_) => "csv",
-            FormatKind::Text => "txt",
-            FormatKind::Json => "json",
+            FormatKind::Text(_) => "txt",
+            FormatKind::Json(_) => "json",
             // These compress their blocks, and a name must not say that the file as a whole is compressed.
             FormatKind::Parquet => return "parquet".to_owned(),
             FormatKind::Avro => return "avro".to_owned(),
@@ -124,15 +120,14 @@ impl Format {
     /// Whether its options can be used.
     pub(crate) fn check_options(&self) -> Result<()> {
         let fits = match (&self.kind, self.codec) {
-            (FormatKind::Csv(csv), _) if matches!(csv.delimiter, b'"' | b'\r' | b'\n') || !csv.delimiter.is_ascii() => {
-                let delimiter = csv.delimiter.escape_ascii();
-                return Err(Error::InvalidArgument(format!(
-                    "'{delimiter}' can't separate the values of a CSV file; use one ASCII character"
-                )));
+            (FormatKind::Csv(csv), _) if !csv.is_usable() => {
+                let what = "what separates the values of a CSV file must have no line end and no quote, quote and escape must be ASCII \
+                            characters, and what ends a row must not be empty";
+                return Err(Error::InvalidArgument(what.to_owned()));
             }
             (FormatKind::Avro, _) if cfg!(not(feature = "avro")) => return Err(without_feature("Avro", "avro")),
             (FormatKind::Orc, _) if cfg!(not(feature = "orc")) => return Err(without_feature("ORC", "orc")),
-            (FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json, _) | (_, None) => true,
+            (FormatKind::Csv(_) | FormatKind::Text(_) | FormatKind::Json(_), _) | (_, None) => true,
             (FormatKind::Parquet, codec) => matches!(codec, Some(Compression::Snappy | Compression::Zstd)),
             (FormatKind::Avro, codec) => codec != Some(Compression::Gzip),
             (FormatKind::Orc, codec) => {
@@ -153,8 +148,8 @@ impl Format {
     pub(crate) fn check(&self, schema: &SchemaRef) -> Result<()> {
         match &self.kind {
             FormatKind::Csv(_) => schema.fields().iter().try_for_each(|field| check_csv_column(field)),
-            FormatKind::Text => check_text_columns(schema),
-            FormatKind::Json => Ok(()),
+            FormatKind::Text(_) => check_text_columns(schema),
+            FormatKind::Json(_) => Ok(()),
             FormatKind::Parquet => check_parquet_columns(schema),
             #[cfg(feature = "avro")]
             FormatKind::Avro => super::avro_writer::check(schema),
@@ -170,10 +165,10 @@ impl Format {
     /// What writes rows of this schema into `file`.
     pub(crate) fn encoder(&self, schema: &SchemaRef, file: StagedBytes) -> Result<Encoder> {
         match &self.kind {
-            FormatKind::Csv(_) | FormatKind::Text | FormatKind::Json => {
+            FormatKind::Csv(_) | FormatKind::Text(_) | FormatKind::Json(_) => {
                 let path = file.path().clone();
                 let file = Box::new(Compressor::new(self.codec, file).map_err(Error::io("write", path))?);
-                Ok(Encoder::Lines { format: self.kind.clone(), file, is_first: true, buffer: Vec::new() })
+                Ok(Encoder::Lines { format: self.clone(), file, is_first: true, buffer: Vec::new() })
             }
             FormatKind::Parquet => {
                 let codec = match self.codec {
@@ -207,7 +202,7 @@ fn without_feature(format: &str, feature: &str) -> Error {
 #[derive(Debug)]
 pub(crate) enum Encoder {
     Lines {
-        format: FormatKind,
+        format: Format,
         file: Box<Compressor<StagedBytes>>,
         is_first: bool,
         /// Encoded rows, kept for its allocation.
@@ -313,7 +308,7 @@ fn check_parquet_columns(schema: &Schema) -> Result<()> {
     ArrowSchemaConverter::new().convert(schema).map(drop).map_err(refused)
 }
 
-fn encode_text(column: &ArrayRef, bytes: &mut Vec<u8>) -> Result<()> {
+fn encode_text(column: &ArrayRef, end: &str, bytes: &mut Vec<u8>) -> Result<()> {
     let column = cast(column, &DataType::Utf8)?;
     let column = column.as_string::<i32>();
     for row in 0..column.len() {
@@ -321,7 +316,7 @@ fn encode_text(column: &ArrayRef, bytes: &mut Vec<u8>) -> Result<()> {
         if column.is_valid(row) {
             bytes.extend_from_slice(column.value(row).as_bytes());
         }
-        bytes.push(b'\n');
+        bytes.extend_from_slice(end.as_bytes());
     }
     Ok(())
 }
@@ -331,13 +326,18 @@ mod tests {
     use super::*;
     use arrow::array::{Int64Array, StringArray, StringViewArray, TimestampMicrosecondArray};
 
-    fn csv() -> CsvFormat {
-        CsvFormat { header: true, delimiter: b',', null_value: String::new() }
+    fn csv() -> CsvWriteOptions {
+        CsvWriteOptions { header: true, ..CsvWriteOptions::default() }
     }
 
-    fn encode(format: &FormatKind, columns: Vec<(&str, ArrayRef)>) -> String {
+    fn text() -> FormatKind {
+        FormatKind::Text("\n".to_owned())
+    }
+
+    fn encode(format: FormatKind, columns: Vec<(&str, ArrayRef)>) -> String {
         let mut bytes = Vec::new();
-        format.encode(&RecordBatch::try_from_iter(columns).unwrap(), true, &mut bytes).unwrap();
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        format.with_usual_codec().encode(&batch, true, &mut bytes).unwrap();
         String::from_utf8(bytes).unwrap()
     }
 
@@ -350,24 +350,31 @@ mod tests {
                 ("at", Arc::new(TimestampMicrosecondArray::from(vec![Some(1_500_000), None]).with_timezone("UTC"))),
             ]
         };
-        let written = encode(&FormatKind::Csv(csv()), columns());
-        assert_eq!(written, "text,n,at\n\"a,\"\"b\"\"\",1,1970-01-01T00:00:01.500Z\n,-2,\n");
-        let plain = CsvFormat { header: false, delimiter: b';', null_value: "NULL".into() };
-        assert_eq!(encode(&FormatKind::Csv(plain), columns()), "\"a,\"\"b\"\"\";1;1970-01-01T00:00:01.500Z\nNULL;-2;NULL\n");
+        let written = encode(FormatKind::Csv(csv()), columns());
+        assert_eq!(written, "text,n,at\n\"a,\\\"b\\\"\",1,1970-01-01T00:00:01.500Z\n,-2,\n");
+        let plain = CsvWriteOptions {
+            separator: ";".to_owned(),
+            escape: b'"',
+            null_value: "NULL".to_owned(),
+            ..CsvWriteOptions::default()
+        };
+        assert_eq!(encode(FormatKind::Csv(plain), columns()), "\"a,\"\"b\"\"\";1;1970-01-01T00:00:01.500Z\nNULL;-2;NULL\n");
     }
 
     #[test]
-    fn delimiters_that_break_lines_or_quotes_are_refused() {
-        for delimiter in [b'"', b'\n', b'\r', 0xE9] {
-            assert!(FormatKind::Csv(CsvFormat { delimiter, ..csv() }).with_usual_codec().check_options().is_err());
-        }
-        FormatKind::Csv(CsvFormat { delimiter: b'\t', ..csv() }).with_usual_codec().check_options().unwrap();
+    fn separators_that_break_lines_or_quotes_are_refused() {
+        let checked = |separator: &str| {
+            let csv = CsvWriteOptions { separator: separator.to_owned(), ..csv() };
+            FormatKind::Csv(csv).with_usual_codec().check_options()
+        };
+        assert!(["", "\"", "\n", "a\r"].iter().all(|separator| checked(separator).is_err()));
+        assert!(["\t", "::", "é"].iter().all(|separator| checked(separator).is_ok()));
     }
 
     #[test]
     fn text_of_any_string_type() {
         let column: ArrayRef = Arc::new(StringViewArray::from(vec![Some("a"), None, Some("a text of more than twelve bytes")]));
-        assert_eq!(encode(&FormatKind::Text, vec![("value", column)]), "a\n\na text of more than twelve bytes\n");
+        assert_eq!(encode(text(), vec![("value", column)]), "a\n\na text of more than twelve bytes\n");
     }
 
     #[test]
@@ -380,11 +387,10 @@ mod tests {
         let error =
             FormatKind::Csv(csv()).with_usual_codec().check(&schema(vec![DataType::Int64, list])).unwrap_err().to_string();
         assert!(error.contains("the column c1 of type List"), "{error}");
-        let error =
-            FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Utf8, DataType::Utf8])).unwrap_err().to_string();
+        let error = text().with_usual_codec().check(&schema(vec![DataType::Utf8, DataType::Utf8])).unwrap_err().to_string();
         assert!(error.ends_with("2 columns: c0, c1"), "{error}");
-        let error = FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Int64])).unwrap_err().to_string();
+        let error = text().with_usual_codec().check(&schema(vec![DataType::Int64])).unwrap_err().to_string();
         assert!(error.contains("the column c0 of type Int64"), "{error}");
-        FormatKind::Text.with_usual_codec().check(&schema(vec![DataType::Utf8View])).unwrap();
+        text().with_usual_codec().check(&schema(vec![DataType::Utf8View])).unwrap();
     }
 }

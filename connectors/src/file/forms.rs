@@ -58,6 +58,46 @@ pub struct TimeForms {
     pub timestamp_ntz: Option<TextForm>,
 }
 
+/// What writes a value.
+type Write = dyn Fn(i64, &mut String) + Send + Sync;
+
+/// Writes a date, which is given in days, or a time, in microseconds, both since 1970-01-01.
+#[derive(Clone)]
+pub struct ValueForm(Arc<Write>);
+
+impl ValueForm {
+    /// The form that this function appends.
+    pub fn new(write: impl Fn(i64, &mut String) + Send + Sync + 'static) -> Self {
+        ValueForm(Arc::new(write))
+    }
+
+    pub(crate) fn write(&self, value: i64, out: &mut Vec<u8>) {
+        let mut text = String::new();
+        (self.0)(value, &mut text);
+        out.extend_from_slice(text.as_bytes());
+    }
+}
+
+impl fmt::Debug for ValueForm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ValueForm")
+    }
+}
+
+/// The forms in which dates and times are written into CSV and JSON files: Spark's options `dateFormat`, `timestampFormat` and
+/// `timestampNTZFormat`. `None`: `2024-01-31`, and `2024-01-31T12:00:00.000`, with a `Z` for instants.
+#[derive(Debug, Clone, Default)]
+pub struct TimeTexts {
+    /// Dates, by days since 1970-01-01.
+    pub date: Option<ValueForm>,
+    /// Instants, by microseconds since 1970-01-01 UTC.
+    pub timestamp: Option<ValueForm>,
+    /// Times by the wall clock, by microseconds since 1970-01-01.
+    pub timestamp_ntz: Option<ValueForm>,
+    /// Times without a form are written to the microsecond, not to the millisecond.
+    pub precise: bool,
+}
+
 impl Column {
     /// Reads dates and times in other forms from now on.
     pub(crate) fn set_forms(&mut self, forms: &TimeForms) {

@@ -9,52 +9,85 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use tidegate_runtime::Result;
 
+use super::forms::TimeTexts;
 use super::json_cursor::write_string;
 pub(crate) use super::value_text::sql_timestamp;
 use super::value_text::{self, Scalars, Strings};
 
-/// Appends each row as an object in a line of its own. What is null in an object is left out.
-pub(crate) fn encode(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+/// How the JSON files of a sink are written: Spark's options of these names, with its defaults.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JsonWriteOptions {
+    /// What is null in an object is left out (it is).
+    pub ignore_null_fields: bool,
+    /// Characters other than those of ASCII are written as `\u00E9` (they are not).
+    pub write_non_ascii_character_as_code_point: bool,
+    /// What ends a row (`\n`).
+    pub line_separator: String,
+}
+
+impl Default for JsonWriteOptions {
+    fn default() -> Self {
+        JsonWriteOptions {
+            ignore_null_fields: true,
+            write_non_ascii_character_as_code_point: false,
+            line_separator: "\n".to_owned(),
+        }
+    }
+}
+
+/// How values are written.
+#[derive(Clone, Copy)]
+struct Style<'a> {
+    options: &'a JsonWriteOptions,
+    times: &'a TimeTexts,
+}
+
+/// Appends each row as an object in a line of its own.
+pub(crate) fn encode(batch: &RecordBatch, options: &JsonWriteOptions, times: &TimeTexts, out: &mut Vec<u8>) -> Result<()> {
     let columns = batch.columns().iter().map(|column| column.as_ref());
-    let object = Object::of(batch.schema_ref().fields(), columns)?;
+    let object = Object::of(batch.schema_ref().fields(), columns, Style { options, times })?;
     for row in 0..batch.num_rows() {
         object.write(row, out)?;
-        out.push(b'\n');
+        out.extend_from_slice(options.line_separator.as_bytes());
     }
     Ok(())
 }
 
 /// One value, also null.
 pub(crate) fn value(array: &dyn Array, row: usize, out: &mut Vec<u8>) -> Result<()> {
-    Column::of(array)?.write(row, out)
+    let (options, times) = (JsonWriteOptions::default(), TimeTexts::default());
+    Column::of(array, Style { options: &options, times: &times })?.write(row, out)
 }
 
 /// The columns of a batch or a structure.
 struct Object<'a> {
     /// With the name as it is written: `"name":`.
     fields: Vec<(Vec<u8>, Column<'a>)>,
+    has_nulls: bool,
 }
 
 impl<'a> Object<'a> {
-    fn of(fields: &[FieldRef], columns: impl Iterator<Item = &'a dyn Array>) -> Result<Self> {
+    fn of(fields: &[FieldRef], columns: impl Iterator<Item = &'a dyn Array>, style: Style<'a>) -> Result<Self> {
         let field = |(field, column): (&FieldRef, &'a dyn Array)| {
             let mut name = Vec::new();
-            write_string(field.name().as_bytes(), &mut name);
+            style.write_string(field.name().as_bytes(), &mut name);
             name.push(b':');
-            Ok((name, Column::of(column)?))
+            Ok((name, Column::of(column, style)?))
         };
-        Ok(Object { fields: fields.iter().zip(columns).map(field).collect::<Result<_>>()? })
+        let fields = fields.iter().zip(columns).map(field).collect::<Result<_>>()?;
+        Ok(Object { fields, has_nulls: !style.options.ignore_null_fields })
     }
 
     fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         let mut separator = b'{';
         for (name, column) in &self.fields {
-            if column.is_null(row) {
+            if !self.has_nulls && column.is_null(row) {
                 continue;
             }
             out.push(std::mem::replace(&mut separator, b','));
             out.extend_from_slice(name);
-            column.write_value(row, out)?;
+            column.write(row, out)?;
         }
         if separator == b'{' {
             out.push(b'{');
@@ -68,6 +101,7 @@ impl<'a> Object<'a> {
 struct Column<'a> {
     nulls: Option<&'a NullBuffer>,
     values: Values<'a>,
+    style: Style<'a>,
 }
 
 enum Values<'a> {
@@ -102,8 +136,8 @@ impl Ranges<'_> {
 }
 
 impl<'a> Column<'a> {
-    fn of(array: &'a dyn Array) -> Result<Self> {
-        Ok(Column { nulls: array.nulls(), values: Values::of(array)? })
+    fn of(array: &'a dyn Array, style: Style<'a>) -> Result<Self> {
+        Ok(Column { nulls: array.nulls(), values: Values::of(array, style)?, style })
     }
 
     fn is_null(&self, row: usize) -> bool {
@@ -123,8 +157,13 @@ impl<'a> Column<'a> {
         match &self.values {
             Values::Null => out.extend_from_slice(b"null"),
             Values::Strings(strings, is_plain) if *is_plain => quoted(out, |out| out.extend_from_slice(strings.value(row))),
-            Values::Strings(strings, _) => write_string(strings.value(row), out),
+            Values::Strings(strings, _) => self.style.write_string(strings.value(row), out),
             Values::Scalars(scalars) if scalars.is_bare_in_json(row) => scalars.write(row, out),
+            Values::Scalars(scalars) if scalars.has_form() => {
+                let mut text = Vec::new();
+                scalars.write(row, &mut text);
+                self.style.write_string(&text, out);
+            }
             Values::Scalars(scalars) => quoted(out, |out| scalars.write(row, out)),
             Values::Binary(array) => quoted(out, |out| out.extend_from_slice(STANDARD.encode(array.value(row)).as_bytes())),
             Values::Object(object) => object.write(row, out)?,
@@ -152,7 +191,7 @@ impl<'a> Column<'a> {
                 }
                 out.push(b'}');
             }
-            Values::Other(formatter) => write_string(formatter.value(row).try_to_string()?.as_bytes(), out),
+            Values::Other(formatter) => self.style.write_string(formatter.value(row).try_to_string()?.as_bytes(), out),
         }
         Ok(())
     }
@@ -160,14 +199,16 @@ impl<'a> Column<'a> {
     /// A map's key as text; Spark writes dates and times as the numbers that stand for them.
     fn write_key(&self, row: usize, out: &mut Vec<u8>) -> Result<()> {
         match &self.values {
-            Values::Scalars(Scalars::Date32(days)) => quoted(out, |out| value_text::integer(days.value(row), out)),
-            Values::Scalars(Scalars::Timestamp(times, unit, _)) => {
-                quoted(out, |out| value_text::integer(value_text::micros(times[row], *unit), out));
-            }
+            Values::Scalars(Scalars::Date32(days, _)) => quoted(out, |out| value_text::integer(days.value(row), out)),
+            Values::Scalars(Scalars::Timestamp(times)) => quoted(out, |out| value_text::integer(times.micros(row), out)),
             _ => {
                 let mut written = Vec::new();
                 self.write(row, &mut written)?;
-                if written.first() == Some(&b'"') { out.extend_from_slice(&written) } else { write_string(&written, out) }
+                if written.first() == Some(&b'"') {
+                    out.extend_from_slice(&written)
+                } else {
+                    self.style.write_string(&written, out)
+                }
             }
         }
         Ok(())
@@ -176,12 +217,14 @@ impl<'a> Column<'a> {
 
 impl<'a> Values<'a> {
     #[expect(clippy::wildcard_enum_match_arm, reason = "Arrow's types are many and grow; all but these are written as text")]
-    fn of(array: &'a dyn Array) -> Result<Self> {
-        if let Some(scalars) = Scalars::of(array) {
+    fn of(array: &'a dyn Array, style: Style<'a>) -> Result<Self> {
+        if let Some(scalars) = Scalars::of(array, style.times) {
             return Ok(Values::Scalars(scalars));
         }
         if let Some(strings) = Strings::of(array) {
-            let is_plain = strings.none_has(|byte| byte < 0x20 || byte == b'"' || byte == b'\\');
+            let is_ascii_only = style.options.write_non_ascii_character_as_code_point;
+            let is_special = |byte| byte < 0x20 || byte == b'"' || byte == b'\\' || is_ascii_only && byte >= 0x80;
+            let is_plain = strings.none_has(is_special);
             return Ok(Values::Strings(strings, is_plain));
         }
         Ok(match array.data_type() {
@@ -189,28 +232,48 @@ impl<'a> Values<'a> {
             DataType::Binary => Values::Binary(array.as_binary()),
             DataType::Struct(fields) => {
                 let columns = array.as_struct().columns().iter().map(|column| column.as_ref());
-                Values::Object(Object::of(fields, columns)?)
+                Values::Object(Object::of(fields, columns, style)?)
             }
             DataType::List(_) => {
                 let list = array.as_list::<i32>();
-                Values::List(Ranges::Offsets(list.value_offsets()), Box::new(Column::of(list.values())?))
+                Values::List(Ranges::Offsets(list.value_offsets()), Box::new(Column::of(list.values(), style)?))
             }
             DataType::LargeList(_) => {
                 let list = array.as_list::<i64>();
-                Values::List(Ranges::LargeOffsets(list.value_offsets()), Box::new(Column::of(list.values())?))
+                Values::List(Ranges::LargeOffsets(list.value_offsets()), Box::new(Column::of(list.values(), style)?))
             }
             DataType::FixedSizeList(..) => {
                 let list = array.as_fixed_size_list();
                 let size = usize::try_from(list.value_length()).unwrap_or_default();
-                Values::List(Ranges::FixedSize(size), Box::new(Column::of(list.values())?))
+                Values::List(Ranges::FixedSize(size), Box::new(Column::of(list.values(), style)?))
             }
             DataType::Map(..) => {
                 let map = array.as_map();
-                let entries = (Column::of(map.keys())?, Column::of(map.values())?);
+                let entries = (Column::of(map.keys(), style)?, Column::of(map.values(), style)?);
                 Values::Map(Ranges::Offsets(map.value_offsets()), Box::new(entries))
             }
             _ => Values::Other(ArrayFormatter::try_new(array, &FormatOptions::new())?),
         })
+    }
+}
+
+impl Style<'_> {
+    fn write_string(self, text: &[u8], out: &mut Vec<u8>) {
+        if !self.options.write_non_ascii_character_as_code_point {
+            return write_string(text, out);
+        }
+        let mut written = Vec::new();
+        write_string(text, &mut written);
+        for character in String::from_utf8_lossy(&written).chars() {
+            match u8::try_from(character).ok().filter(u8::is_ascii) {
+                Some(byte) => out.push(byte),
+                None => {
+                    let units =
+                        character.encode_utf16(&mut [0; 2]).iter().map(|unit| format!("\\u{unit:04X}")).collect::<String>();
+                    out.extend_from_slice(units.as_bytes());
+                }
+            }
+        }
     }
 }
 
@@ -233,7 +296,8 @@ mod tests {
 
     fn written(columns: Vec<(&str, ArrayRef)>) -> String {
         let mut out = Vec::new();
-        encode(&RecordBatch::try_from_iter(columns).unwrap(), &mut out).unwrap();
+        let (options, times) = (JsonWriteOptions::default(), TimeTexts::default());
+        encode(&RecordBatch::try_from_iter(columns).unwrap(), &options, &times, &mut out).unwrap();
         String::from_utf8(out).unwrap()
     }
 

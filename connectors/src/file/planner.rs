@@ -13,6 +13,7 @@ use super::constants::WithConstants;
 use super::listing::FileState;
 use super::location::Location;
 use super::object_reader::ObjectReader;
+use super::partition_filter::kept;
 use super::plan::{LogOffset, Plan};
 use super::source::{FileSource, SourceFormat};
 use super::split_reader::FileSplit;
@@ -82,6 +83,18 @@ impl FilePlanner {
         Ok(taken)
     }
 
+    /// Of an epoch's files those whose partitions are wanted.
+    fn wanted(&self, files: Vec<FileState>) -> Result<Vec<FileState>> {
+        let Some(keep) = &self.config.kept_partitions else { return Ok(files) };
+        let names = &self.config.partitions;
+        let values = |file: &FileState| {
+            let found = self.location.partitioning().values(&file.path);
+            let value = |name: &String| found.iter().find(|(key, _)| key.eq_ignore_ascii_case(name))?.1.clone();
+            Some(names.iter().map(value).collect())
+        };
+        kept(keep.as_ref(), &self.config.schema, names, files, values)
+    }
+
     /// Watches for news from now on, if it is to be waited for and is not watched yet.
     fn begin_watch(&mut self) -> bool {
         let is_told = !self.frozen && self.location.remote().is_none();
@@ -133,7 +146,7 @@ impl Source for FilePlanner {
     }
 
     fn splits(&mut self, range: &OffsetRange) -> Result<Vec<Split>> {
-        let files = self.plan.files_of(range)?;
+        let files = self.wanted(self.plan.files_of(range)?)?;
         let (whole, is_remote) = (self.config.reads_whole_files(), self.location.remote().is_some());
         let lines = self.config.format.is_lines();
         let cut = |file: &FileState| -> Vec<FileSplit> {

@@ -2,14 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint};
 
 use super::compaction::PENDING;
 use super::compression::Compression;
+use super::csv_rows::CsvWriteOptions;
+use super::directory_lock::DirectoryLock;
 use super::durable::{create_directory, remove_file, sync_directory};
-use super::format::{CsvFormat, Format, FormatKind};
+use super::format::{Format, FormatKind};
+use super::forms::TimeTexts;
+use super::json_rows::JsonWriteOptions;
 use super::listing::below;
 use super::manifest::{CommittedFile, Content, MANIFEST, Manifest, Owner, Record};
 use super::object_directory::ObjectDirectory;
@@ -34,13 +39,14 @@ use crate::objects::{Objects, as_url};
 /// entry of the epoch makes them part of the output. Readers that only list see them a little earlier, and those of a run that did not
 /// come to that until the epoch is committed by another.
 ///
-/// The directory belongs to one query. Other files in it are left alone, unless they have names like the sink's own.
+/// The directory belongs to one query, and while that runs nobody else can write there: a second sink is refused. Other files in it are
+/// left alone, unless they have names like the sink's own.
 ///
 /// ```
 /// use tidegate_connectors::FileSink;
 /// use tidegate_runtime::SinkSupplier;
 ///
-/// let sink = FileSink::csv("counts").delimiter(b';').null_value("NULL");
+/// let sink = FileSink::csv("counts").separator(";").null_value("NULL");
 /// assert_eq!(sink.describe(), "csv files in counts");
 /// ```
 #[derive(Debug, Clone)]
@@ -50,26 +56,27 @@ pub struct FileSink {
     pub(crate) partition_by: Vec<String>,
     limits: FileLimits,
     compact_every: Option<u64>,
+    /// Held by whoever has the sink; if it is not set, the sink takes one.
+    lock: Option<Arc<DirectoryLock>>,
 }
 
 impl FileSink {
     fn new(dir: PathBuf, kind: FormatKind) -> Self {
         let limits = FileLimits { rows: u64::MAX, bytes: u64::MAX };
-        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None }
+        FileSink { dir, format: kind.with_usual_codec(), partition_by: Vec::new(), limits, compact_every: None, lock: None }
     }
 
-    /// CSV files (RFC 4180, quotes doubled) with a header, in `dir`, which is created if it is not there.
-    ///
-    /// Instants are written in UTC as Spark does, `2024-01-31T12:00:00.000Z`. Columns must be of simple types.
+    /// CSV files with a header, in `dir`, which is created if it is not there. They are written as Spark writes them, if
+    /// [`csv_options`](Self::csv_options) do not say otherwise: a quote in a value as `\"`, blanks around texts left out, instants in UTC,
+    /// `2024-01-31T12:00:00.000Z`. Columns must be of simple types.
     pub fn csv(dir: impl Into<PathBuf>) -> Self {
-        let csv = CsvFormat { header: true, delimiter: b',', null_value: String::new() };
-        FileSink::new(dir.into(), FormatKind::Csv(csv))
+        FileSink::new(dir.into(), FormatKind::Csv(CsvWriteOptions { header: true, ..CsvWriteOptions::default() }))
     }
 
     /// Text files in `dir`, which is created if it is not there: a line for each row of exactly one column of text. Null is an
     /// empty line.
     pub fn text(dir: impl Into<PathBuf>) -> Self {
-        FileSink::new(dir.into(), FormatKind::Text)
+        FileSink::new(dir.into(), FormatKind::Text("\n".to_owned()))
     }
 
     /// Files of JSON lines in `dir`, which is created if it is not there, in the form in which Spark writes them: null fields are left
@@ -82,7 +89,7 @@ impl FileSink {
     /// assert_eq!(FileSink::json("counts").describe(), "json files in counts");
     /// ```
     pub fn json(dir: impl Into<PathBuf>) -> Self {
-        FileSink::new(dir.into(), FormatKind::Json)
+        FileSink::new(dir.into(), FormatKind::Json(JsonWriteOptions::default()))
     }
 
     /// Parquet files, compressed by Snappy, in `dir`, which is created if it is not there.
@@ -155,8 +162,8 @@ impl FileSink {
 
     /// What separates the values of a CSV file (a comma).
     #[must_use]
-    pub fn delimiter(self, delimiter: u8) -> Self {
-        self.with_csv(|csv| csv.delimiter = delimiter)
+    pub fn separator(self, separator: &str) -> Self {
+        self.with_csv(|csv| csv.separator = separator.to_owned())
     }
 
     /// What stands for null in a CSV file (nothing, as for an empty string).
@@ -165,10 +172,49 @@ impl FileSink {
         self.with_csv(|csv| csv.null_value = text.into())
     }
 
-    fn with_csv(mut self, set: impl FnOnce(&mut CsvFormat)) -> Self {
+    /// How CSV files are written.
+    #[must_use]
+    pub fn csv_options(self, options: CsvWriteOptions) -> Self {
+        self.with_csv(|csv| *csv = options)
+    }
+
+    /// How JSON files are written.
+    #[must_use]
+    pub fn json_options(mut self, options: JsonWriteOptions) -> Self {
+        if let FormatKind::Json(json) = &mut self.format.kind {
+            *json = options;
+        }
+        self
+    }
+
+    /// What ends the lines of text files (`\n`).
+    #[must_use]
+    pub fn line_separator(mut self, separator: &str) -> Self {
+        if let FormatKind::Text(end) = &mut self.format.kind {
+            *end = separator.to_owned();
+        }
+        self
+    }
+
+    /// How dates and times are written into CSV and JSON files.
+    #[must_use]
+    pub fn time_texts(mut self, times: TimeTexts) -> Self {
+        self.format.times = times;
+        self
+    }
+
+    fn with_csv(mut self, set: impl FnOnce(&mut CsvWriteOptions)) -> Self {
         if let FormatKind::Csv(csv) = &mut self.format.kind {
             set(csv);
         }
+        self
+    }
+
+    /// Writes under a lock of the directory that is held already. Without one the sink takes its own when it is opened, and is refused if
+    /// another one writes there.
+    #[must_use]
+    pub fn locked_by(mut self, lock: &Arc<DirectoryLock>) -> Self {
+        self.lock = Some(Arc::clone(lock));
         self
     }
 
@@ -236,7 +282,9 @@ impl SinkSupplier for FileSink {
             }
             return Ok(Box::new(ObjectCommitter::new(self.clone(), Objects::at(url)?)));
         }
-        Ok(Box::new(FileCommitter { config: self.clone(), partitions: PartitionRows::default(), manifest: None, pending: None }))
+        let lock = self.lock.clone();
+        let (config, partitions) = (self.clone(), PartitionRows::default());
+        Ok(Box::new(FileCommitter { config, partitions, manifest: None, pending: None, lock }))
     }
 
     fn describe(&self) -> String {
@@ -253,6 +301,7 @@ struct FileCommitter {
     pending: Option<Pending>,
     /// `None` before the sink is opened, and after a failed commit: what is on disk is unknown then until it is opened again.
     manifest: Option<Manifest>,
+    lock: Option<Arc<DirectoryLock>>,
 }
 
 impl FileCommitter {
@@ -305,6 +354,9 @@ impl Sink for FileCommitter {
     fn open(&mut self, context: SinkContext) -> Result<()> {
         let dir = &self.config.dir;
         std::fs::create_dir_all(dir).map_err(Error::io("create the output directory", dir))?;
+        if self.lock.is_none() {
+            self.lock = Some(Arc::new(DirectoryLock::of_query(dir)?));
+        }
         check_foreign_parts(dir)?;
         let mut manifest = Manifest::open(dir, &Owner::new(context.query, &context.node), context.committed)?;
         self.partitions = PartitionRows::new(&context.schema, &self.config.partition_by)?;

@@ -115,6 +115,7 @@ fn a_committed_epoch_that_comes_again_changes_nothing() {
     run(&mut *sink, 0, &[&["a"], &["b"]]);
     let before = visible(dir.path());
     run(&mut *sink, 0, &[&["a"], &["b"]]);
+    drop(sink);
     let mut sink = open(dir.path(), query, None).unwrap();
     assert_eq!(sink.last_committed().unwrap(), LastCommitted::Epoch(Epoch::FIRST));
     run(&mut *sink, 0, &[&["a", "b"]]);
@@ -128,6 +129,7 @@ fn crash_before_the_commit_leaves_nothing_after_the_restart() {
     let query = QueryId::random();
     let mut sink = open(dir.path(), query, None).unwrap();
     stage(&mut *sink, 0, &[&["a"]]);
+    drop(sink);
     let mut sink = open(dir.path(), query, None).unwrap();
     assert_eq!(fs::read_dir(dir.path().join(STAGING)).unwrap().count(), 0);
     run(&mut *sink, 0, &[&["a"]]);
@@ -159,6 +161,7 @@ fn crash_within_a_commit_then_restart_with_fewer_tasks() {
         fs::rename(dir.path().join(STAGING).join(staged.file), path).unwrap();
     }
     assert_eq!(names(dir.path()), ["part-00000-00000.csv"], "readers of the manifest never saw them");
+    drop(sink);
     let mut sink = open(dir.path(), query, Some(0)).unwrap();
     run(&mut *sink, 1, &[&["b", "c", "d"]]);
     let expected = [file("part-00000-00000.csv", "value\na\n"), file("part-00001-00000.csv", "value\nb\nc\nd\n")];
@@ -175,6 +178,7 @@ fn a_torn_manifest_line_brings_the_epoch_again() {
     let path = dir.path().join(MANIFEST);
     let len = fs::metadata(&path).unwrap().len();
     fs::File::options().write(true).open(path).unwrap().set_len(len - 20).unwrap();
+    drop(sink);
     let mut sink = open(dir.path(), query, Some(0)).unwrap();
     assert_eq!(sink.last_committed().unwrap(), LastCommitted::Epoch(Epoch::FIRST));
     run(&mut *sink, 1, &[&["b", "c"]]);
@@ -190,6 +194,9 @@ fn a_failed_commit_needs_a_reopen() {
     fs::remove_dir_all(dir.path().join(STAGING)).unwrap();
     assert!(sink.commit(Epoch::FIRST, staged.clone()).unwrap_err().to_string().contains("move into place"));
     assert!(matches!(sink.commit(Epoch::FIRST, staged), Err(Error::Protocol(_))));
+    // While it is open nobody else can write there.
+    assert!(refused(dir.path()).contains("[CONCURRENT_STREAM_LOG_UPDATE]"));
+    drop(sink);
     run(&mut *open(dir.path(), query, None).unwrap(), 0, &[&["a"]]);
     assert_eq!(names(dir.path()), ["part-00000-00000.csv"]);
 }

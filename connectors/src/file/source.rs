@@ -14,6 +14,7 @@ use super::ignored::Ignored;
 use super::json_options::JsonOptions;
 use super::lines::LineEnd;
 use super::location::{Choice, Location, is_glob};
+use super::partition_filter::KeepPartitions;
 use super::planner::FilePlanner;
 use super::records::ParseMode;
 use super::seen::SeenRules;
@@ -71,6 +72,8 @@ pub struct FileSource {
     pub(super) partitions: Vec<String>,
     /// Those of them that the files have too.
     pub(super) partitions_in_files: Vec<String>,
+    /// Which partitions are read, if not all.
+    pub(super) kept_partitions: Option<Arc<dyn KeepPartitions>>,
     pub(crate) choice: Choice,
     pub(crate) max_files: Option<usize>,
     pub(crate) max_bytes: Option<u64>,
@@ -108,6 +111,7 @@ impl FileSource {
             projection: None,
             partitions: Vec::new(),
             partitions_in_files: Vec::new(),
+            kept_partitions: None,
             choice: Choice::default(),
             max_files: None,
             max_bytes: None,
@@ -219,10 +223,22 @@ impl FileSource {
         self
     }
 
+    /// The [partition columns](Self::partition_columns).
+    pub fn partitions(&self) -> &[String] {
+        &self.partitions
+    }
+
     /// These of the partition columns the files have too. Their values are those of the directories all the same.
     #[must_use]
     pub fn partition_columns_in_files(mut self, columns: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.partitions_in_files = columns.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Opens no files of partitions that are not wanted. A stream counts them as read.
+    #[must_use]
+    pub fn keep_partitions(mut self, keep: Arc<dyn KeepPartitions>) -> Self {
+        self.kept_partitions = Some(keep);
         self
     }
 

@@ -10,6 +10,8 @@ use arrow::datatypes::{
     DataType, TimeUnit, TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType,
 };
 
+use super::forms::{TimeTexts, ValueForm};
+
 const MICROS_OF_DAY: i64 = 86_400_000_000;
 
 /// A column of text.
@@ -65,7 +67,7 @@ impl<'a> Strings<'a> {
     }
 }
 
-/// A column of values whose text has letters, digits and `+-.:` only.
+/// A column of values whose text, if it has no form of its own, has letters, digits and `+-.:` only.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Scalars<'a> {
     Boolean(&'a BooleanArray),
@@ -80,15 +82,41 @@ pub(super) enum Scalars<'a> {
     Float32(&'a Float32Array),
     Float64(&'a Float64Array),
     Decimal128(&'a Decimal128Array, i8),
-    Date32(&'a Date32Array),
+    Date32(&'a Date32Array, Option<&'a ValueForm>),
+    Timestamp(Times<'a>),
+}
+
+/// A column of times.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Times<'a> {
+    values: &'a [i64],
+    unit: TimeUnit,
     /// The `Z` of instants comes last.
-    Timestamp(&'a [i64], TimeUnit, &'static str),
+    zone: &'static str,
+    form: Option<&'a ValueForm>,
+    /// To the microsecond.
+    precise: bool,
+}
+
+impl Times<'_> {
+    /// The microseconds since 1970-01-01 of a row.
+    pub(super) fn micros(&self, row: usize) -> i64 {
+        self.values.get(row).map_or(0, |value| micros(*value, self.unit))
+    }
+
+    fn write(&self, row: usize, out: &mut Vec<u8>) {
+        if let Some(form) = self.form {
+            return form.write(self.micros(row), out);
+        }
+        timestamp(self.micros(row), self.precise, out);
+        out.extend_from_slice(self.zone.as_bytes());
+    }
 }
 
 impl<'a> Scalars<'a> {
     /// `None` for columns of other types.
     #[expect(clippy::wildcard_enum_match_arm, reason = "Arrow's types are many and grow; these are the ones of Spark")]
-    pub(super) fn of(array: &'a dyn Array) -> Option<Self> {
+    pub(super) fn of(array: &'a dyn Array, times: &'a TimeTexts) -> Option<Self> {
         Some(match array.data_type() {
             DataType::Boolean => Scalars::Boolean(array.as_boolean()),
             DataType::Int8 => Scalars::Int8(array.as_primitive()),
@@ -102,7 +130,7 @@ impl<'a> Scalars<'a> {
             DataType::Float32 => Scalars::Float32(array.as_primitive()),
             DataType::Float64 => Scalars::Float64(array.as_primitive()),
             DataType::Decimal128(_, scale) => Scalars::Decimal128(array.as_primitive(), *scale),
-            DataType::Date32 => Scalars::Date32(array.as_primitive()),
+            DataType::Date32 => Scalars::Date32(array.as_primitive(), times.date.as_ref()),
             DataType::Timestamp(unit, zone) => {
                 let values: &[i64] = match unit {
                     TimeUnit::Second => array.as_primitive::<TimestampSecondType>().values(),
@@ -110,7 +138,11 @@ impl<'a> Scalars<'a> {
                     TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().values(),
                     TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().values(),
                 };
-                Scalars::Timestamp(values, *unit, if zone.is_some() { "Z" } else { "" })
+                let (zone, form) = match zone {
+                    Some(_) => ("Z", times.timestamp.as_ref()),
+                    None => ("", times.timestamp_ntz.as_ref()),
+                };
+                Scalars::Timestamp(Times { values, unit: *unit, zone, form, precise: times.precise })
             }
             _ => return None,
         })
@@ -131,12 +163,15 @@ impl<'a> Scalars<'a> {
             Scalars::Float32(array) => float(array.value(row), array.value(row).into(), out),
             Scalars::Float64(array) => float(array.value(row), array.value(row), out),
             Scalars::Decimal128(array, scale) => decimal(array.value(row), *scale, out),
-            Scalars::Date32(array) => date(array.value(row).into(), out),
-            Scalars::Timestamp(values, unit, zone) => {
-                timestamp(values.get(row).map_or(0, |value| micros(*value, *unit)), out);
-                out.extend_from_slice(zone.as_bytes());
-            }
+            Scalars::Date32(array, None) => date(array.value(row).into(), out),
+            Scalars::Date32(array, Some(form)) => form.write(array.value(row).into(), out),
+            Scalars::Timestamp(times) => times.write(row, out),
         }
+    }
+
+    /// Whether its values are written in a form of their own.
+    pub(super) fn has_form(&self) -> bool {
+        matches!(self, Scalars::Date32(_, Some(_)) | Scalars::Timestamp(Times { form: Some(_), .. }))
     }
 
     /// Whether the text of a row is a number or a truth value in JSON.
@@ -144,7 +179,7 @@ impl<'a> Scalars<'a> {
         match self {
             Scalars::Float32(array) => array.value(row).is_finite(),
             Scalars::Float64(array) => array.value(row).is_finite(),
-            Scalars::Date32(_) | Scalars::Timestamp(..) => false,
+            Scalars::Date32(..) | Scalars::Timestamp(_) => false,
             Scalars::Boolean(_)
             | Scalars::Int8(_)
             | Scalars::Int16(_)
@@ -160,7 +195,7 @@ impl<'a> Scalars<'a> {
 }
 
 /// A number of microseconds.
-pub(super) fn micros(value: i64, unit: TimeUnit) -> i64 {
+fn micros(value: i64, unit: TimeUnit) -> i64 {
     match unit {
         TimeUnit::Second => value.saturating_mul(1_000_000),
         TimeUnit::Millisecond => value.saturating_mul(1_000),
@@ -260,14 +295,19 @@ pub(super) fn date(days: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&[c1, c2, y1, y2, b'-', m1, m2, b'-', d1, d2]);
 }
 
-/// `2024-01-31T12:00:00.000`, cut to milliseconds.
-fn timestamp(micros: i64, out: &mut Vec<u8>) {
+/// `2024-01-31T12:00:00.000`, cut to milliseconds if it is not to be precise.
+fn timestamp(micros: i64, precise: bool, out: &mut Vec<u8>) {
     let (days, of_day) = (micros.div_euclid(MICROS_OF_DAY), micros.rem_euclid(MICROS_OF_DAY));
     date(days, out);
     let (millis, seconds) = (of_day / 1_000 % 1_000, of_day / 1_000_000);
     let ([h1, h2], [m1, m2], [s1, s2]) = (two(seconds / 3_600), two(seconds / 60 % 60), two(seconds % 60));
     let (tenth, [f1, f2]) = (b'0' + (millis / 100) as u8, two(millis % 100));
     out.extend_from_slice(&[b'T', h1, h2, b':', m1, m2, b':', s1, s2, b'.', tenth, f1, f2]);
+    if precise {
+        let rest = of_day % 1_000;
+        let [r1, r2] = two(rest % 100);
+        out.extend_from_slice(&[b'0' + (rest / 100) as u8, r1, r2]);
+    }
 }
 
 /// A timestamp as a cast to text writes it: `2024-01-31 12:00:00.5`, in UTC.
@@ -357,7 +397,8 @@ mod tests {
         }
         assert_eq!(text(|out| date(3_674_196, out)), "+12029-08-10");
         assert_eq!(text(|out| date(-719_529, out)), "-0001-12-31");
-        assert_eq!(text(|out| timestamp(-1, out)), "1969-12-31T23:59:59.999");
+        assert_eq!(text(|out| timestamp(-1, false, out)), "1969-12-31T23:59:59.999");
+        assert_eq!(text(|out| timestamp(-1, true, out)), "1969-12-31T23:59:59.999999");
     }
 
     proptest! {

@@ -20,7 +20,6 @@
 //! | `source.rs` | a query reads: what is there when it starts, then each commit |
 //! | `compaction.rs` | small files become large ones |
 //! | `cleaning.rs` | files that no version needs go |
-//! | `partitions.rs` | the values of the partition columns that files have |
 
 mod cleaning;
 mod compaction;
@@ -29,7 +28,6 @@ pub(crate) mod fuzz;
 mod log;
 #[cfg(test)]
 mod partition_tests;
-mod partitions;
 mod sink;
 mod source;
 mod store;
@@ -40,15 +38,14 @@ use std::fmt::{Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Error, Result, SinkSupplier, SourceSupplier};
 
 use self::log::{Change, Log};
 use self::store::{Storage, storage_of};
-use crate::file::{FileSink, FileSource, PartitionRows};
+use crate::file::{CsvOptions, CsvWriteOptions, FileSink, FileSource, ParseMode, PartitionRows, TimeTexts};
 
-pub use partitions::KeepPartitions;
 pub use sink::{Replaces, TableSink};
 pub use source::TableSource;
 pub use store::table_names;
@@ -98,8 +95,10 @@ pub enum TableFormat {
     /// Parquet files.
     #[default]
     Parquet,
-    /// Lines of JSON.
+    /// Lines of JSON, with times to the microsecond.
     Json,
+    /// Lines of CSV without a header, with times to the microsecond, and `\N` for null.
+    Csv,
     /// Avro container files; with the feature `avro`.
     Avro,
     /// ORC files; with the feature `orc`.
@@ -108,7 +107,8 @@ pub enum TableFormat {
 
 impl TableFormat {
     /// All of them.
-    pub const ALL: [TableFormat; 4] = [TableFormat::Parquet, TableFormat::Json, TableFormat::Avro, TableFormat::Orc];
+    pub const ALL: [TableFormat; 5] =
+        [TableFormat::Parquet, TableFormat::Json, TableFormat::Csv, TableFormat::Avro, TableFormat::Orc];
 
     /// The format of this name; `None` if it is none of a table.
     pub fn parse(name: &str) -> Option<Self> {
@@ -120,21 +120,13 @@ impl TableFormat {
         match self {
             TableFormat::Parquet => "parquet",
             TableFormat::Json => "json",
+            TableFormat::Csv => "csv",
             TableFormat::Avro => "avro",
             TableFormat::Orc => "orc",
         }
     }
 
     fn check(self, schema: &SchemaRef) -> Result<()> {
-        if self == TableFormat::Json
-            && let Some(field) = schema.fields().iter().find(|field| has_times(field.data_type()))
-        {
-            return Err(Error::InvalidArgument(format!(
-                "[UNSUPPORTED_DATA_TYPE_FOR_DATASOURCE] a table of JSON files can't hold the column {}: JSON keeps times to the millisecond; \
-                 use Parquet",
-                field.name()
-            )));
-        }
         let (source, sink) = self.files(schema);
         sink.check_input(schema)?;
         source.supply().map(|_| ())
@@ -144,22 +136,23 @@ impl TableFormat {
     fn files(self, schema: &SchemaRef) -> (FileSource, FileSink) {
         // They are told where for each file.
         let (dir, schema) = (Path::new(""), Arc::clone(schema));
+        let precise = TimeTexts { precise: true, ..TimeTexts::default() };
         match self {
             TableFormat::Parquet => (FileSource::parquet(dir, schema), FileSink::parquet(dir)),
             // A table's rows are all as they should be: no column has another meaning.
-            TableFormat::Json => (FileSource::json(dir, schema).column_name_of_corrupt_record(""), FileSink::json(dir)),
+            TableFormat::Json => {
+                let source = FileSource::json(dir, schema).column_name_of_corrupt_record("").mode(ParseMode::FailFast);
+                (source, FileSink::json(dir).time_texts(precise))
+            }
+            TableFormat::Csv => {
+                let source = FileSource::csv(dir, schema).csv_options(CsvOptions::exact()).column_name_of_corrupt_record("");
+                // A carriage return is one, and no end of a line.
+                let source = source.line_separator("\n").mode(ParseMode::FailFast);
+                (source, FileSink::csv(dir).csv_options(CsvWriteOptions::exact()).time_texts(precise))
+            }
             TableFormat::Avro => (FileSource::avro(dir, schema), FileSink::avro(dir)),
             TableFormat::Orc => (FileSource::orc(dir, schema), FileSink::orc(dir)),
         }
-    }
-}
-
-fn has_times(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Timestamp(..) => true,
-        DataType::List(field) | DataType::Map(field, _) => has_times(field.data_type()),
-        DataType::Struct(fields) => fields.iter().any(|field| has_times(field.data_type())),
-        _ => false,
     }
 }
 

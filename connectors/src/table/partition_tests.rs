@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, StringArray};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
@@ -12,6 +12,7 @@ use tidegate_runtime::{
 };
 
 use super::*;
+use crate::KeepPartitions;
 
 /// A row: its partition, and a number.
 type Row = (Option<String>, i64);
@@ -172,6 +173,54 @@ fn files_that_no_commit_names_go_when_they_are_old() {
     assert_eq!(table.remove_orphans(Duration::from_secs(3_600)).unwrap(), 2);
     assert_eq!([&committed, &old, &new, &staged].map(|path| path.exists()), [true, false, true, false]);
     assert_eq!(all(&table), owned(&[(Some("x"), 1)]));
+}
+
+/// What formats of text must not lose: null, nothing, blanks, ends of lines, what stands for null, microseconds.
+#[test]
+fn tables_of_text_give_back_what_was_written() {
+    let texts: ArrayRef = Arc::new(StringArray::from(vec![
+        None,
+        Some(""),
+        Some(" "),
+        Some("\\N"),
+        Some("\"\\N\""),
+        Some("a\r\nb\rc\n"),
+        Some("\\"),
+        Some("#,\"x\""),
+        Some("\u{FEFF}é"),
+        Some("null"),
+    ]));
+    let micros: Vec<i64> = (0..10).map(|n| n * 1_234_567_890_123_457 - 62_135_596_800_000_000).collect();
+    let instants: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros.clone()).with_timezone("UTC"));
+    let clocks: ArrayRef = Arc::new(TimestampMicrosecondArray::from(micros));
+    let floats: ArrayRef =
+        Arc::new(Float64Array::from_iter_values((0..10).map(|n| [f64::NAN, -0.0, 1e300, f64::NEG_INFINITY][n % 4])));
+    for columns in [vec![("t", texts.clone())], vec![("t", texts), ("at", instants), ("clock", clocks), ("f", floats)]] {
+        let rows =
+            RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(name, column)| (name, column, true))).unwrap();
+        for format in [TableFormat::Csv, TableFormat::Json] {
+            let dir = tempfile::tempdir().unwrap();
+            let definition = TableDefinition::new("", format);
+            definition.check(&rows.schema()).unwrap();
+            let table = Table::create(dir.path().join("t"), &definition).unwrap();
+            TableSink::append(table.clone(), rows.schema()).write_batch([rows.slice(0, 4), rows.slice(4, 6)]).unwrap();
+            TableSink::append(table.clone(), rows.schema()).write_batch([rows.clone()]).unwrap();
+            table.compact(&rows.schema(), 1 << 20).unwrap();
+            let mut source = TableSource::new(table, &rows.schema()).supply().unwrap();
+            let end = source.latest_offset(None, ReadLimit::All).unwrap().unwrap();
+            let (mut found, mut reader) = (Vec::new(), source.reader(0).unwrap());
+            for split in source.splits(&OffsetRange { start: None, end }).unwrap() {
+                let mut keep = |batch: RecordBatch| {
+                    found.push(batch);
+                    Ok(())
+                };
+                reader.read(&split, &mut SourceOutput::new(epoch(0), &mut keep)).unwrap();
+            }
+            let found = arrow::compute::concat_batches(&rows.schema(), &found).unwrap();
+            let twice = arrow::compute::concat_batches(&rows.schema(), [&rows, &rows]).unwrap();
+            assert_eq!(found, twice, "{format:?}");
+        }
+    }
 }
 
 #[test]

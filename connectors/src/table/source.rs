@@ -10,9 +10,8 @@ use tidegate_runtime::{
 };
 
 use super::log::{Change, dropped, files_at, read_commit};
-use super::partitions::{KeepPartitions, kept};
 use super::{Table, TableFile};
-use crate::file::{FileSource, FileSplit, FileState};
+use crate::file::{FileSource, FileSplit, FileState, FileValues, KeepPartitions, directory_of, kept, parse_partition};
 
 /// Reads a table as a stream: each committed row once, in the order of the commits, also while its files are compacted.
 ///
@@ -198,7 +197,7 @@ impl Source for TablePlanner {
         let (mut files, _) = self.take(start, &end, usize::MAX)?;
         if let Some(keep) = &self.config.partitions {
             let partition_by = &self.config.table.definition.partition_by;
-            files = kept(keep.as_ref(), &self.config.schema, partition_by, files)?;
+            files = kept(keep.as_ref(), &self.config.schema, partition_by, files, partition_values)?;
         }
         // A file that has to be fetched is not cut.
         let length = if self.config.table.store.is_local() { self.config.files.split_length() } else { u64::MAX };
@@ -238,6 +237,12 @@ impl TableSource {
              checkpoint"
         ))
     }
+}
+
+/// What the directories of a file say.
+fn partition_values(file: &TableFile) -> FileValues {
+    let parts = directory_of(&file.path).split('/').filter(|part| !part.is_empty());
+    parts.map(|part| parse_partition(part).map(|(_, value)| value)).collect()
 }
 
 /// A stretch of a file.

@@ -22,7 +22,7 @@ use arrow::ipc::writer::FileWriter;
 use arrow::record_batch::RecordBatch;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tidegate_connectors::{Compression, CsvOptions, FileSink, FileSource};
+use tidegate_connectors::{Compression, CsvOptions, CsvWriteOptions, FileSink, FileSource};
 use tidegate_runtime::{
     Epoch, EpochInfo, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, Result, SinkContext, SinkSupplier, SourceContext,
     SourceOutput, SourceSupplier,
@@ -425,7 +425,13 @@ fn csv_source(path: &Path, schema: SchemaRef) -> FileSource {
 
 #[test]
 fn csv_is_read_by_others() {
-    let sinks: Sinks = |path| vec![("file".to_owned(), FileSink::csv(path).header(true))];
+    // What Spark writes by default is told of in the query layer's tests; this is what everybody reads.
+    let sinks: Sinks = |path| {
+        let mut options = CsvWriteOptions::default();
+        (options.header, options.escape) = (true, b'"');
+        (options.ignore_leading_white_space, options.ignore_trailing_white_space) = (false, false);
+        vec![("file".to_owned(), FileSink::csv(path).csv_options(options))]
+    };
     let readers: Readers<'_> = &[("pyarrow.csv", &[]), ("duckdb.csv", &[])];
     written_by_us("csv_is_read_by_others", &[Ours { name: "csv", rows: rows_of_csv(), sinks, source: csv_source, readers }]);
 }

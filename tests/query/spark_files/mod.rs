@@ -11,6 +11,22 @@ use crate::support::lines;
 #[derive(Deserialize)]
 struct Recorded {
     cases: Vec<Case>,
+    writes: Vec<Write>,
+}
+
+/// Rows of a query, and what is in the file that they become.
+#[derive(Deserialize)]
+struct Write {
+    name: String,
+    format: String,
+    rows: String,
+    options: BTreeMap<String, String>,
+    expect: Written,
+}
+
+#[derive(Deserialize)]
+struct Written {
+    text: String,
 }
 
 #[derive(Deserialize)]
@@ -104,4 +120,30 @@ fn files_are_read_as_spark_reads_them() {
         wrong.extend(problem.map(|problem| format!("{}:\n  {problem}", case.name)));
     }
     assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), recorded.cases.len(), wrong.join("\n"));
+}
+
+#[test]
+fn files_are_written_as_spark_writes_them() {
+    let recorded: Recorded = serde_json::from_str(include_str!("cases.json")).unwrap();
+    let session = Session::builder().parallelism(1).build().unwrap();
+    let mut wrong = Vec::new();
+    for case in &recorded.writes {
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("out");
+        let write =
+            || session.sql(&case.rows)?.write().format(&case.format).options(case.options.iter()).save(&out.to_string_lossy());
+        if let Err(error) = write() {
+            wrong.push(format!("{}: {error}", case.name));
+            continue;
+        }
+        let entries = std::fs::read_dir(&out).unwrap().map(|entry| entry.unwrap().path());
+        let files = entries.filter(|path| path.file_name().unwrap().to_string_lossy().starts_with("part-"));
+        let text: String = files.map(|path| std::fs::read_to_string(path).unwrap()).collect();
+        if text != case.expect.text {
+            let lines = |text: &str| text.split_inclusive('\n').map(str::to_owned).collect::<Vec<_>>();
+            let (found, expected) = (lines(&text), lines(&case.expect.text));
+            wrong.push(format!("{}:\n  {:?}\n  Spark {:?}", case.name, beyond(&found, &expected), beyond(&expected, &found)));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases differ:\n{}", wrong.len(), recorded.writes.len(), wrong.join("\n"));
 }

@@ -321,6 +321,67 @@ case("no recursive lookup", "csv", {"a.csv": "1\n", "x/b.csv": "2\n"}, "v INT")
 case("pathGlobFilter", "csv", {"a.csv": "1\n", "b.txt": "2\n", "c1.csv": "3\n"}, "v INT", pathGlobFilter="[ab]*.{csv,txt}")
 
 
+# ---- what is written
+WRITES = []
+
+
+def write(name, format, rows, **options):
+    """`rows` is a query, whose rows are written in this order."""
+    WRITES.append({"name": f"{format} written: {name}", "format": format, "rows": rows, "options": options})
+
+
+def texts(*values):
+    literals = ", ".join("(%s, %d)" % ("NULL" if value is None else "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'", number) for number, value in enumerate(values))
+    return f"SELECT * FROM VALUES {literals} AS t(a, b)"
+
+
+SOME = ["x", "", None, "a,b", 'say "x"', '"', '""', 'x"', "a\\", "\\", '\\"', 'a\\,b', "l1\nl2", "cr\rlf\r\n", " x ", " ", "\t", "tab\tx", "#x", "é🌊", "NULL", "a;b", "'", "\u0001", "a:b", "a::b", "a|b", "a%b"]
+for name, options in [
+    ("usual", {}), ("header", {"header": "true"}), ("sep", {"sep": ";"}), ("tabs", {"sep": "\\t"}), ("long sep", {"sep": "::"}), ("quote", {"quote": "'"}), ("no quote", {"quote": "\u0000"}),
+    ("escape is quote", {"escape": '"'}), ("another escape", {"escape": "%"}), ("quoteAll", {"quoteAll": "true"}), ("escapeQuotes off", {"escapeQuotes": "false"}),
+    ("nullValue", {"nullValue": "NULL"}), ("emptyValue", {"emptyValue": "EMPTY"}), ("empty emptyValue", {"emptyValue": ""}), ("blanks kept", {"ignoreLeadingWhiteSpace": "false", "ignoreTrailingWhiteSpace": "false"}),
+    ("comment", {"comment": "#"}), ("lineSep", {"lineSep": "|"}), ("charToEscapeQuoteEscaping", {"charToEscapeQuoteEscaping": "!"}),
+]:
+    write("texts, " + name, "csv", texts(*SOME), **options)
+write("one column", "csv", "SELECT a FROM VALUES ('x'), (''), (' ') AS t(a)")
+random = Random(11)
+write("mixtures", "csv", texts(*[mixture(random, '"\\, x\n', 7) for _ in range(200)]))
+write("mixtures with quotes that escape quotes", "csv", texts(*[mixture(random, '"\\, x\n', 7) for _ in range(200)]), escape='"')
+VALUES = """SELECT * FROM VALUES
+  (true, 1Y, 2S, 3, 4L, 1.5F, 1e7D, 1.50BD, DATE'2024-01-31', TIMESTAMP'2024-01-31 10:11:12.123456', TIMESTAMP_NTZ'2024-01-31 10:11:12.5'),
+  (false, -128Y, -32768S, -2147483648, -9223372036854775808L, float('NaN'), double('-Infinity'), -0.01BD, DATE'0001-01-01', TIMESTAMP'0001-01-01 00:00:00', TIMESTAMP_NTZ'9999-12-31 23:59:59.999999'),
+  (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+  (true, 1Y, 2S, 3, 4L, 1.0E-4F, 123456789.125D, 99.99BD, DATE'9999-12-31', TIMESTAMP'1969-12-31 23:59:59.999', TIMESTAMP_NTZ'1969-12-31 00:00:00')
+  AS t(b, i1, i2, i4, i8, f4, f8, d, day, at, clock)"""
+for format in ["csv", "json"]:
+    write("values", format, VALUES)
+    write("values in a zone", format, VALUES, timeZone="America/New_York")
+    write("timestampFormat", format, VALUES, timestampFormat="yyyy/MM/dd HH:mm:ss.SSSSSS XXX", dateFormat="dd.MM.yyyy", timestampNTZFormat="HH:mm dd.MM.yyyy")
+NESTED = """SELECT * FROM VALUES
+  ('x', array(1, NULL), map('k', 1, 'l', NULL), named_struct('x', 1, 'y', CAST(NULL AS STRING)), X'00FF', array(named_struct('z', TIMESTAMP'2024-01-31 10:11:12'))),
+  (NULL, array(), map(), NULL, NULL, NULL),
+  ('q"\\\\/é🌊\t\u0001\u007f\u2028', NULL, NULL, named_struct('x', NULL, 'y', ''), X'', array(NULL))
+  AS t(s, a, m, st, bin, deep)"""
+write("nested", "json", NESTED)
+write("nulls kept", "json", NESTED, ignoreNullFields="false")
+write("lineSep", "json", NESTED, lineSep="|")
+write("codes of characters", "json", NESTED, writeNonAsciiCharacterAsCodePoint="true")
+write("lineSep", "text", "SELECT a FROM VALUES ('x'), (''), (NULL), ('y') AS t(a)", lineSep="|")
+
+
+def written(spark, case):
+    directory = tempfile.mkdtemp()
+    try:
+        frame = spark.sql(case["rows"]).coalesce(1)
+        frame.write.format(case["format"]).mode("overwrite").options(**case["options"]).save(directory)
+        parts = sorted(name for name in os.listdir(directory) if name.startswith("part-"))
+        return {"text": b"".join(open(os.path.join(directory, name), "rb").read() for name in parts).decode()}
+    except Exception as error:
+        return {"error": list(dict.fromkeys(re.findall(r"\[([A-Z][A-Z0-9_.]+)\]", str(error)))) or [type(error).__name__]}
+    finally:
+        shutil.rmtree(directory)
+
+
 def string_of(directory, case, spark):
     reader = spark.read.format(case["format"])
     if case["schema"]:
@@ -357,11 +418,17 @@ def main():
     builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
     spark = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
     spark.sparkContext.setLogLevel("OFF")
-    names = [case["name"] for case in CASES]
+    names = [case["name"] for case in CASES + WRITES]
     assert len(set(names)) == len(names), [name for name in names if names.count(name) > 1]
     recorded = [{**case, "expect": record(spark, case)} for case in CASES]
-    lines = ",\n".join(json.dumps(case, ensure_ascii=False) for case in recorded)
-    sys.stdout.write(f'{{"recorded_from": "Apache Spark {spark.version}", "cases": [\n{lines}\n]}}\n')
+    writes = [{**case, "expect": written(spark, case)} for case in WRITES]
+
+    def lines(cases):
+        return ",\n".join(json.dumps(case, ensure_ascii=False) for case in cases)
+
+    sys.stdout.write(
+        f'{{"recorded_from": "Apache Spark {spark.version}", "cases": [\n{lines(recorded)}\n], "writes": [\n{lines(writes)}\n]}}\n'
+    )
 
 
 main()

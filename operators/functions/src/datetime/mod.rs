@@ -10,16 +10,16 @@ mod columns;
 mod dates;
 mod fields;
 mod format;
+mod in_files;
 mod interval;
 mod parse;
 pub(crate) mod pattern;
-mod reader;
 mod text;
 mod timestamps;
 pub(crate) mod zone;
 
+pub use in_files::{TimeReader, TimeWriter, UsualReader};
 pub use interval::{Interval, parse_interval, parse_interval_literal};
-pub use reader::{TimeReader, UsualReader};
 
 use datafusion::error::Result;
 

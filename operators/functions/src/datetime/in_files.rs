@@ -1,10 +1,12 @@
-//! Text of files as dates and times, by a pattern.
+//! Text of files as dates and times, and the other way round.
 
+use chrono_tz::Tz;
 use datafusion::error::Result;
 
 use super::pattern::Pattern;
 use super::zone::Zone;
 use crate::cast::time::parse_dated_timestamp;
+use crate::error::spark_error;
 use crate::function::Settings;
 
 /// Reads instants in the form of ISO 8601, also in part, as casts do. A time without a date is none: it would be another instant when
@@ -30,7 +32,7 @@ impl UsualReader {
 
     /// Whether text without a zone is of UTC.
     pub fn is_utc(&self) -> bool {
-        self.zone == Zone::UTC || self.zone == Zone::from(chrono_tz::Tz::UTC)
+        self.zone == Zone::UTC
     }
 }
 
@@ -64,5 +66,55 @@ impl TimeReader {
     /// The microseconds since 1970-01-01 of the wall-clock time that the text stands for.
     pub fn clock(&self, text: &str) -> Option<i64> {
         self.pattern.read_clock(text)
+    }
+}
+
+/// Writes dates and times by one pattern of Spark's.
+#[derive(Debug, Clone)]
+pub struct TimeWriter {
+    pattern: Pattern,
+    zone: Tz,
+}
+
+impl TimeWriter {
+    /// The form in which files have instants: to the millisecond, with the offset from UTC.
+    pub const USUAL: &str = "yyyy-MM-dd'T'HH:mm:ss.SSSXXXXX";
+
+    /// A writer by this pattern, of what a clock shows in `zone`, or else in the session's.
+    ///
+    /// # Errors
+    /// `INVALID_DATETIME_PATTERN.*` and `INVALID_TIMEZONE`; a zone that is an offset from UTC can't be written in.
+    pub fn new(pattern: &str, zone: Option<&str>, settings: &Settings) -> Result<Self> {
+        let zone = match zone.map(|id| Zone::parse(id).map(|zone| (id, zone))).transpose()? {
+            None => settings.time_zone,
+            Some((_, Zone::Region(region))) => region,
+            Some((_, Zone::Fixed(0))) => Tz::UTC,
+            Some((id, Zone::Fixed(_))) => {
+                let message =
+                    format!("The timezone: {id} is invalid: times are written in zones of regions, such as Europe/Berlin.");
+                return Err(spark_error("INVALID_TIMEZONE", message));
+            }
+        };
+        Ok(TimeWriter { pattern: Pattern::to_format(pattern)?, zone })
+    }
+
+    /// Whether it writes what clocks show in UTC.
+    pub fn is_utc(&self) -> bool {
+        Zone::from(self.zone) == Zone::UTC
+    }
+
+    /// Appends a date, by days since 1970-01-01.
+    pub fn date(&self, days: i64, out: &mut String) {
+        self.pattern.write_date(i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX }), out);
+    }
+
+    /// Appends an instant, by microseconds since 1970-01-01 UTC.
+    pub fn instant(&self, micros: i64, out: &mut String) {
+        self.pattern.write(micros, self.zone, out);
+    }
+
+    /// Appends a time by the wall clock, by microseconds since 1970-01-01.
+    pub fn clock(&self, micros: i64, out: &mut String) {
+        self.pattern.write(micros, Tz::UTC, out);
     }
 }

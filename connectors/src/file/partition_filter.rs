@@ -1,4 +1,4 @@
-//! The values of the partition columns that files have.
+//! Which files a reader needs, by the values of their partition columns.
 
 use std::fmt::Debug;
 use std::sync::Arc;
@@ -8,10 +8,9 @@ use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::Result;
 
-use super::TableFile;
-use crate::file::{Column, directory_of, parse_partition};
+use super::columns::Column;
 
-/// Says which partitions of a table a reader needs, so that it opens no file of the others.
+/// Says which partitions a reader needs, so that it opens no file of the others.
 pub trait KeepPartitions: Debug + Send + Sync {
     /// Of these values of the partition columns, a row for a file, which may have rows that are wanted; null is no.
     ///
@@ -20,20 +19,23 @@ pub trait KeepPartitions: Debug + Send + Sync {
     fn keep(&self, values: &RecordBatch) -> Result<BooleanArray>;
 }
 
-/// The files that may have rows that are wanted, of a table with these columns.
-pub(super) fn kept(
+/// The values of a file's partition columns, as text; `None` is null, and in the place of all that nothing is known.
+pub(crate) type FileValues = Option<Vec<Option<String>>>;
+
+/// The files that may have rows that are wanted. The partition columns are of a table with this schema, `values` says what a file has.
+pub(crate) fn kept<F>(
     keep: &dyn KeepPartitions,
     schema: &SchemaRef,
-    partition_by: &[String],
-    files: Vec<TableFile>,
-) -> Result<Vec<TableFile>> {
+    partitions: &[String],
+    files: Vec<F>,
+    values: impl Fn(&F) -> FileValues,
+) -> Result<Vec<F>> {
     let field = |name: &String| schema.fields().iter().find(|field| field.name().eq_ignore_ascii_case(name)).cloned();
-    let Some(fields) = partition_by.iter().map(field).collect::<Option<Vec<FieldRef>>>() else { return Ok(files) };
+    let Some(fields) = partitions.iter().map(field).collect::<Option<Vec<FieldRef>>>() else { return Ok(files) };
     let Some(mut columns) = fields.iter().map(|field| Column::new(field.data_type())).collect::<Option<Vec<Column>>>() else {
         return Ok(files);
     };
-    // Of a name that is no value of its column nothing is known.
-    let is_known: Vec<bool> = files.iter().map(|file| push(&mut columns, &directories(&file.path))).collect();
+    let is_known: Vec<bool> = files.iter().map(|file| push(&mut columns, values(file))).collect();
     let arrays = columns.iter_mut().map(Column::take).collect::<Result<Vec<_>, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(files.len()));
     let values = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), arrays, &options)?;
@@ -46,23 +48,15 @@ pub(super) fn kept(
     Ok(files.filter(|(row, (_, is_known))| !is_known || is_wanted(*row)).map(|(_, (file, _))| file).collect())
 }
 
-/// The values of a path's directories.
-fn directories(path: &str) -> Vec<Option<Option<String>>> {
-    let parts = directory_of(path).split('/').filter(|part| !part.is_empty());
-    parts.map(|part| parse_partition(part).map(|(_, value)| value)).collect()
-}
-
-/// Adds a row; says whether it is what the directories say.
-fn push(columns: &mut [Column], values: &[Option<Option<String>>]) -> bool {
-    let mut is_known = values.len() == columns.len();
+/// Adds a row; says whether it is what the file has.
+fn push(columns: &mut [Column], values: FileValues) -> bool {
+    let mut is_known = values.as_ref().is_some_and(|values| values.len() == columns.len());
+    let values = values.unwrap_or_default();
     for (number, column) in columns.iter_mut().enumerate() {
         match values.get(number) {
-            Some(Some(Some(text))) if column.push_text(text.as_bytes()) => {}
-            Some(Some(None)) => column.push_null(),
-            _ => {
-                column.push_null();
-                is_known = false;
-            }
+            // Of a text that is no value of its column nothing is known.
+            Some(Some(text)) => is_known &= column.push_text(text.as_bytes()),
+            _ => column.push_null(),
         }
     }
     is_known
