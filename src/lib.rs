@@ -23,6 +23,7 @@ mod files;
 pub mod functions;
 mod kafka;
 mod options;
+mod parquet_bounds;
 mod parquet_table;
 mod partitions;
 mod planner;

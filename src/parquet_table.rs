@@ -19,6 +19,7 @@ use tidegate_connectors::FileSource;
 use crate::batch;
 use crate::error::Result;
 use crate::files::{self, Files};
+use crate::parquet_bounds::bounded;
 use crate::reader::DeclaredSchema;
 use crate::source_table::SourceTable;
 
@@ -126,6 +127,6 @@ impl TableProvider for ParquetTable {
         if config.table_paths.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(columns)?))));
         }
-        ListingTable::try_new(config.with_schema(in_files))?.scan(state, projection, filters, limit).await
+        bounded(ListingTable::try_new(config.with_schema(in_files))?.scan(state, projection, filters, limit).await?)
     }
 }

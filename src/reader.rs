@@ -457,8 +457,8 @@ impl DataFrameReader {
         self.session.table(name)
     }
 
-    /// Reads with the readers of the streaming source, so that a batch sees what a stream would; Parquet files without partitions
-    /// with DataFusion's, which look at those columns and rows only that a query needs.
+    /// Reads with the readers of the streaming source, so that a batch sees what a stream would; Parquet files without partitions, of
+    /// which none is to be passed over, with DataFusion's, which look at those columns and rows only that a query needs.
     fn files(self, Paths(paths): Paths) -> Result<DataFrame> {
         let schema = self.schema.clone().map(DeclaredSchema::resolved).transpose()?;
         let is_given = schema.is_some();
@@ -475,7 +475,8 @@ impl DataFrameReader {
         };
         let files = request.files()?;
         let is_local = !files.paths.iter().any(|path| files::is_url(path));
-        if self.format == "parquet" && files.partitions == 0 && !is_given && is_local {
+        let is_plain = !is_given && !request.passes_over_files()?;
+        if self.format == "parquet" && files.partitions == 0 && is_plain && is_local {
             let table = ParquetTable::new(self.session.batch(), files.sources, files.paths)?;
             return Ok(self.session.frame(relation_of("parquet", Arc::new(table))?));
         }

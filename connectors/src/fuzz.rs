@@ -3,7 +3,7 @@
 //! A function panics if a parser does, or if what it says can't be: a split file has other lines than the whole one, a copy of JSON is
 //! no JSON. `fuzz/` runs them under a fuzzer; the tests here run them on mutations of good inputs, everywhere and for a short while.
 
-pub use crate::file::fuzz::{csv, glob, json, lines, manifest, snappy};
+pub use crate::file::fuzz::{csv, glob, json, lines, manifest, parquet_pages, snappy};
 pub use crate::table::fuzz::table_log;
 
 #[cfg(test)]
@@ -81,6 +81,7 @@ mod tests {
             "snappy" => crate::file::fuzz::snappy_seeds(),
             "glob" => texts(&["part-*.{csv,json}\0part-1.csv", "[^a-c]?\\*{a,{b,c}}\0xy*b", "*a*b*c\0aabbcc"]),
             "manifest" => crate::file::fuzz::manifest_seeds(),
+            "parquet_pages" => crate::file::fuzz::parquet_pages_seeds(),
             "table_log" => crate::table::fuzz::seeds(),
             other => panic!("no target is named {other}"),
         }
@@ -126,6 +127,11 @@ mod tests {
         }
 
         #[test]
+        fn any_pages_of_parquet(bytes in input(seeds("parquet_pages"))) {
+            parquet_pages(&bytes);
+        }
+
+        #[test]
         fn any_table_log(bytes in input(seeds("table_log"))) {
             table_log(&bytes);
         }
@@ -134,7 +140,7 @@ mod tests {
     #[test]
     #[ignore = "writes good inputs of each target into fuzz/corpus, for a fuzzer to begin with"]
     fn corpus() {
-        for target in ["csv", "json", "lines", "snappy", "glob", "manifest", "table_log"] {
+        for target in ["csv", "json", "lines", "snappy", "glob", "manifest", "parquet_pages", "table_log"] {
             let directory = format!("{}/../fuzz/corpus/{target}", env!("CARGO_MANIFEST_DIR"));
             std::fs::create_dir_all(&directory).unwrap();
             for (number, seed) in seeds(target).into_iter().enumerate() {

@@ -53,7 +53,7 @@ pub use object_store;
 pub use console::ConsoleSink;
 pub use file::{
     CleanSource, Compression, CsvOptions, CsvWriteOptions, DirectoryLock, FileSink, FileSource, JsonOptions, JsonWriteOptions,
-    KeepPartitions, ParseMode, TextForm, TextInference, TextRules, TimeForms, TimeTexts, ValueForm,
+    KeepPartitions, ParseMode, TextForm, TextInference, TextRules, TimeForms, TimeTexts, ValueForm, check_parquet_pages,
 };
 pub use foreach::{ForeachBatchSink, ForeachRow, ForeachSink, ForeachWriter};
 #[cfg(feature = "kafka")]

@@ -51,8 +51,11 @@ impl FileRequest<'_> {
             is_timestamp: timestamp.map(|form| Box::new(move |text: &str| form.reads(text)) as Box<_>),
         });
         let multi_line = self.options.parsed("multiLine")?.unwrap_or(false);
+        let mut sample = Sample::new(options::sampling_ratio(self.options)?);
         self.for_each_line(multi_line, &mut |line| {
-            inference.add(line);
+            if sample.takes() {
+                inference.add(line);
+            }
             true
         })?;
         let corrupt = self.options.get("columnNameOfCorruptRecord").unwrap_or("_corrupt_record");
@@ -72,13 +75,18 @@ impl FileRequest<'_> {
         if !self.options.parsed("inferSchema")?.unwrap_or(false) {
             return Ok(Schema::clone(&schema));
         }
+        let mut any_header = csv.clone();
+        any_header.enforce_schema = true;
         let prefer_date = self.options.parsed("preferDate")?.unwrap_or(true);
         let rules = TextRules::new(csv, options::time_forms(self.session, self.options)?, prefer_date);
         let mut columns = vec![TextInference::default(); names.len()];
+        let mut sample = Sample::new(options::sampling_ratio(self.options)?);
         for source in self.sources(self.paths, &schema)? {
-            look_at(&source, &mut |batch| {
+            look_at(&source.csv_options(any_header.clone()), &mut |batch| {
+                let taken: Vec<bool> = (0..batch.num_rows()).map(|_| sample.takes()).collect();
                 for (inference, column) in columns.iter_mut().zip(batch.columns()) {
-                    column.as_string::<i32>().iter().for_each(|value| inference.add(value, &rules));
+                    let values = column.as_string::<i32>().iter().zip(&taken).filter(|(_, taken)| **taken);
+                    values.for_each(|(value, _)| inference.add(value, &rules));
                 }
                 true
             })?;
@@ -115,6 +123,33 @@ impl FileRequest<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// Takes a part of the records, by chance, but always the same of the same files.
+struct Sample {
+    ratio: f64,
+    state: u64,
+}
+
+impl Sample {
+    fn new(ratio: f64) -> Self {
+        // Spark's seed.
+        Sample { ratio, state: 1 }
+    }
+
+    /// Whether the next record is looked at.
+    fn takes(&mut self) -> bool {
+        /// As in Spark, a ratio above it is all.
+        const ALL: f64 = 0.99;
+        if self.ratio > ALL {
+            return true;
+        }
+        // SplitMix64, of which 53 bits are a number below one.
+        self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mixed = (self.state ^ self.state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let mixed = (mixed ^ mixed >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        (((mixed ^ mixed >> 31) >> 11) as f64) < self.ratio * (1_u64 << 53) as f64
     }
 }
 

@@ -118,6 +118,14 @@ impl FileRequest<'_> {
         Ok(Files { sources: sources.collect(), paths, schema, partitions: names.len() })
     }
 
+    /// Whether there may be files that don't fail a query.
+    ///
+    /// # Errors
+    /// When an option can't be used.
+    pub(crate) fn passes_over_files(&self) -> Result<bool> {
+        Ok(options::ignored(self)? != (false, false))
+    }
+
     /// Sources of the files below the paths, with these columns and the user's options.
     fn sources(&self, paths: &[String], schema: &SchemaRef) -> Result<Vec<FileSource>> {
         paths.iter().map(|path| options::source(self, path, schema)).collect()

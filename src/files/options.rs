@@ -34,7 +34,24 @@ pub(super) fn source(request: &FileRequest<'_>, path: &str, schema: &SchemaRef) 
         source = source.partition_times(form);
     }
     source = records(source, request)?;
-    Ok(source)
+    let (corrupt, missing) = ignored(request)?;
+    Ok(source.ignore_corrupt_files(corrupt).ignore_missing_files(missing))
+}
+
+/// Whether damaged files and missing ones are passed over.
+pub(super) fn ignored(request: &FileRequest<'_>) -> Result<(bool, bool)> {
+    let flag = |option: &str, setting: &str| match request.options.parsed(option)? {
+        Some(flag) => Ok::<_, Error>(flag),
+        None => Ok(request.session.config(setting).is_some_and(|value| value.eq_ignore_ascii_case("true"))),
+    };
+    let corrupt = flag("ignoreCorruptFiles", "spark.sql.files.ignoreCorruptFiles")?;
+    Ok((corrupt, flag("ignoreMissingFiles", "spark.sql.files.ignoreMissingFiles")?))
+}
+
+/// How much of the records is looked at when columns are inferred.
+pub(super) fn sampling_ratio(options: &Options) -> Result<f64> {
+    let ratio = options.parsed::<f64>("samplingRatio")?.unwrap_or(1.0);
+    if ratio > 0.0 { Ok(ratio) } else { Err(invalid("samplingRatio", &ratio.to_string(), "it should be greater than 0")) }
 }
 
 /// The same files as text, line by line.
@@ -157,6 +174,12 @@ fn records(mut source: FileSource, request: &FileRequest<'_>) -> Result<FileSour
             format!("The charset {encoding} is not known: {expected}"),
         ));
     }
+    if let Some(locale) = options.get("locale")
+        && !matches!(locale.to_lowercase().as_str(), "en-us" | "en_us")
+        && request.format != "text"
+    {
+        return Err(invalid("locale", locale, "dates and numbers are read as en-US only"));
+    }
     if let Some(separator) = options.get("lineSep") {
         if separator.is_empty() {
             return Err(invalid("lineSep", separator, "it can't be empty"));
@@ -213,6 +236,12 @@ pub(super) fn csv(options: &Options) -> Result<CsvOptions> {
     csv.multi_line = options.parsed("multiLine")?.unwrap_or(false);
     csv.ignore_leading_white_space = options.parsed("ignoreLeadingWhiteSpace")?.unwrap_or(false);
     csv.ignore_trailing_white_space = options.parsed("ignoreTrailingWhiteSpace")?.unwrap_or(false);
+    csv.enforce_schema = options.parsed("enforceSchema")?.unwrap_or(true);
+    if let Some(handling) = options.get("unescapedQuoteHandling")
+        && !handling.eq_ignore_ascii_case("STOP_AT_DELIMITER")
+    {
+        return Err(invalid("unescapedQuoteHandling", handling, "only STOP_AT_DELIMITER, the default, is known"));
+    }
     if let Some(text) = options.get("sep").or_else(|| options.get("delimiter")) {
         csv.separator = text.replace("\\t", "\t");
     }

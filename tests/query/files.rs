@@ -288,6 +288,128 @@ fn names_of_csv_columns_are_read_from_the_first_file_alone() {
     assert_eq!(frame.columns().unwrap(), ["n", "m"]);
 }
 
+/// A whole file of Parquet, and one that is none.
+fn damaged(session: &Session) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    session.sql("SELECT id AS n FROM range(3)").unwrap().write().parquet(text(&out)).unwrap();
+    std::fs::create_dir(dir.path().join("in")).unwrap();
+    // Its manifest would hide what it does not name.
+    let files = std::fs::read_dir(&out).unwrap().map(Result::unwrap);
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("part-")) {
+        std::fs::copy(file.path(), dir.path().join("in").join(file.file_name())).unwrap();
+    }
+    std::fs::write(dir.path().join("in/bad.parquet"), "this is none, but long enough to be one").unwrap();
+    dir
+}
+
+#[test]
+fn damaged_files_are_passed_over_if_an_option_or_a_setting_says_so() {
+    let session = session();
+    let dir = damaged(&session);
+    let path = dir.path().join("in");
+    assert!(batch(&session, "parquet", text(&path), &[]).is_err());
+    let (columns, rows) = batch(&session, "parquet", text(&path), &[("ignoreCorruptFiles", "true")]).unwrap();
+    assert_eq!((columns, rows), (vec!["n Int64".to_owned()], ["0", "1", "2"].map(str::to_owned).to_vec()));
+    let given = session.read().schema("n BIGINT").option("ignoreCorruptFiles", true).parquet(text(&path)).unwrap();
+    assert_eq!(sorted(&given.collect().unwrap()), ["0", "1", "2"]);
+    let stream = || session.read_stream().schema("n BIGINT").parquet(text(&path)).unwrap();
+    let sink = MemorySink::new();
+    assert!(run(&stream(), OutputMode::Append, &sink, &dir.path().join("c1")).is_err());
+    session.set_config("spark.sql.files.ignoreCorruptFiles", true);
+    let sink = MemorySink::new();
+    run(&stream(), OutputMode::Append, &sink, &dir.path().join("c2")).unwrap();
+    assert_eq!(sorted(&sink.batches()), ["0", "1", "2"]);
+    assert_eq!(batch(&session, "parquet", text(&path), &[]).unwrap().1.len(), 3);
+    assert!(batch(&session, "parquet", text(&path), &[("ignoreCorruptFiles", "false")]).is_err(), "the option counts more");
+}
+
+#[test]
+fn csv_headers_are_compared_if_they_are_to_be() {
+    let dir = tree(&[("a.csv", "id,Name\n1,x\n"), ("b.csv", "id,Name\n2,y\n")]);
+    let frame = |schema: &str, enforce: bool| {
+        let reader = session().read().schema(schema).option("header", true).option("enforceSchema", enforce);
+        reader.csv(text(dir.path())).unwrap()
+    };
+    let rows = |schema: &str, enforce: bool| frame(schema, enforce).collect().map(|rows| sorted(&rows));
+    assert_eq!(rows("id INT, name STRING", false).unwrap(), ["1|x", "2|y"]);
+    assert_eq!(rows("a INT, b STRING", true).unwrap(), ["1|x", "2|y"]);
+    let error = rows("id INT, b STRING", false).unwrap_err().to_string();
+    let expected =
+        "CSV header does not conform to the schema.\n Header: id, Name\n Schema: id, b\nExpected: b but found: Name\nCSV file: ";
+    assert!(error.contains(expected), "{error}");
+    // Columns that are not read are not compared.
+    assert_eq!(sorted(&frame("id INT, b STRING", false).select(["id"]).collect().unwrap()), ["1", "2"]);
+    let error = rows("id INT, name STRING, c INT", false).unwrap_err().to_string();
+    assert!(error.contains("Header length: 2, schema size: 3"), "{error}");
+    let inferred = [("header", "true"), ("inferSchema", "true"), ("enforceSchema", "false")];
+    assert_eq!(batch(&session(), "csv", text(dir.path()), &inferred).unwrap().1, ["1|x", "2|y"]);
+}
+
+#[test]
+fn json_columns_by_options() {
+    let dir = tree(&[("a.json", "{\"a\":1.25,\"b\":null,\"c\":[],\"d\":\"2.5\"}\n{\"a\":100}\n")]);
+    let columns = |options: &[(&str, &str)]| batch(&session(), "json", text(dir.path()), options).unwrap().0;
+    assert_eq!(columns(&[]).len(), 4);
+    assert_eq!(columns(&[])[0], "a Float64");
+    assert_eq!(columns(&[("dropFieldIfAllNull", "true")]), ["a Float64", "d Utf8"]);
+    let decimals = columns(&[("prefersDecimal", "true"), ("dropFieldIfAllNull", "true")]);
+    assert_eq!(decimals, ["a Decimal128(22, 2)", "d Decimal128(2, 1)"]);
+}
+
+#[test]
+fn columns_are_inferred_of_a_sample() {
+    let lines = |row: fn(usize) -> String| (0..1_000).map(row).collect::<String>();
+    // One record of a thousand says that it is text.
+    let csv = lines(|n| if n == 3 { "x\n".to_owned() } else { format!("{n}\n") });
+    let json = lines(|n| if n == 3 { "{\"v\":\"x\"}\n".to_owned() } else { format!("{{\"v\":{n}}}\n") });
+    let dir = tree(&[("csv/a.csv", &csv), ("json/a.json", &json)]);
+    let columns = |format: &str, ratio: &str| {
+        let options = [("inferSchema", "true"), ("samplingRatio", ratio)];
+        batch(&session(), format, text(&dir.path().join(format)), &options).map(|(columns, _)| columns)
+    };
+    assert_eq!(columns("csv", "1.0").unwrap(), ["_c0 Utf8"]);
+    assert_eq!(columns("csv", "0.1").unwrap(), ["_c0 Int32"]);
+    assert_eq!(columns("json", "1.0").unwrap(), ["v Utf8"]);
+    assert_eq!(columns("json", "0.1").unwrap(), ["v Int64"]);
+    for format in ["csv", "json"] {
+        let error = columns(format, "0").unwrap_err().to_string();
+        assert!(error.contains("samplingRatio"), "{error}");
+    }
+}
+
+#[test]
+fn other_locales_and_handlings_of_quotes_are_refused() {
+    let dir = tree(&[("a.csv", "1\n")]);
+    let read = |name, value| batch(&session(), "csv", text(dir.path()), &[(name, value)]);
+    assert_eq!(read("locale", "en-US").unwrap().1, ["1"]);
+    assert_eq!(read("unescapedQuoteHandling", "STOP_AT_DELIMITER").unwrap().1, ["1"]);
+    assert!(read("locale", "de-DE").unwrap_err().to_string().contains("en-US"));
+    assert!(read("unescapedQuoteHandling", "SKIP_VALUE").unwrap_err().to_string().contains("STOP_AT_DELIMITER"));
+}
+
+#[test]
+fn pages_that_hold_too_much_are_refused_also_in_batches() {
+    let (session, dir) = (session(), tempfile::tempdir().unwrap());
+    let (out, bomb) = (dir.path().join("out"), dir.path().join("bomb"));
+    session.sql("SELECT id % 3 AS n FROM range(100000)").unwrap().write().parquet(text(&out)).unwrap();
+    std::fs::create_dir(&bomb).unwrap();
+    let files = std::fs::read_dir(&out).unwrap().map(Result::unwrap);
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("part-")) {
+        let mut bytes = std::fs::read(file.path()).unwrap();
+        // The header of the first page says that it holds 2 GiB - 1: 0x15 is the field of a number of 32 bits after the one before.
+        bytes[4..14].copy_from_slice(&[0x15, 0, 0x15, 0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 0x15, 2]);
+        bytes[14] = 0;
+        std::fs::write(bomb.join(file.file_name()), bytes).unwrap();
+    }
+    assert_eq!(sorted(&session.read().parquet(text(&out)).unwrap().distinct().collect().unwrap()), ["0", "1", "2"]);
+    let given = session.read().schema("n BIGINT").parquet(text(&bomb)).unwrap();
+    for frame in [session.read().parquet(text(&bomb)).unwrap(), given] {
+        let error = frame.collect().unwrap_err().to_string();
+        assert!(error.contains("part-") && error.contains("a page at byte 4 holds more than 256 MiB"), "{error}");
+    }
+}
+
 /// Files of partitions that a filter excludes are no files of the format, and nobody notices.
 #[test]
 fn files_of_other_partitions_are_not_opened() {

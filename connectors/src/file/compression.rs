@@ -6,6 +6,13 @@ use std::io::{self, Read, Write};
 
 use super::snappy::{SnappyReader, SnappyWriter};
 
+/// How much a reader may hold at once of what it decompressed, in a file of so many bytes: some for each column, however small they
+/// are, and what an ordinary large file needs.
+pub(crate) fn most_held(file_bytes: u64) -> u64 {
+    const OF_ANY_FILE: u64 = 1 << 30;
+    OF_ANY_FILE.saturating_add(file_bytes.saturating_mul(8))
+}
+
 /// How a file is compressed as a whole: what Spark and Hadoop know by the end of its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {

@@ -12,10 +12,13 @@ use arrow::error::ArrowError;
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use tidegate_runtime::{Error, Result};
 
+use super::ignored::Damaged;
+
 /// Calls the decoder, which may panic on a damaged file, and names the file in what goes wrong.
 pub(crate) fn guarded<T, E: Display>(format: &str, path: &Path, call: impl FnOnce() -> Result<T, E>) -> Result<T> {
-    let failed =
-        |what: String| Error::user(format!("[FAILED_READ_FILE.NO_HINT] can't read the {format} file {}: {what}", path.display()));
+    let failed = |what: String| {
+        Error::user(Damaged(format!("[FAILED_READ_FILE.NO_HINT] can't read the {format} file {}: {what}", path.display())))
+    };
     match catch_unwind(AssertUnwindSafe(call)) {
         Ok(result) => result.map_err(|error| failed(error.to_string())),
         Err(_) => Err(failed("it is damaged: its decoder panicked".to_owned())),

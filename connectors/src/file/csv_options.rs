@@ -30,6 +30,8 @@ pub struct CsvOptions {
     pub ignore_trailing_white_space: bool,
     /// A quoted value may span lines.
     pub multi_line: bool,
+    /// Columns are found by their place, whatever the header says (they are). If not, a header with other names fails the query.
+    pub enforce_schema: bool,
     /// What is quoted is never null.
     pub(crate) quoted_is_text: bool,
 }
@@ -53,6 +55,7 @@ impl Default for CsvOptions {
             ignore_leading_white_space: false,
             ignore_trailing_white_space: false,
             multi_line: false,
+            enforce_schema: true,
             quoted_is_text: false,
         }
     }
@@ -79,12 +82,15 @@ impl CsvOptions {
         is_empty || self.comment.is_some() && record.first().copied() == self.comment
     }
 
-    /// The special number that a value stands for.
+    /// The special number that a value stands for: one of ours, or as Java names it.
     pub(crate) fn special(&self, value: &[u8]) -> Option<f64> {
         match value {
             value if value == self.nan_value.as_bytes() => Some(f64::NAN),
             value if value == self.positive_inf.as_bytes() => Some(f64::INFINITY),
             value if value == self.negative_inf.as_bytes() => Some(f64::NEG_INFINITY),
+            b"NaN" | b"+NaN" | b"-NaN" => Some(f64::NAN),
+            b"Infinity" | b"+Infinity" => Some(f64::INFINITY),
+            b"-Infinity" => Some(f64::NEG_INFINITY),
             _ => None,
         }
     }

@@ -1,8 +1,8 @@
 //! CSV records as rows.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use tidegate_runtime::{Result, SourceOutput, SourceReader, Split};
+use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::columns::{Column, Structs};
 use super::compression::Compression;
@@ -19,6 +19,8 @@ pub(crate) struct CsvReader {
     pub(crate) records: Records,
     /// For each value of a record, the column that it goes to, if that one is read.
     pub(crate) targets: Vec<Option<usize>>,
+    /// For each of them, the name that the header must have there.
+    pub(crate) names: Vec<Option<String>>,
     pub(crate) options: CsvOptions,
     pub(crate) lines: LineOptions,
 }
@@ -30,19 +32,55 @@ impl CsvReader {
         let in_file = (0..columns.schema.fields().len()).filter(|index| Some(*index) != columns.corrupt);
         in_file.map(|index| read.iter().position(|read| *read == index)).collect()
     }
+
+    /// The names of those columns.
+    pub(crate) fn names(columns: &RecordColumns) -> Vec<Option<String>> {
+        let in_file = columns.schema.fields().iter().enumerate().filter(|(index, _)| Some(*index) != columns.corrupt);
+        in_file.map(|(index, field)| columns.read.contains(&index).then(|| field.name().clone())).collect()
+    }
+}
+
+/// Fails if the header has other names than the columns that are read.
+fn check_header(record: &[u8], names: &[Option<String>], options: &CsvOptions, path: &Path) -> Result<()> {
+    let header = options.values(&String::from_utf8_lossy(record));
+    let header: Vec<String> = header.into_iter().map(Option::unwrap_or_default).collect();
+    let path = path.display();
+    let are_all_read = names.iter().all(Option::is_some);
+    if are_all_read && header.len() != names.len() || header.len() < names.iter().rposition(Option::is_some).map_or(0, |n| n + 1)
+    {
+        return Err(Error::user(format!(
+            "Number of column in CSV header is not equal to number of fields in the schema:\n Header length: {}, schema size: {}\nCSV \
+             file: {path}",
+            header.len(),
+            names.len()
+        )));
+    }
+    let pairs = header.iter().zip(names).filter_map(|(found, name)| Some((found, name.as_ref()?)));
+    let Some((found, name)) = pairs.clone().find(|(found, name)| found.to_lowercase() != name.to_lowercase()) else {
+        return Ok(());
+    };
+    let (headers, columns): (Vec<&str>, Vec<&str>) = pairs.map(|(found, name)| (found.as_str(), name.as_str())).unzip();
+    Err(Error::user(format!(
+        "CSV header does not conform to the schema.\n Header: {}\n Schema: {}\nExpected: {name} but found: {found}\nCSV file: {path}",
+        headers.join(", "),
+        columns.join(", ")
+    )))
 }
 
 impl SourceReader for CsvReader {
     fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> Result<()> {
         let split: FileSplit = split.decode()?;
         let path = self.dir.join(&split.file.path);
-        let (records, options, targets) = (&mut self.records, &self.options, &self.targets);
+        let (records, options, targets, names) = (&mut self.records, &self.options, &self.targets, &self.names);
         records.clear();
         // The header is the first record that is not empty.
         let mut header_to_come = options.header && split.start == 0;
         let mut take = |records: &mut Records, at: u64, record: &[u8]| -> Result<(), ReadError> {
-            if options.is_skipped(record) || std::mem::take(&mut header_to_come) {
+            if options.is_skipped(record) {
                 return Ok(());
+            }
+            if std::mem::take(&mut header_to_come) {
+                return if options.enforce_schema { Ok(()) } else { Ok(check_header(record, names, options, &path)?) };
             }
             let first = records.rows.len();
             let verdict = read_record(&mut records.rows, record, options, targets);

@@ -16,6 +16,7 @@ use super::json_cursor::{Cursor, JsonRules};
 use super::json_reader;
 use super::lines::{LineCutter, LineEnd, LineError, Lines};
 use super::manifest::{Content, checked_line};
+use super::parquet_pages::check_parquet_pages;
 use super::records::{ParseMode, RecordColumns, Records};
 use super::snappy::{SnappyReader, SnappyWriter};
 
@@ -158,6 +159,13 @@ pub fn snappy(bytes: &[u8]) {
     }
 }
 
+/// Pages of a Parquet file: nothing that follows them makes them good, if they are not.
+pub fn parquet_pages(bytes: &[u8]) {
+    if check_parquet_pages(bytes, 4).is_err_and(|error| error.to_string().contains("holds more")) {
+        assert!(check_parquet_pages(&[bytes, &[0; 9]].concat(), 4).is_err());
+    }
+}
+
 /// A pattern, and after a zero a name.
 pub fn glob(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
@@ -216,6 +224,15 @@ pub(crate) fn json_seeds() -> Vec<Vec<u8>> {
 }
 
 #[cfg(test)]
+pub(crate) fn parquet_pages_seeds() -> Vec<Vec<u8>> {
+    let dictionary = [0x15, 4, 0x15, 6, 0x15, 6, 0x4C, 0x15, 2, 0x15, 0, 0, 0, 1, 2, 3];
+    let data = [0x15, 0, 0x15, 8, 0x15, 6, 0x2C, 0x15, 2, 0x15, 0, 0x15, 6, 0x15, 6, 0x1C, 0x18, 1, 7, 0, 0, 0, 1, 2, 3];
+    let of_version_2 =
+        [0x15, 6, 0x15, 8, 0x15, 6, 0x5C, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0x15, 2, 0x15, 0, 0x11, 0, 0, 1, 2, 3];
+    let large = [0x15, 0, 0x15, 0xFE, 0xFF, 0xFF, 0xFF, 0x0F, 0x15, 2, 0, 1];
+    vec![[&dictionary[..], &data].concat(), of_version_2.to_vec(), [&data[..], &large].concat()]
+}
+
 pub(crate) fn snappy_seeds() -> Vec<Vec<u8>> {
     let framed = |content: &[u8]| {
         let mut writer = SnappyWriter::new(Vec::new());

@@ -92,6 +92,9 @@ impl FileSource {
     /// # Errors
     /// When a file can't be read, or files have columns of one name and different types.
     pub fn columns_of_files(&self, merge: bool) -> Result<Option<Schema>> {
+        if self.format.is_lines() {
+            return Ok(None);
+        }
         let location = self.location()?;
         let files = location.files(&|_| true)?;
         let columns = |file: &FileState| match location.remote() {
@@ -102,12 +105,19 @@ impl FileSource {
             }
             None => self.columns_of_file(&location.base().join(&file.path)),
         };
-        let schemas = files.iter().take(if merge { usize::MAX } else { 1 }).map(columns);
-        let schemas = schemas.collect::<Result<Option<Vec<Schema>>>>()?;
-        match schemas {
-            Some(schemas) if !schemas.is_empty() => Ok(Some(Schema::try_merge(schemas)?)),
-            _ => Ok(None),
+        let mut schemas = Vec::new();
+        for file in &files {
+            match columns(file) {
+                Err(error) if self.ignored.has(&error) => {
+                    tracing::warn!(file = file.path, error = %error, "damaged file skipped")
+                }
+                columns => schemas.extend(columns?),
+            }
+            if !merge && !schemas.is_empty() {
+                break;
+            }
         }
+        Ok(if schemas.is_empty() { None } else { Some(Schema::try_merge(schemas)?) })
     }
 
     fn columns_of_file(&self, path: &PathBuf) -> Result<Option<Schema>> {

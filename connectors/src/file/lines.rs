@@ -140,6 +140,12 @@ impl LineCutter {
         self.flush(full)
     }
 
+    /// The file can't be read on: gives the lines that are whole.
+    pub(crate) fn give_up<E: From<LineError>>(&mut self, full: &mut impl FnMut(Lines) -> Result<(), E>) -> Result<(), E> {
+        self.batch.text.truncate(self.batch.closed_len());
+        self.flush(full)
+    }
+
     fn take_piece(&mut self, piece: &[u8]) -> Result<(), LineError> {
         if self.skipping {
             return Ok(());

@@ -4,7 +4,8 @@
 //! FileSource   location, glob, listing, partitions (what is there?) ─► seen, plan, planner (what is new, and which epoch gets it?)
 //!              readers: a reader for each format
 //!              split_reader, lines, compression (split ─► lines) ─► text_reader, or json_reader and csv_reader (lines ─► batches)
-//!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours)
+//!              parquet_reader, avro_reader, orc_reader ─► conform (their columns ─► ours), after a look at what is to be decompressed
+//!              (parquet_pages, avro_blocks, orc_chunks)
 //!              constants (columns that come from the path)
 //!              object_directory, object_reader, object_parquet (the same of an object store: list, copy, read)
 //! FileSink     partition_rows (rows ─► partitions) ─► sink_writer (rows ─► format ─► hidden file)
@@ -43,6 +44,7 @@ mod forms;
 #[cfg(any(test, feature = "fuzzing"))]
 pub(crate) mod fuzz;
 mod glob;
+mod ignored;
 mod inference;
 mod json_cursor;
 mod json_options;
@@ -60,9 +62,12 @@ mod object_sink;
 #[cfg(test)]
 mod object_tests;
 #[cfg(feature = "orc")]
+mod orc_chunks;
+#[cfg(feature = "orc")]
 mod orc_reader;
 #[cfg(feature = "orc")]
 mod orc_writer;
+mod parquet_pages;
 mod parquet_reader;
 mod part;
 mod partition_filter;
@@ -103,6 +108,7 @@ pub use json_rows::JsonWriteOptions;
 pub(crate) use listing::FileState;
 pub(crate) use listing::is_hidden;
 pub(crate) use manifest::{checked_line, parse_checked_line};
+pub use parquet_pages::check_parquet_pages;
 pub use partition_filter::KeepPartitions;
 pub(crate) use partition_filter::{FileValues, kept};
 pub(crate) use partition_rows::PartitionRows;

@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::durable::remove_file;
+use super::ignored::Ignored;
 use super::listing::FileState;
 use super::object_parquet::{Copied, copy_columns};
 use super::split_reader::{FileSplit, changed};
@@ -16,6 +17,7 @@ use crate::objects::{Expected, Objects};
 pub(crate) struct ObjectReader {
     objects: Objects,
     copies: TempDir,
+    ignored: Ignored,
     /// The columns that are read, if files are Parquet.
     parquet: Option<SchemaRef>,
     inner: Box<dyn SourceReader>,
@@ -25,12 +27,13 @@ impl ObjectReader {
     /// `reader` makes what reads the files in a directory; `parquet` has the columns that it reads of Parquet files.
     pub(crate) fn new(
         objects: Objects,
+        ignored: Ignored,
         parquet: Option<SchemaRef>,
         reader: impl FnOnce(PathBuf) -> Result<Box<dyn SourceReader>>,
     ) -> Result<Self> {
         let copies = copies()?;
         let inner = reader(copies.path().to_path_buf())?;
-        Ok(ObjectReader { objects, copies, parquet, inner })
+        Ok(ObjectReader { objects, copies, ignored, parquet, inner })
     }
 
     fn copy(&self, planned: &FileState) -> Result<FileState> {
@@ -48,7 +51,13 @@ impl ObjectReader {
 impl SourceReader for ObjectReader {
     fn read(&mut self, split: &Split, out: &mut SourceOutput<'_>) -> Result<()> {
         let split: FileSplit = split.decode()?;
-        let file = self.copy(&split.file)?;
+        let file = match self.copy(&split.file) {
+            Err(Error::SourceDataLoss(_)) if self.ignored.missing && self.objects.head(&split.file.path)?.is_none() => {
+                tracing::warn!(object = %split.file.path, "missing file skipped");
+                return Ok(());
+            }
+            copied => copied?,
+        };
         let local = self.copies.path().join(&file.path);
         let (epoch, mut is_downstream) = (out.epoch(), false);
         let mut emit = |batch| out.emit(batch).inspect_err(|_| is_downstream = true);

@@ -203,6 +203,25 @@ fn a_file_that_changes_or_goes_after_it_was_planned_is_named() {
 }
 
 #[test]
+fn a_file_that_is_gone_or_damaged_is_passed_over_if_it_is_to_be() {
+    let bucket = Bucket::new("passed-over");
+    let source = FileSource::text(bucket.at("in")).ignore_missing_files(true).ignore_corrupt_files(true);
+    let (change, remove) = (|bucket: &Bucket| bucket.put("in/a", "2\n"), |bucket: &Bucket| bucket.remove("in/a"));
+    for (damage, is_gone) in [(&change as &dyn Fn(&Bucket), false), (&remove, true)] {
+        ["in/a", "in/b"].iter().for_each(|path| bucket.put(path, "1\n"));
+        bucket.put("in/c", b"\xff\n");
+        let mut reader = Reader::open(&source, None, Vec::new());
+        let range = reader.plan().unwrap();
+        damage(&bucket);
+        let found = read(&mut *reader.source, &range).map(|rows| texts(&rows));
+        match found {
+            Ok(found) => assert!(is_gone && found == ["1"], "{found:?}"),
+            Err(error) => assert!(!is_gone && matches!(error, Error::SourceDataLoss(_)), "{error}"),
+        }
+    }
+}
+
+#[test]
 fn bad_rows_are_named_by_the_url() {
     let bucket = Bucket::new("bad");
     bucket.put("in/a", b"\xff\n");

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::path::PathBuf;
 
 use arrow::datatypes::SchemaRef;
+use arrow::error::ArrowError;
 use orc_rust::arrow_reader::{ArrowReader, ArrowReaderBuilder};
-use orc_rust::error::OrcError;
 use orc_rust::projection::ProjectionMask;
 use orc_rust::schema::TimestampPrecision;
 use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::conform::{conform_batch, guarded};
+use super::orc_chunks::BoundedChunks;
 use super::split_reader::{FileSplit, check_unchanged, open_unchanged};
 
 /// Reads ORC files, one a split.
@@ -37,8 +38,8 @@ impl SourceReader for OrcReader {
 }
 
 impl OrcReader {
-    fn open(&self, file: File) -> Result<ArrowReader<File>, OrcError> {
-        let builder = ArrowReaderBuilder::try_new(file)?;
+    fn open(&self, file: File) -> Result<ArrowReader<BoundedChunks>, ArrowError> {
+        let builder = bounded(file)?;
         let root = builder.file_metadata().root_data_type();
         let wanted = |name: &str| self.schema.fields().iter().any(|field| field.name().eq_ignore_ascii_case(name));
         let names: Vec<&str> = root.children().iter().map(|column| column.name()).filter(|name| wanted(name)).collect();
@@ -50,7 +51,16 @@ impl OrcReader {
     }
 }
 
+/// A reader of the file, if what is to be decompressed at once can be held.
+fn bounded(file: File) -> Result<ArrowReaderBuilder<BoundedChunks>, ArrowError> {
+    let chunks = BoundedChunks::new(file)?;
+    let again = chunks.try_clone()?;
+    let builder = ArrowReaderBuilder::try_new(chunks)?;
+    again.check_stripes(builder.file_metadata())?;
+    Ok(builder)
+}
+
 /// The columns of an ORC file.
-pub(crate) fn schema_of(file: File) -> Result<SchemaRef, OrcError> {
-    Ok(ArrowReaderBuilder::try_new(file)?.with_timestamp_precision(TimestampPrecision::Microsecond).schema())
+pub(crate) fn schema_of(file: File) -> Result<SchemaRef, ArrowError> {
+    Ok(bounded(file)?.with_timestamp_precision(TimestampPrecision::Microsecond).schema())
 }

@@ -21,6 +21,7 @@ use tidegate_runtime::{Error, Result, SourceOutput, SourceReader, Split};
 
 use super::conform::{conform_batch, find, guarded};
 use super::constants::ROW_INDEX;
+use super::parquet_pages::BoundedPages;
 use super::split_reader::{FileSplit, check_unchanged, open_unchanged};
 
 /// Reads splits of Parquet files.
@@ -83,8 +84,9 @@ impl ParquetReader {
         let numbers = RowNumbers::of(metadata.metadata().row_groups(), &groups);
         let in_file = metadata.schema().fields();
         let roots: Vec<usize> = schema.fields().iter().filter_map(|field| find(in_file, field.name())).collect();
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
-        let mask = ProjectionMask::roots(builder.parquet_schema(), roots);
+        let mask = ProjectionMask::roots(metadata.parquet_schema(), roots);
+        let pages = BoundedPages::new(file, metadata.metadata(), &groups, |leaf| mask.leaf_included(leaf))?;
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(pages, metadata);
         let rows = builder.with_projection(mask).with_row_groups(groups).with_batch_size(self.batch_rows).build()?;
         Ok(Some((rows, numbers)))
     }

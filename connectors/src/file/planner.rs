@@ -1,6 +1,7 @@
 //! The planning half of the file source: what is new, and which of it does an epoch get?
 
 use std::collections::VecDeque;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tidegate_runtime::{
@@ -164,11 +165,12 @@ impl Source for FilePlanner {
 
     fn reader(&mut self, _subtask: usize) -> Result<Box<dyn SourceReader>> {
         let (dir, columns) = (self.location.base().to_path_buf(), self.config.record_columns()?);
-        let reader = |dir| self.config.format.reader(&self.config, dir, &columns);
+        let ignored = self.config.ignored;
+        let reader = |dir: PathBuf| Ok(ignored.reader(self.config.format.reader(&self.config, dir.clone(), &columns)?, dir));
         let inner = match self.location.remote() {
             Some(objects) => {
                 let parquet = matches!(self.config.format, SourceFormat::Parquet).then(|| columns.output()).transpose()?;
-                Box::new(ObjectReader::new(objects.clone(), parquet, reader)?)
+                Box::new(ObjectReader::new(objects.clone(), ignored, parquet, reader)?)
             }
             None => reader(dir.clone())?,
         };

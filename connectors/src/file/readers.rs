@@ -31,7 +31,8 @@ impl SourceFormat {
             }
             SourceFormat::Csv(csv) => {
                 let (records, targets) = (Records::new(columns, config.mode, &config.forms)?, CsvReader::targets(columns));
-                Box::new(CsvReader { dir, records, targets, options: csv.clone(), lines })
+                let names = CsvReader::names(columns);
+                Box::new(CsvReader { dir, records, targets, names, options: csv.clone(), lines })
             }
             SourceFormat::Parquet => Box::new(ParquetReader { dir, schema, batch_rows: config.batch_rows }),
             #[cfg(feature = "avro")]

@@ -10,6 +10,7 @@ use tidegate_runtime::{Error, Result, Source, SourceReader, SourceSupplier};
 use super::cleaner::CleanSource;
 use super::csv_options::CsvOptions;
 use super::forms::{TextForm, TimeForms};
+use super::ignored::Ignored;
 use super::json_options::JsonOptions;
 use super::lines::LineEnd;
 use super::location::{Choice, Location, is_glob};
@@ -90,6 +91,7 @@ pub struct FileSource {
     pub(crate) mode: ParseMode,
     pub(crate) forms: TimeForms,
     pub(super) corrupt_column: String,
+    pub(crate) ignored: Ignored,
 }
 
 #[derive(Debug, Clone)]
@@ -128,6 +130,7 @@ impl FileSource {
             mode: ParseMode::Permissive,
             forms: TimeForms::default(),
             corrupt_column: "_corrupt_record".to_owned(),
+            ignored: Ignored::default(),
         }
     }
 
@@ -303,6 +306,22 @@ impl FileSource {
     #[must_use]
     pub fn allow_overwrites(mut self, allow: bool) -> Self {
         self.seen.allow_overwrites = allow;
+        self
+    }
+
+    /// Whether damaged files are passed over, with a warning: of each the rows before the damage are read (they fail the query). A file
+    /// that changes while it is read fails the query all the same.
+    #[must_use]
+    pub fn ignore_corrupt_files(mut self, ignore: bool) -> Self {
+        self.ignored.corrupt = ignore;
+        self
+    }
+
+    /// Whether files that are gone when they are to be read are passed over, with a warning (they fail the query). A query that reads an
+    /// epoch again then may read other rows.
+    #[must_use]
+    pub fn ignore_missing_files(mut self, ignore: bool) -> Self {
+        self.ignored.missing = ignore;
         self
     }
 

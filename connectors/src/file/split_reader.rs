@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Error, Result};
 
 use super::compression::Compression;
+use super::ignored::Damaged;
 use super::lines::{LineCutter, LineEnd, LineError, Lines};
 use super::listing::FileState;
 
@@ -141,7 +142,11 @@ fn read_all_lines(
             Ok(0) => return cutter.finish(emit),
             Ok(read) => cutter.take(block.get(..read).unwrap_or_default(), emit)?,
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(Error::io("decompress", path)(error).into()),
+            Err(error) => {
+                // The lines that were whole count, for those who pass over the damage.
+                cutter.give_up(emit)?;
+                return Err(Error::io("decompress", path)(error).into());
+            }
         }
     }
 }
@@ -205,11 +210,13 @@ impl ReadError {
         let path = path.display();
         match self {
             ReadError::Other(error) => error,
-            ReadError::Lines(LineError::InvalidUtf8 { at }) => Error::user(format!("the file {path} is not UTF-8 at byte {at}")),
-            ReadError::Lines(LineError::TooLong { line_at }) => Error::user(format!(
+            ReadError::Lines(LineError::InvalidUtf8 { at }) => {
+                Error::user(Damaged(format!("the file {path} is not UTF-8 at byte {at}")))
+            }
+            ReadError::Lines(LineError::TooLong { line_at }) => Error::user(Damaged(format!(
                 "the file {path} has a line of more than {max_line_bytes} bytes, which begins at byte {line_at}; raise max_line_bytes if \
                  it is meant to"
-            )),
+            ))),
         }
     }
 }
