@@ -49,7 +49,7 @@ fn check_header(record: &[u8], names: &[Option<String>], options: &CsvOptions, p
     if are_all_read && header.len() != names.len() || header.len() < names.iter().rposition(Option::is_some).map_or(0, |n| n + 1)
     {
         return Err(Error::user(format!(
-            "Number of column in CSV header is not equal to number of fields in the schema:\n Header length: {}, schema size: {}\nCSV \
+            "[FAILED_READ_FILE.NO_HINT] Number of column in CSV header is not equal to number of fields in the schema:\n Header length: {}, schema size: {}\nCSV \
              file: {path}",
             header.len(),
             names.len()
@@ -61,7 +61,7 @@ fn check_header(record: &[u8], names: &[Option<String>], options: &CsvOptions, p
     };
     let (headers, columns): (Vec<&str>, Vec<&str>) = pairs.map(|(found, name)| (found.as_str(), name.as_str())).unzip();
     Err(Error::user(format!(
-        "CSV header does not conform to the schema.\n Header: {}\n Schema: {}\nExpected: {name} but found: {found}\nCSV file: {path}",
+        "[FAILED_READ_FILE.NO_HINT] CSV header does not conform to the schema.\n Header: {}\n Schema: {}\nExpected: {name} but found: {found}\nCSV file: {path}",
         headers.join(", "),
         columns.join(", ")
     )))

@@ -190,6 +190,11 @@ csv("inferred without dates", "2024-01-31,1\n", None, preferDate="false", **INFE
 csv("inferred with nullValue", "NULL,1\n2,NULL\n", None, nullValue="NULL", **INFER)
 csv("inferred, rows too long", "1,2\n3,4,5\n", None, **INFER)
 csv("inferred, multiLine", 'a,b\n"x\ny",1\n', None, header="true", multiLine="true", **INFER)
+csv("enforceSchema off", "b,a\n1,2\n", "a INT, b INT", header="true", enforceSchema="false")
+csv("enforceSchema off, a column too few", "a\n1\n", "a INT, b INT", header="true", enforceSchema="false")
+csv("enforceSchema off, some columns read", "b,a\n1,2\n", "a INT, b INT", select=["a"], header="true", enforceSchema="false")
+csv("enforceSchema off, no header", "1,2\n", "a INT, b INT", enforceSchema="false")
+csv("enforceSchema off, header of blanks", " a,b\n1,2\n", "a INT, b INT", header="true", enforceSchema="false")
 csv("enforceSchema off, same names", "A,b\n1,2\n", "a INT, b INT", header="true", enforceSchema="false")
 
 # ---- JSON: records
@@ -277,6 +282,8 @@ for name, values in [
     ("array of structs", ['[{"x":1},{"y":2}]', "null"]), ("dates", ['"2024-01-31"']), ("timestamps", ['"2024-01-31T10:00:00"']), ("doubles", ["1.5", "NaN"]), ("decimals", ["1.123456789012345678901"]),
 ]:
     jsn("inferred " + name, "".join('{"v":%s}\n' % value for value in values), None)
+jsn("inferred decimals of strings", '{"v":"1.5","w":"x","x":"12"}\n{"v":"100.25"}\n', None, prefersDecimal="true")
+jsn("inferred, primitivesAsString and prefersDecimal", '{"v":1.5}\n', None, prefersDecimal="true", primitivesAsString="true")
 jsn("inferred names are sorted", '{"b":1,"a":2}\n{"C":3}\n', None)
 jsn("inferred names that differ by case", '{"a":1,"A":2}\n', None)
 jsn("inferTimestamp", '{"v":"2024-01-31T10:00:00","w":"2024-01-31"}\n', None, inferTimestamp="true")
