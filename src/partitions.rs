@@ -43,7 +43,7 @@ pub(crate) fn source(
         })
     })?;
     let all = table.schema();
-    let fields = table.partition_columns().iter().filter_map(|name| Some(all.fields().find(name)?.1.clone()));
+    let fields = table.partition_columns().iter().filter_map(|name| Some(Arc::clone(all.fields().find(name)?.1)));
     let schema = DFSchema::try_from(Schema::new(fields.collect::<Vec<_>>()))?;
     let wanted = Wanted(state.create_physical_expr(plain.data, &schema)?);
     table.source_of_partitions(projection, Arc::new(wanted))

@@ -378,15 +378,16 @@ fn time_texts(session: &Session, options: &Options) -> Result<TimeTexts> {
     let settings = session.context().settings;
     let writer = |pattern: &str| Ok::<_, Error>(TimeWriter::new(pattern, options.get("timeZone"), &settings)?);
     let given = |name: &str| options.get(name).map(writer).transpose();
-    let mut texts = TimeTexts::default();
-    texts.date = given("dateFormat")?.map(|form| ValueForm::new(move |days, out| form.date(days, out)));
     let timestamp = match given("timestampFormat")? {
         Some(form) => Some(form),
         None => Some(writer(TimeWriter::USUAL)?).filter(|usual| !usual.is_utc()),
     };
-    texts.timestamp = timestamp.map(|form| ValueForm::new(move |micros, out| form.instant(micros, out)));
-    texts.timestamp_ntz = given("timestampNTZFormat")?.map(|form| ValueForm::new(move |micros, out| form.clock(micros, out)));
-    Ok(texts)
+    Ok(TimeTexts {
+        date: given("dateFormat")?.map(|form| ValueForm::new(move |days, out| form.date(days, out))),
+        timestamp: timestamp.map(|form| ValueForm::new(move |micros, out| form.instant(micros, out))),
+        timestamp_ntz: given("timestampNTZFormat")?.map(|form| ValueForm::new(move |micros, out| form.clock(micros, out))),
+        precise: false,
+    })
 }
 
 fn compression(codec: &str) -> Result<Option<Compression>> {

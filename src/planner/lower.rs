@@ -180,6 +180,15 @@ impl Flow {
     }
 }
 
+/// A stream, and what each of its scans wants of it.
+struct ScannedStream {
+    factory: Arc<dyn StreamFactory>,
+    /// The numbers of the columns that some scan needs.
+    columns: Vec<usize>,
+    /// Of each scan, the filters that its rows go through.
+    filters: Vec<Vec<Expr>>,
+}
+
 /// A source that is read once, whatever the number of scans of it.
 struct PlannedSource {
     factory: Arc<dyn StreamFactory>,
@@ -239,32 +248,32 @@ impl Planner {
 
     /// Declares the sources, each with the columns that its scans need together.
     fn plan_sources(&mut self, plan: &LogicalPlan) -> Result<()> {
-        let mut found: Vec<(Arc<dyn StreamFactory>, Vec<usize>, Vec<Vec<Expr>>)> = Vec::new();
+        let mut found: Vec<ScannedStream> = Vec::new();
         plan.apply(|node| {
             if let (Some(stream), LogicalPlan::TableScan(scan)) = (stream_of(node), node) {
                 let all = || (0..stream.factory.schema().fields().len()).collect();
-                let needed: Vec<usize> = scan.projection.clone().unwrap_or_else(all);
-                match found.iter_mut().find(|(own, _, _)| Arc::ptr_eq(own, &stream.factory)) {
-                    Some((_, columns, scans)) => {
-                        columns.extend(needed);
-                        scans.push(scan.filters.clone());
+                let (columns, filters) = (scan.projection.clone().unwrap_or_else(all), scan.filters.clone());
+                match found.iter_mut().find(|own| Arc::ptr_eq(&own.factory, &stream.factory)) {
+                    Some(own) => {
+                        own.columns.extend(columns);
+                        own.filters.push(filters);
                     }
-                    None => found.push((stream.factory, needed, vec![scan.filters.clone()])),
+                    None => found.push(ScannedStream { factory: stream.factory, columns, filters: vec![filters] }),
                 }
             }
             Ok(TreeNodeRecursion::Continue)
         })?;
-        for (factory, mut projection, scans) in found {
+        for ScannedStream { factory, columns: mut projection, filters } in found {
             projection.sort_unstable();
             projection.dedup();
             let kind = factory.name().map_or_else(|| factory.describe(), str::to_owned);
             let node = self.name(&kind);
-            let supplier = match scans.as_slice() {
+            let supplier = match filters.as_slice() {
                 [filters] => partitions::source(factory.as_ref(), &projection, filters, &self.lowering.context.state())?,
                 // What one of them leaves out another may need.
                 _ => factory.source(&projection)?,
             };
-            let (schema, scans) = (supplier.schema()?, scans.len());
+            let (schema, scans) = (supplier.schema()?, filters.len());
             if scans > 1 {
                 self.declare_source(&node, Arc::clone(&supplier));
             }

@@ -233,6 +233,7 @@ pub(crate) fn parquet_pages_seeds() -> Vec<Vec<u8>> {
     vec![[&dictionary[..], &data].concat(), of_version_2.to_vec(), [&data[..], &large].concat()]
 }
 
+#[cfg(test)]
 pub(crate) fn snappy_seeds() -> Vec<Vec<u8>> {
     let framed = |content: &[u8]| {
         let mut writer = SnappyWriter::new(Vec::new());

@@ -24,7 +24,7 @@ pub use decode::decode_json;
 pub use encode::{Encoder, encode_json};
 pub use infer::JsonInference;
 pub use options::{Mode, Options};
-pub use schema::InferenceRules;
+pub use schema::{InferenceRules, IsTimestamp};
 
 use crate::datetime::pattern::Pattern;
 use crate::error::spark_error;

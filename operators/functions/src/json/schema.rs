@@ -21,6 +21,9 @@ pub(super) enum Inferred {
     Struct(Vec<(String, Inferred)>),
 }
 
+/// Says whether a string is a timestamp.
+pub type IsTimestamp = Box<dyn Fn(&str) -> bool + Send>;
+
 /// What is inferred of values: Spark's options of these names.
 #[derive(Default)]
 pub struct InferenceRules {
@@ -31,7 +34,7 @@ pub struct InferenceRules {
     /// There is no field for one that is only ever null, or an array of nothing.
     pub drop_field_if_all_null: bool,
     /// Whether a string is a timestamp; if it is not set, none is.
-    pub is_timestamp: Option<Box<dyn Fn(&str) -> bool + Send>>,
+    pub is_timestamp: Option<IsTimestamp>,
 }
 
 impl std::fmt::Debug for InferenceRules {
