@@ -56,6 +56,10 @@ impl BatchRows {
         for batch in self.batches.iter().filter(|batch| batch.num_rows() > 0) {
             task.write(info, batch.clone())?;
         }
+        if self.batches.iter().all(|batch| batch.num_rows() == 0) {
+            // Some sinks note the columns all the same.
+            task.write(info, RecordBatch::new_empty(SchemaRef::clone(&self.schema)))?;
+        }
         let staged = task.stage(info)?;
         sink.commit(epoch, vec![staged])?;
         Ok(sink.close()?)

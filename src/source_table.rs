@@ -57,6 +57,11 @@ impl SourceTable {
         self.hidden
     }
 
+    /// Whether it is the table at this place.
+    pub(crate) fn is_at(&self, place: &str) -> bool {
+        self.sources.iter().any(|source| source.place().as_deref() == Some(place))
+    }
+
     /// Changes when the rows do.
     pub(crate) fn version(&self) -> Result<u64> {
         (self.version)()

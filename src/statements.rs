@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast::{self, Statement};
 use tidegate_connectors::{Replaces, TableFormat};
 use tidegate_functions::types;
@@ -12,6 +13,7 @@ use crate::analysis::{Analyzer, Attribute, select_item, table_not_found};
 use crate::column::Column;
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
+use crate::expr::Expr;
 use crate::functions::col;
 use crate::session::Session;
 use crate::sql::{path, type_of};
@@ -38,8 +40,7 @@ pub(crate) fn run(session: &Session, statement: Statement, text: &str) -> Result
         }
         Statement::Truncate(truncate) => {
             for name in &truncate.table_names {
-                let table = table_of_rows(session, &path(&name.name))?;
-                table.sink(true).write_batch([])?;
+                truncate_table(session, &path(&name.name), truncate.partitions.as_deref())?;
             }
         }
         Statement::Explain { statement, .. } => {
@@ -161,16 +162,11 @@ fn fill(table: &ManagedTable, batches: Vec<RecordBatch>) -> Result<()> {
 }
 
 /// Puts another table with these rows, which may be computed from the old one's, in the place of a table.
-pub(crate) fn replace_with_rows(
-    session: &Session,
-    name: &[String],
-    old: ManagedTable,
-    new: &NewTable,
-    rows: &DataFrame,
-) -> Result<()> {
+pub(crate) fn replace_with_rows(old: &ManagedTable, new: &NewTable, rows: &DataFrame) -> Result<()> {
+    // What comes to it while the rows are computed is not to be lost.
+    let version = old.version()?;
     let batches = new.arranged(rows)?.collect()?;
-    old.remove()?;
-    fill(&ManagedTable::create(session.warehouse(), name, new)?, batches)
+    old.replace(new, version, batches)
 }
 
 pub(crate) fn table_format(name: &str) -> Result<TableFormat> {
@@ -200,8 +196,17 @@ fn insert_into(session: &Session, insert: &ast::Insert, query: impl Fn(&ast::Que
         return write_rows(session, &name, &rows, by, write);
     };
     let table = table_of_rows(session, &name)?;
-    let values = partition_values(&table, partition)?;
+    let values = partition_values(session, &table, partition)?;
     let is_given = |column: &str| values.iter().any(|(given, _)| given == column);
+    if let Some(twice) = insert
+        .columns
+        .iter()
+        .filter_map(|column| path(column).pop())
+        .find(|column| values.iter().any(|(given, _)| given.eq_ignore_ascii_case(column)))
+    {
+        let message = format!("The column `{twice}` has a value in PARTITION and is in the list of columns.");
+        return Err(Error::analysis("STATIC_PARTITION_COLUMN_IN_INSERT_COLUMN_LIST", message));
+    }
     if by == By::Position {
         let rest = table.schema().fields().iter().map(|field| field.name()).filter(|name| !is_given(name)).cloned();
         let rest: Vec<String> = rest.collect();
@@ -209,7 +214,7 @@ fn insert_into(session: &Session, insert: &ast::Insert, query: impl Fn(&ast::Que
         rows = rows.to_df(rest);
     }
     for (column, value) in &values {
-        rows = rows.with_column(column, value.clone());
+        rows = rows.with_column(column, literal(value)?);
     }
     let replaces = match insert.overwrite {
         true => overwritten(session, &table, &values, None)?,
@@ -218,8 +223,8 @@ fn insert_into(session: &Session, insert: &ast::Insert, query: impl Fn(&ast::Que
     write_to(&table, &rows, By::Name, insert.overwrite, replaces)
 }
 
-/// The columns of a `PARTITION` clause that have a value, and the values.
-fn partition_values(table: &ManagedTable, partition: &[ast::Expr]) -> Result<Vec<(String, Column)>> {
+/// The columns of a `PARTITION` clause that have a value, and the values: constants, of the columns' types.
+fn partition_values(session: &Session, table: &ManagedTable, partition: &[ast::Expr]) -> Result<Vec<(String, ArrayRef)>> {
     let mut values = Vec::new();
     let mut named = Vec::new();
     for part in partition {
@@ -243,14 +248,35 @@ fn partition_values(table: &ManagedTable, partition: &[ast::Expr]) -> Result<Vec
         named.push(own);
         if let (Some(value), Some((_, field))) = (value, table.schema().fields().find(own)) {
             let value = Column::of(select_item(&ast::SelectItem::UnnamedExpr(value.as_ref().clone()))?);
-            values.push((own.clone(), value.cast(&types::name(field.data_type()))));
+            // Computed once: the time, say, must not be another for the rows than for those that they replace.
+            let one = rows_of_text(session, &[""], &[vec![String::new()]])?;
+            let row = one.select([value.cast(&types::name(field.data_type())).alias(own)]).collect()?;
+            let row = row.into_iter().find(|batch| batch.num_rows() > 0);
+            let row = row.ok_or_else(|| Error::unsupported("a value of a partition that is none"))?;
+            values.push((own.clone(), Arc::clone(row.column(0))));
         }
     }
     Ok(values)
 }
 
+/// A value as an expression.
+fn literal(value: &ArrayRef) -> Result<Column> {
+    Ok(Column::of(Expr::Literal(ScalarValue::try_from_array(value, 0)?)))
+}
+
+/// The rows with these values, which must be of the first partition columns.
+fn within(table: &ManagedTable, values: &[(String, ArrayRef)]) -> Result<Replaces> {
+    let value = |name: &String| values.iter().find(|(column, _)| column == name).cloned();
+    let leading: Vec<(String, ArrayRef)> = table.partition_by().iter().map_while(value).collect();
+    if leading.len() < values.len() {
+        return Err(Error::unsupported("values of partition columns that are not the first ones"));
+    }
+    let leading = leading.into_iter().map(|(name, value)| (name, value, true));
+    Ok(Replaces::Within(RecordBatch::try_from_iter_with_nullable(leading)?))
+}
+
 /// Which rows an `INSERT OVERWRITE` of rows with these partition values takes the place of.
-fn overwritten(session: &Session, table: &ManagedTable, values: &[(String, Column)], mode: Option<&str>) -> Result<Replaces> {
+fn overwritten(session: &Session, table: &ManagedTable, values: &[(String, ArrayRef)], mode: Option<&str>) -> Result<Replaces> {
     if table.partition_by().is_empty() {
         return Ok(Replaces::All);
     }
@@ -264,18 +290,7 @@ fn overwritten(session: &Session, table: &ManagedTable, values: &[(String, Colum
             return Err(Error::analysis("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS", message));
         }
     }
-    if values.is_empty() {
-        return Ok(Replaces::All);
-    }
-    let value = |name: &String| Some(values.iter().find(|(column, _)| column == name)?.1.clone().alias(name));
-    let leading: Vec<Column> = table.partition_by().iter().map_while(value).collect();
-    if leading.len() < values.len() {
-        return Err(Error::unsupported("INSERT OVERWRITE with values of partition columns that are not the first ones"));
-    }
-    let one = rows_of_text(session, &["one"], &[vec![String::new()]])?;
-    let row = one.select(leading).collect()?;
-    let row = row.into_iter().find(|batch| batch.num_rows() > 0);
-    row.map(Replaces::Within).ok_or_else(|| Error::unsupported("values of a partition that are none"))
+    if values.is_empty() { Ok(Replaces::All) } else { within(table, values) }
 }
 
 /// The table that rows are written to.
@@ -345,6 +360,20 @@ fn show_tables(session: &Session) -> Result<DataFrame> {
     rows.extend(session.catalog().names().into_iter().map(|name| row("", name, true)));
     let frame = rows_of_text(session, &["namespace", "tableName", "isTemporary"], &rows)?;
     Ok(frame.with_column("isTemporary", col("isTemporary").cast("BOOLEAN")))
+}
+
+/// `TRUNCATE TABLE table [PARTITION (column = value)]`.
+fn truncate_table(session: &Session, name: &[String], partition: Option<&[ast::Expr]>) -> Result<()> {
+    let table = table_of_rows(session, name)?;
+    let Some(partition) = partition else { return Ok(table.sink(true).write_batch([])?) };
+    let values = partition_values(session, &table, partition)?;
+    if values.len() < partition.len() {
+        return Err(Error::analysis(
+            "PARSE_SYNTAX_ERROR",
+            "PARTITION of TRUNCATE has a value for each of its columns".to_owned(),
+        ));
+    }
+    Ok(table.sink(true).replacing(within(&table, &values)?).write_batch([])?)
 }
 
 /// `SHOW PARTITIONS table`.

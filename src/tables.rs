@@ -5,8 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::datasource::source_as_provider;
 use datafusion::logical_expr::LogicalPlan;
 use tidegate_connectors::{KeepPartitions, Table, TableDefinition, TableFormat, TableSink, TableSource, table_names};
 use tidegate_functions::types;
@@ -155,6 +157,19 @@ impl ManagedTable {
         &self.table.definition().partition_by
     }
 
+    /// Its newest version.
+    pub(crate) fn version(&self) -> Result<u64> {
+        Ok(self.table.version()?)
+    }
+
+    /// Puts another table with these rows, in its columns' order, in its place, if no rows have come to it since a version.
+    pub(crate) fn replace(&self, new: &NewTable, version: u64, batches: Vec<RecordBatch>) -> Result<()> {
+        let definition = new.definition().ok_or_else(|| Error::analysis("UNSUPPORTED_FEATURE", "a table without columns"))?;
+        let schema = Arc::new(Schema::new(types::parse_schema(&definition.columns)?));
+        let batches = crate::batch::relabel(batches, &schema)?;
+        Ok(TableSink::append(self.table.clone(), schema).write_new_table(&definition, version, batches)?)
+    }
+
     /// Whether a new table would be the same but for the rows.
     pub(crate) fn is_like(&self, new: &NewTable) -> bool {
         new.definition().as_ref() == Some(self.table.definition())
@@ -220,11 +235,16 @@ impl ManagedTable {
         Ok(TableSink::replace(self.table.clone(), Arc::clone(&self.schema), self.table.version()?))
     }
 
-    /// Whether a frame reads the table.
+    /// Whether a frame reads the table, under whatever name.
     pub(crate) fn is_read_by(&self, frame: &DataFrame) -> Result<bool> {
+        let place = self.table.place();
         let mut found = false;
         frame.relation()?.plan.apply_with_subqueries(|node| {
-            found |= matches!(node, LogicalPlan::TableScan(scan) if scan.table_name.table() == self.name);
+            if let LogicalPlan::TableScan(scan) = node {
+                let provider = source_as_provider(&scan.source)?;
+                let provider: &dyn std::any::Any = provider.as_ref();
+                found |= provider.downcast_ref::<SourceTable>().is_some_and(|table| table.is_at(&place));
+            }
             Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
         Ok(found)
@@ -347,6 +367,10 @@ impl StreamFactory for TableStream {
 
     fn name(&self) -> Option<&str> {
         Some(self.options.get("name").unwrap_or(&self.table.name))
+    }
+
+    fn place(&self) -> Option<String> {
+        Some(self.table.table.place())
     }
 
     fn describe(&self) -> String {

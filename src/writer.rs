@@ -582,7 +582,7 @@ impl DataFrameWriter {
                     write_rows(&session, &parts, &self.frame, By::Name, Write::Append)
                 }
                 SaveMode::Overwrite if table.is_like(&new) => write_rows(&session, &parts, &self.frame, By::Name, Write::Replace),
-                SaveMode::Overwrite => replace_with_rows(&session, &parts, table, &new, &self.frame),
+                SaveMode::Overwrite => replace_with_rows(&table, &new, &self.frame),
             };
         }
         self.mode?;

@@ -40,6 +40,11 @@ pub(crate) trait StreamFactory: std::fmt::Debug + Send + Sync {
         self.source(projection)
     }
 
+    /// Where it is, if it is a table.
+    fn place(&self) -> Option<String> {
+        None
+    }
+
     /// The name that checkpoints know the source by, if the user gave one.
     fn name(&self) -> Option<&str> {
         None

@@ -1,6 +1,6 @@
 //! The columns of files that the user did not give.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -217,10 +217,12 @@ fn shallow(data_type: &DataType, levels: usize) -> DataType {
 
 /// The names of CSV columns: those of the header, or `_c0`, `_c1`, … As in Spark, names that are there twice get their number, too.
 fn column_names(csv: &CsvOptions, values: &[Option<String>]) -> Vec<String> {
+    let mut counts: HashMap<String, usize> = HashMap::new();
+    values.iter().flatten().for_each(|name| *counts.entry(name.to_lowercase()).or_default() += 1);
     let name = |(index, value): (usize, &Option<String>)| match value.as_deref().filter(|_| csv.header) {
         None | Some("") => format!("_c{index}"),
         Some(name) => {
-            let alike = values.iter().flatten().filter(|other| other.eq_ignore_ascii_case(name)).count();
+            let alike = counts.get(&name.to_lowercase()).copied().unwrap_or_default();
             if alike > 1 { format!("{name}{index}") } else { name.to_owned() }
         }
     };

@@ -9,12 +9,13 @@
 //!
 //! So readers that go by the manifest see all of a batch or nothing of it, and never neither the old rows nor the new ones.
 
+use std::collections::HashSet;
 use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::Deserialize;
-use tidegate_connectors::{DirectoryLock, FileSink, FileSource};
+use tidegate_connectors::{DirectoryLock, FileSink, FileSource, Table};
 use tidegate_runtime::{Epoch, NodeId, QueryId, SinkSupplier};
 use uuid::Uuid;
 
@@ -30,7 +31,7 @@ use crate::source_table::look_at;
 /// What says which files are the output of a sink; in an object store a folder, whose `owner` is the first line.
 const MANIFEST: &str = "_tidegate_manifest";
 /// Where files are written that have to be moved; hidden from readers.
-const HIDDEN: &str = "_batch-";
+const HIDDEN: &str = "_tidegate_batch-";
 /// The sink of a batch, in manifests.
 const BATCH_SINK: &str = "batch";
 
@@ -62,7 +63,8 @@ impl Output<'_> {
 
     fn sink(&self, dir: &Path) -> Result<FileSink> {
         // Small files of epochs that follow each other are merged. A batch is one epoch, and its files would wait for others.
-        sink(self.session, self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))
+        let sink = sink(self.session, self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))?;
+        Ok(sink.keep_columns_of_nothing())
     }
 
     /// Whether the mode allows to write where something may be; an error if it forbids it.
@@ -86,7 +88,8 @@ impl Output<'_> {
     fn check_overwrite_mode(&self, frame: &DataFrame) -> Result<()> {
         let session = || frame.session().config("spark.sql.sources.partitionOverwriteMode");
         let mode = self.options.get("partitionOverwriteMode").map(str::to_owned).or_else(session);
-        if self.mode == SaveMode::Overwrite && mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("static")) {
+        let is_partitioned = !self.partition_by.is_empty();
+        if is_partitioned && self.mode == SaveMode::Overwrite && mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("static")) {
             return Err(Error::unsupported(
                 "partitionOverwriteMode can only be static: overwrite replaces the rows of all partitions",
             ));
@@ -106,7 +109,13 @@ impl Output<'_> {
         let occupied = is_occupied(self.path)?;
         match owner_in(dir)? {
             _ if occupied && self.mode == SaveMode::Overwrite => self.replace(dir, rows),
-            Some(owner) => rows.write(&self.sink(dir)?.locked_by(&lock), owner, Epoch::FIRST),
+            Some(owner) if owner.is(BATCH_SINK) => rows.write(&self.sink(dir)?.locked_by(&lock), owner, Epoch::FIRST),
+            Some(_) => {
+                // A query that goes on from its checkpoint would take the batch's epoch for its own, and leave out its rows.
+                let owner = Identity::new(BATCH_SINK);
+                FileSink::take_over(dir, owner.query, &owner.node)?;
+                rows.write(&self.sink(dir)?.locked_by(&lock), owner, Epoch::FIRST)
+            }
             None if occupied => self.add(dir, rows),
             None => rows.write(&self.sink(dir)?.locked_by(&lock), Identity::new(BATCH_SINK), Epoch::FIRST),
         }
@@ -128,7 +137,8 @@ impl Output<'_> {
         let old = Content::of(dir)?;
         let hidden = Hidden::new(dir);
         // The names of the new files are none of the old ones, whatever wrote these.
-        rows.write(&self.sink(&hidden.path)?, Identity::new(BATCH_SINK), old.next_epoch())?;
+        let after = FileSink::committed_epoch(dir)?.map_or(Epoch::FIRST, Epoch::next);
+        rows.write(&self.sink(&hidden.path)?, Identity::new(BATCH_SINK), old.next_epoch().max(after))?;
         let moved = hidden.publish(&|_, name| name.to_owned())?;
         if let Err(error) = rename(&hidden.path.join(MANIFEST), &dir.join(MANIFEST)) {
             moved.iter().for_each(|file| drop(std::fs::remove_file(file)));
@@ -141,6 +151,9 @@ impl Output<'_> {
     /// In an object store nothing is moved: the sink writes, or nobody does.
     fn write_objects(&self, rows: &BatchRows) -> Result<()> {
         let refused = |what: &str| Err(Error::unsupported(format!("{}: {what}", self.path)));
+        if Table::open(self.path)?.is_some() {
+            return refused("this is a table: write to it by its name");
+        }
         let occupied = is_occupied(self.path)?;
         match owner_at(self.path)? {
             _ if occupied && self.mode == SaveMode::Overwrite => {
@@ -272,8 +285,14 @@ impl Drop for Hidden<'_> {
     }
 }
 
-/// Removes what batches that died have left.
+/// Removes what batches that died have left: hidden directories, and files of ours that the manifest does not name.
 fn sweep(dir: &Path) -> Result<()> {
+    if dir.join(MANIFEST).exists() {
+        let committed: HashSet<PathBuf> = FileSink::committed_files(dir)?.into_iter().collect();
+        for file in Content::of(dir)?.files.iter().filter(|file| is_part(file) && !committed.contains(*file)) {
+            std::fs::remove_file(file).map_err(failed("remove", file))?;
+        }
+    }
     for entry in std::fs::read_dir(dir).map_err(failed("list", dir))? {
         let entry = entry.map_err(failed("list", dir))?;
         if entry.file_name().to_string_lossy().starts_with(HIDDEN) {
@@ -281,6 +300,14 @@ fn sweep(dir: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Whether a file has a name that a file sink gives: `part-00001-00000.parquet`.
+fn is_part(file: &Path) -> bool {
+    let name = file.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let numbers = name.strip_prefix("part-").and_then(|rest| rest.split('.').next()).unwrap_or_default();
+    let is_number = |part: &str| part.len() >= 5 && part.bytes().all(|byte| byte.is_ascii_digit());
+    matches!(numbers.split('-').count(), 2 | 3) && numbers.split('-').all(is_number)
 }
 
 /// The rows that a directory has: what its readers see, and what other writers have noted of it. Directories that are no partitions are

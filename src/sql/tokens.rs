@@ -311,6 +311,12 @@ fn describe_table(tokens: &[&TokenWithSpan]) -> Option<(Vec<Token>, usize)> {
     if !is_described || !is_word(&table.token, "table") || !matches!(name.token, Token::Word(_)) {
         return None;
     }
+    // `SELECT desc table FROM t` is none.
+    let is_extended = is_word(&name.token, "extended") || is_word(&name.token, "formatted");
+    let ends = |token: &&&TokenWithSpan| matches!(token.token, Token::EOF | Token::SemiColon | Token::Period);
+    if !is_extended && tokens.get(3).is_some_and(|after| !ends(&after)) {
+        return None;
+    }
     Some((vec![Token::make_keyword("DESCRIBE")], 2))
 }
 

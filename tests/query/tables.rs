@@ -320,6 +320,18 @@ fn partitions_in_statements() {
     assert_eq!(error.condition().as_deref(), Some("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS"));
     sql("INSERT OVERWRITE sales VALUES (8, 'x', NULL)");
     assert_eq!(all(&session, "SELECT * FROM sales"), ["8|x|NULL"]);
+    sql("INSERT INTO sales VALUES (9, 'y', DATE'2024-01-31'), (10, 'y', NULL)");
+    sql("TRUNCATE TABLE sales PARTITION (shop = 'y', day = NULL)");
+    assert_eq!(all(&session, "SELECT id FROM sales"), ["8", "9"]);
+    assert!(session.sql("TRUNCATE TABLE sales PARTITION (day = NULL)").is_err());
+    assert!(session.sql("TRUNCATE TABLE sales PARTITION (shop)").is_err());
+    sql("TRUNCATE TABLE sales PARTITION (shop = 'y')");
+    assert_eq!(all(&session, "SELECT id FROM sales"), ["8"]);
+    assert!(session.sql("INSERT INTO sales PARTITION (shop = id) SELECT 1, NULL").is_err(), "values are constants");
+    assert_eq!(
+        condition(&session, "INSERT INTO sales PARTITION (shop = 'a') (shop, id, day) VALUES ('b', 1, NULL)"),
+        "STATIC_PARTITION_COLUMN_IN_INSERT_COLUMN_LIST"
+    );
     sql("TRUNCATE TABLE sales");
     assert_eq!(all(&session, "SELECT count(*) FROM sales"), ["0"]);
 

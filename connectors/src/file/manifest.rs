@@ -223,6 +223,17 @@ impl Manifest {
     }
 }
 
+/// Makes the output in a directory that of another sink.
+pub(crate) fn take_over(dir: &Path, owner: &Owner) -> Result<()> {
+    let path = dir.join(MANIFEST);
+    let bytes = std::fs::read(&path).map_err(Error::io("read", &path))?;
+    let content = parse(&path, &bytes)?;
+    let lines = bytes.get(..content.whole).unwrap_or_default().split_inclusive(|byte| *byte == b'\n').skip(1);
+    let mut rewritten = header(owner)?;
+    lines.for_each(|line| rewritten.extend_from_slice(line));
+    write_whole(dir, MANIFEST, &rewritten)
+}
+
 /// The first line of a manifest.
 pub(crate) fn header(owner: &Owner) -> Result<Vec<u8>> {
     checked_line(&Header { format: FORMAT.to_owned(), version: VERSION, owner: owner.clone() })

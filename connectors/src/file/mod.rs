@@ -117,4 +117,5 @@ pub use records::ParseMode;
 pub use sink::FileSink;
 pub(crate) use sink_writer::StagedFile;
 pub use source::FileSource;
+pub(crate) use source_columns::LARGEST_MAX_LINE_BYTES;
 pub(crate) use split_reader::FileSplit;

@@ -59,7 +59,9 @@ pub(super) fn copy_columns(objects: &Objects, planned: &FileState, to: &Path, co
             Ok(Err(_)) | Err(_) => return Ok(Copied::Nothing),
         }
     };
-    let Some(parts) = parts(&metadata, columns, from) else { return Ok(Copied::Nothing) };
+    // Of metadata that can't be true the reader of the whole file says so.
+    let parts = guarded("Parquet", to, || Ok::<_, Error>(parts(&metadata, columns, from)));
+    let Ok(Some(parts)) = parts else { return Ok(Copied::Nothing) };
     if parts.iter().map(|part| part.end - part.start).sum::<u64>() > planned.len / 4 * 3 {
         return Ok(Copied::Nothing);
     }

@@ -109,7 +109,8 @@ impl ChunkReader for BoundedPages {
 pub fn check_parquet_pages(pages: &[u8], at: u64) -> io::Result<()> {
     let mut rest = pages;
     // Zeros may fill up the space behind the pages.
-    while rest.iter().any(|byte| *byte != 0) {
+    let end = pages.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    while pages.len() - rest.len() < end {
         let from = at + (pages.len() - rest.len()) as u64;
         let mut walk = Walk { file: &mut rest, seen: Vec::new() };
         let page = walk.page()?;

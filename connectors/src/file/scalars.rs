@@ -171,7 +171,7 @@ fn calendar_date(text: &[u8]) -> Option<(i64, Rest<'_>)> {
         [b'+', rest @ ..] => (false, rest),
         rest => (false, rest),
     };
-    let (year, rest) = digits(text, 4, 6)?;
+    let (year, rest) = digits(text, 4, 7)?;
     let year = if negative { -year } else { year };
     let (month, rest) = match rest {
         [b'-', rest @ ..] => digits(rest, 1, 2)?,

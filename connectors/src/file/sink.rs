@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use tidegate_runtime::{Epoch, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint};
+use tidegate_runtime::{
+    Epoch, Error, LastCommitted, NodeId, QueryId, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint,
+};
 
 use super::compaction::PENDING;
 use super::compression::Compression;
@@ -57,6 +59,7 @@ pub struct FileSink {
     limits: FileLimits,
     compact_every: Option<u64>,
     partition_times: Option<ValueForm>,
+    keeps_columns: bool,
     /// Held by whoever has the sink; if it is not set, the sink takes one.
     lock: Option<Arc<DirectoryLock>>,
 }
@@ -71,6 +74,7 @@ impl FileSink {
             limits,
             compact_every: None,
             partition_times: None,
+            keeps_columns: false,
             lock: None,
         }
     }
@@ -247,7 +251,33 @@ impl FileSink {
     pub(crate) fn file_writer(&self, staging: PathBuf, subtask: usize, partitions: PartitionRows) -> Box<dyn SinkWriter> {
         let (format, mut limits) = (self.format.clone(), self.limits);
         limits.bytes = limits.bytes.min(format.max_bytes());
-        Box::new(FileWriter::new(staging, subtask, format, limits, partitions))
+        let keeps_columns = self.keeps_columns && !matches!(format.kind, FormatKind::Text(_) | FormatKind::Json(_));
+        Box::new(FileWriter::new(staging, subtask, format, limits, partitions).keep_columns(keeps_columns))
+    }
+
+    /// Makes the output in `dir`, which must have been written by a sink, that of a sink of this name in this query: the one that has
+    /// written it can't go on. For who holds the [lock](DirectoryLock) of the directory.
+    ///
+    /// # Errors
+    /// When there is no output, its manifest is damaged, or can't be written.
+    pub fn take_over(dir: impl AsRef<Path>, query: QueryId, sink: &NodeId) -> Result<()> {
+        super::manifest::take_over(dir.as_ref(), &Owner::new(query, sink))
+    }
+
+    /// The newest committed epoch of the output in `dir`; `None` if there is none.
+    ///
+    /// # Errors
+    /// When the manifest can't be read, or is damaged.
+    pub fn committed_epoch(dir: impl AsRef<Path>) -> Result<Option<Epoch>> {
+        Ok(Content::read(dir.as_ref())?.and_then(|content| content.last()))
+    }
+
+    /// Writes a file also for an epoch without rows, if a file of the format says more than its rows: the columns. So a batch of nothing
+    /// can be read back.
+    #[must_use]
+    pub fn keep_columns_of_nothing(mut self) -> Self {
+        self.keeps_columns = true;
+        self
     }
 
     /// Where the files are.

@@ -47,6 +47,8 @@ pub(crate) struct FileWriter {
     format: Format,
     limits: FileLimits,
     partitions: PartitionRows,
+    /// Rows that are none become a file too, which has the columns.
+    keeps_columns: bool,
     /// The epoch that rows are written for.
     epoch: Option<EpochInfo>,
     /// The files of the epoch that are being written, by their partitions.
@@ -114,13 +116,26 @@ impl Write for StagedBytes {
 impl FileWriter {
     pub(crate) fn new(staging: PathBuf, subtask: usize, format: Format, limits: FileLimits, partitions: PartitionRows) -> Self {
         let (open, full) = (HashMap::new(), Vec::new());
-        FileWriter { staging, subtask, format, limits, partitions, epoch: None, open, full }
+        FileWriter { staging, subtask, format, limits, partitions, keeps_columns: false, epoch: None, open, full }
+    }
+
+    /// Makes a file of rows that are none too.
+    pub(crate) fn keep_columns(self, keeps_columns: bool) -> Self {
+        FileWriter { keeps_columns, ..self }
     }
 
     fn create(&self, epoch: EpochInfo, directory: &str, schema: &SchemaRef) -> Result<OpenFile> {
         let name = format!("{:05}-{:05}-{}.tmp", epoch.epoch.number(), self.subtask, Uuid::new_v4());
         let path = self.staging.join(&name);
-        let file = File::create_new(&path).map_err(Error::io("create", &path))?;
+        let created = File::create_new(&path).or_else(|error| match error.kind() {
+            // The directory was idle for so long that it was cleared away.
+            std::io::ErrorKind::NotFound => {
+                std::fs::create_dir_all(&self.staging)?;
+                File::create_new(&path)
+            }
+            _ => Err(error),
+        });
+        let file = created.map_err(Error::io("create", &path))?;
         let directory = directory.to_owned();
         let mut open = OpenFile { name, path: path.clone(), directory, rows: 0, encoder: None, complete: None, is_staged: false };
         open.encoder = Some(self.format.encoder(schema, StagedBytes::new(file, path))?);
@@ -130,6 +145,11 @@ impl FileWriter {
     /// Writes rows of one partition, into as many files as they fill.
     fn write_partition(&mut self, epoch: EpochInfo, directory: &str, batch: &RecordBatch) -> Result<()> {
         let (mut at, rows) = (0, batch.num_rows());
+        if rows == 0 && self.keeps_columns && self.open.is_empty() && self.full.is_empty() {
+            let mut open = self.create(epoch, directory, batch.schema_ref())?;
+            open.append(batch)?;
+            self.open.insert(directory.to_owned(), open);
+        }
         while at < rows {
             let mut open = match self.open.remove(directory) {
                 Some(open) => open,

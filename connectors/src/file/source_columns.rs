@@ -12,7 +12,7 @@ use super::records::RecordColumns;
 use super::source::{FileSource, SourceFormat};
 
 /// The longest line that can be allowed: a batch of text has 32-bit offsets.
-const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
+pub(crate) const LARGEST_MAX_LINE_BYTES: usize = 1 << 30;
 
 impl FileSource {
     /// The column that says which file a row is from, for those who ask for it: Spark's `_metadata`. That of Parquet files has

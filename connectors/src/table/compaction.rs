@@ -1,6 +1,6 @@
 //! Small files of a table become large ones.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -34,9 +34,9 @@ impl Table {
             let removed: Vec<String> = group.iter().map(|file| file.path.clone()).collect();
             let (store, mut log) = (self.store.as_ref(), self.newest()?);
             let committed = log.commit(store, |log| {
-                let files = log.files();
+                let files: HashSet<&str> = log.files().iter().map(|file| file.path.as_str()).collect();
                 // Another compaction, or an overwrite, may have come before.
-                let are_there = removed.iter().all(|path| files.iter().any(|file| file.path == *path));
+                let are_there = removed.iter().all(|path| files.contains(path.as_str()));
                 are_there.then(|| Change::Compact { removed: removed.clone(), added: merged.clone() })
             })?;
             let are_there = merged_paths.iter().all(|path| log.files().iter().any(|file| file.path == *path));

@@ -1,6 +1,6 @@
 //! A table's commits, and what the table is at each of them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::{Deserialize, Serialize};
 use tidegate_runtime::{Epoch, Error, Result};
@@ -32,9 +32,12 @@ impl Commit {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "change", rename_all = "lowercase")]
 pub(super) enum Change {
-    /// The table begins, without rows.
+    /// The table begins.
     Create {
         definition: TableDefinition,
+        /// Its rows, if it takes the place of another table.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        added: Vec<TableFile>,
         /// Set if the table itself is elsewhere, and this log says only that it is known here.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         location: Option<String>,
@@ -91,9 +94,10 @@ impl State {
             self.changed = commit.version;
         }
         match &commit.change {
-            Change::Create { definition, location } => {
+            Change::Create { definition, location, added } => {
                 let (table, definition, location) = (commit.table.clone(), Some(definition.clone()), location.clone());
-                *self = State { version: commit.version, changed: commit.version, table, definition, location, ..State::empty() };
+                let (version, changed, files) = (commit.version, commit.version, added.clone());
+                *self = State { version, changed, table, definition, location, files, ..State::empty() };
             }
             Change::Drop => (self.definition, self.files) = (None, Vec::new()),
             Change::Append { writer, added } => {
@@ -101,15 +105,16 @@ impl State {
                 self.note(writer.as_ref());
             }
             Change::Overwrite { writer, added, within } => {
-                let goes =
-                    |file: &TableFile| within.as_ref().is_none_or(|within| within.iter().any(|dir| is_below(&file.path, dir)));
-                self.files.retain(|file| !goes(file));
+                let replaced = Replaced::new(within.as_deref());
+                self.files.retain(|file| !replaced.has(&file.path));
                 self.files.extend_from_slice(added);
                 self.note(writer.as_ref());
             }
             Change::Compact { removed, added } => {
-                let first = self.files.iter().position(|file| removed.contains(&file.path)).unwrap_or(self.files.len());
-                self.files.retain(|file| !removed.contains(&file.path));
+                let removed: HashSet<&str> = removed.iter().map(String::as_str).collect();
+                let is_removed = |file: &TableFile| removed.contains(file.path.as_str());
+                let first = self.files.iter().position(is_removed).unwrap_or(self.files.len());
+                self.files.retain(|file| !is_removed(file));
                 let first = first.min(self.files.len());
                 self.files.splice(first..first, added.iter().cloned());
             }
@@ -123,9 +128,19 @@ impl State {
     }
 }
 
-/// Whether a file lies in a directory, or in one below it.
-fn is_below(path: &str, directory: &str) -> bool {
-    directory.is_empty() || path.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/'))
+/// The files that give way to others: all, or those in some directories and below.
+struct Replaced<'a>(Option<HashSet<&'a str>>);
+
+impl<'a> Replaced<'a> {
+    fn new(within: Option<&'a [String]>) -> Self {
+        Replaced(within.map(|within| within.iter().map(String::as_str).collect()))
+    }
+
+    fn has(&self, path: &str) -> bool {
+        let Some(directories) = &self.0 else { return true };
+        let above = path.match_indices('/').filter_map(|(end, _)| path.get(..end));
+        std::iter::once("").chain(above).any(|directory| directories.contains(directory))
+    }
 }
 
 /// The log as far as it is known.
@@ -142,7 +157,8 @@ impl Log {
             return Ok(false);
         }
         let version = newest.map_or(0, |state| state.version + 1);
-        let change = Change::Create { definition: definition.clone(), location: location.map(str::to_owned) };
+        let (definition, location) = (definition.clone(), location.map(str::to_owned));
+        let change = Change::Create { definition, location, added: Vec::new() };
         let table = Uuid::new_v4().to_string();
         store.create_log(&commit_name(version), &checked_line(&Commit { version, table, change })?)
     }
@@ -191,9 +207,37 @@ impl Log {
         &self.state.files
     }
 
+    /// Whether there are files in these directories or below; in any, if none are given.
+    pub(super) fn has_files_within(&self, within: Option<&[String]>) -> bool {
+        let replaced = Replaced::new(within);
+        self.state.files.iter().any(|file| replaced.has(&file.path))
+    }
+
     /// The newest epoch that a writer has committed.
     pub(super) fn epoch_of(&self, writer: &str) -> Option<Epoch> {
         self.state.writers.get(writer).copied()
+    }
+
+    /// Begins another table with these rows in the place of this one, if no rows have come to it after a version. Gives the last version
+    /// of this one; `None` if it did not. This log ends there.
+    pub(super) fn replace(
+        &mut self,
+        store: &dyn Storage,
+        definition: &TableDefinition,
+        added: &[TableFile],
+        version: u64,
+    ) -> Result<Option<u64>> {
+        loop {
+            self.refresh(store)?;
+            if self.state.changed > version {
+                return Ok(None);
+            }
+            let change = Change::Create { definition: definition.clone(), location: None, added: added.to_vec() };
+            let commit = Commit { version: self.state.version + 1, table: Uuid::new_v4().to_string(), change };
+            if store.create_log(&commit_name(commit.version), &checked_line(&commit)?)? {
+                return Ok(Some(self.state.version));
+            }
+        }
     }
 
     /// Commits a change, which `change` makes of the table as it is then; `None` from it gives up. Says whether it was committed.

@@ -44,7 +44,9 @@ use tidegate_runtime::{Error, Result, SinkSupplier, SourceSupplier};
 
 use self::log::{Change, Log};
 use self::store::{Storage, storage_of};
-use crate::file::{CsvOptions, CsvWriteOptions, FileSink, FileSource, ParseMode, PartitionRows, TimeTexts};
+use crate::file::{
+    CsvOptions, CsvWriteOptions, FileSink, FileSource, LARGEST_MAX_LINE_BYTES, ParseMode, PartitionRows, TimeTexts,
+};
 
 pub use sink::{Replaces, TableSink};
 pub use source::TableSource;
@@ -142,12 +144,13 @@ impl TableFormat {
             // A table's rows are all as they should be: no column has another meaning.
             TableFormat::Json => {
                 let source = FileSource::json(dir, schema).column_name_of_corrupt_record("").mode(ParseMode::FailFast);
+                let source = source.max_line_bytes(LARGEST_MAX_LINE_BYTES);
                 (source, FileSink::json(dir).time_texts(precise))
             }
             TableFormat::Csv => {
                 let source = FileSource::csv(dir, schema).csv_options(CsvOptions::exact()).column_name_of_corrupt_record("");
                 // A carriage return is one, and no end of a line.
-                let source = source.line_separator("\n").mode(ParseMode::FailFast);
+                let source = source.line_separator("\n").mode(ParseMode::FailFast).max_line_bytes(LARGEST_MAX_LINE_BYTES);
                 (source, FileSink::csv(dir).csv_options(CsvWriteOptions::exact()).time_texts(precise))
             }
             TableFormat::Avro => (FileSource::avro(dir, schema), FileSink::avro(dir)),
@@ -316,8 +319,9 @@ impl Table {
         }
         let mut log = self.newest()?;
         log.commit(self.store.as_ref(), |_| Some(Change::Drop))?;
+        let dropped = log.version();
         drop(log);
-        self.store.remove_rows()
+        self.remove_rows(dropped)
     }
 
     /// Its log as it is now.

@@ -150,6 +150,51 @@ fn some_partitions_are_replaced() {
 }
 
 #[test]
+fn another_table_takes_the_place_of_one_in_one_commit() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = dir.path().join("t");
+    let table = created(&place.display().to_string());
+    append(&table, &[(Some("x"), 1)]);
+    std::fs::write(place.join("mine.txt"), b"x").unwrap();
+    let sink = || TableSink::append(table.clone(), schema());
+    let definition = TableDefinition::new("n BIGINT, k STRING", TableFormat::Json);
+    let version = table.version().unwrap();
+    append(&table, &[(Some("y"), 2)]);
+    let error = sink().write_new_table(&definition, version, [batch(&[(None, 3)])]).unwrap_err().to_string();
+    assert!(error.contains("CONCURRENT_WRITE"), "{error}");
+    assert_eq!(all(&table), owned(&[(Some("x"), 1), (Some("y"), 2)]));
+    sink().write_new_table(&definition, table.version().unwrap(), [batch(&[(None, 3)])]).unwrap();
+    let new = Table::open(&place).unwrap().unwrap();
+    assert_eq!((new.definition(), all(&new)), (&definition, owned(&[(None, 3)])));
+    assert!(table.version().unwrap_err().to_string().contains("made anew"), "who had the old one is told");
+    assert!(!place.join("k=x").exists());
+    append(&new, &[(None, 4)]);
+    new.remove().unwrap();
+    let mut left: Vec<_> = std::fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    left.sort_unstable();
+    assert_eq!(left, ["_log", "mine.txt"], "what was never the table's stays");
+}
+
+#[test]
+fn an_overwrite_of_nothing_only_adds() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = created(&dir.path().join("t").display().to_string());
+    append(&table, &[(Some("x"), 1)]);
+    let mut source = TableSource::new(table.clone(), &schema()).supply().unwrap();
+    let first = source.latest_offset(None, ReadLimit::All).unwrap().unwrap();
+    let overwrite = TableSink::overwrite(table.clone(), schema()).replacing(Replaces::Partitions);
+    overwrite.write_batch([batch(&[(Some("y"), 2)])]).unwrap();
+    overwrite.write_batch([]).unwrap();
+    let end = source.latest_offset(Some(&first), ReadLimit::All).unwrap().unwrap();
+    assert_eq!(source.splits(&OffsetRange { start: Some(first), end: end.clone() }).unwrap().len(), 1);
+    overwrite.write_batch([batch(&[(Some("y"), 3)])]).unwrap();
+    assert!(source.latest_offset(Some(&end), ReadLimit::All).unwrap_err().to_string().contains("skipChangeCommits"));
+    let other = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1])) as ArrayRef)]).unwrap();
+    let error = TableSink::append(table, schema()).write_batch([other]).unwrap_err().to_string();
+    assert!(error.contains("INCOMPATIBLE_DATA_FOR_TABLE"), "{error}");
+}
+
+#[test]
 fn files_that_no_commit_names_go_when_they_are_old() {
     let dir = tempfile::tempdir().unwrap();
     let place = dir.path().join("t");
@@ -160,9 +205,17 @@ fn files_that_no_commit_names_go_when_they_are_old() {
         file.set_modified(SystemTime::now() - Duration::from_secs(seconds)).unwrap();
     };
     let committed = place.join(&table.files().unwrap()[0].path);
-    let (old, new, staged) =
-        (place.join("k=x/part-old.parquet"), place.join("k=x/part-new.parquet"), place.join("_staging/dead"));
+    let ours = |name: &str| place.join(format!("k=x/{name}-{}.parquet", uuid::Uuid::new_v4()));
+    let (old, new, staged) = (ours("part-insert"), ours("compact"), place.join("_staging/dead"));
     std::fs::create_dir_all(&staged).unwrap();
+    // Not ours, however old.
+    std::fs::create_dir_all(place.join("k=x/l=y")).unwrap();
+    let below = place.join(format!("k=x/l=y/part-{}.parquet", uuid::Uuid::new_v4()));
+    let foreign = [place.join("mine.parquet"), place.join("k=x/part-00000-00000.parquet"), below];
+    for path in &foreign {
+        std::fs::write(path, b"x").unwrap();
+        age(path, 7_200);
+    }
     std::fs::write(staged.join("x.tmp"), b"x").unwrap();
     std::fs::write(&old, b"x").unwrap();
     std::fs::write(&new, b"x").unwrap();
@@ -172,6 +225,7 @@ fn files_that_no_commit_names_go_when_they_are_old() {
     age(&new, 60);
     assert_eq!(table.remove_orphans(Duration::from_secs(3_600)).unwrap(), 2);
     assert_eq!([&committed, &old, &new, &staged].map(|path| path.exists()), [true, false, true, false]);
+    assert!(foreign.iter().all(|path| path.exists()));
     assert_eq!(all(&table), owned(&[(Some("x"), 1)]));
 }
 

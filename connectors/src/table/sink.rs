@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use tidegate_runtime::{
     Epoch, EpochInfo, Error, LastCommitted, Result, Sink, SinkContext, SinkSupplier, SinkWriter, Staged, failpoint,
@@ -11,7 +11,7 @@ use tidegate_runtime::{
 use uuid::Uuid;
 
 use super::log::{Change, Log, WriterEpoch};
-use super::{Table, TableFile};
+use super::{Table, TableDefinition, TableFile};
 use crate::file::{FileSink, PartitionRows, StagedFile, directory_of, remove_file};
 
 /// Writes rows into a table: every row is in a committed file exactly once, also after crashes.
@@ -87,23 +87,57 @@ impl TableSink {
     /// # Errors
     /// When they can't be written; nothing of them is in the table then.
     pub fn write_batch(&self, rows: impl IntoIterator<Item = RecordBatch>) -> Result<()> {
-        self.check_input(&self.schema)?;
+        let (staging, added) = self.publish_batches(rows)?;
+        let within = self.within(&added)?;
+        let mut log = self.table.newest()?;
+        let committed = log.commit(self.table.store.as_ref(), |log| self.change(log, None, &added, &within))?;
+        drop(log);
+        self.table.store.clear_staging(&staging)?;
+        if committed { Ok(()) } else { self.take_back(&added) }
+    }
+
+    /// Removes files that no commit will name; the write was refused.
+    fn take_back(&self, added: &[TableFile]) -> Result<()> {
+        added.iter().try_for_each(|file| self.table.store.remove(&file.path))?;
+        Err(self.refused())
+    }
+
+    /// Writes rows as another table of this definition in the place of the sink's own, whose rows they may have been computed from at
+    /// `version`: one commit, and the files of the old table go after it. The sink's columns are those of the new table.
+    ///
+    /// # Errors
+    /// When they can't be written, and when rows have come to the table since: it is as it was then. When old files can't be removed.
+    pub fn write_new_table(
+        self,
+        definition: &TableDefinition,
+        version: u64,
+        rows: impl IntoIterator<Item = RecordBatch>,
+    ) -> Result<()> {
+        let old = self.table.clone();
+        let new = TableSink::append(Table { definition: definition.clone(), ..self.table }, self.schema);
+        let (staging, added) = new.publish_batches(rows)?;
+        let mut log = old.newest()?;
+        let last = log.replace(old.store.as_ref(), definition, &added, version)?;
+        drop(log);
+        old.store.clear_staging(&staging)?;
+        last.map_or_else(|| new.take_back(&added), |last| old.remove_rows(last))
+    }
+
+    /// Writes rows into files that a commit will name; gives the name of the writer, and the files.
+    fn publish_batches(&self, rows: impl IntoIterator<Item = RecordBatch>) -> Result<(String, Vec<TableFile>)> {
+        self.partitions()?;
         let name = format!("insert-{}", Uuid::new_v4());
         let staging = self.table.store.staging(&name)?;
         let mut writer = self.files.file_writer(staging.clone(), 0, self.partitions()?);
         let epoch = EpochInfo { epoch: Epoch::FIRST, trigger_time_ms: 0, watermark: None, late_watermark: None };
         for batch in rows.into_iter().filter(|batch| batch.num_rows() > 0) {
+            self.check_input(batch.schema_ref())?;
             writer.write(epoch, batch)?;
         }
         let staged: Vec<StagedFile> = writer.stage(epoch)?.decode()?;
         let named = staged.into_iter().enumerate().map(|(number, file)| (format!("part-{name}-{number:05}"), file));
         let added = self.publish(&staging, named)?;
-        let within = self.within(&added)?;
-        let mut log = self.table.newest()?;
-        let committed = log.commit(self.table.store.as_ref(), |log| self.change(log, None, &added, &within))?;
-        drop(log);
-        self.table.store.clear_staging(&name)?;
-        if committed { Ok(()) } else { Err(self.refused()) }
+        Ok((name, added))
     }
 
     fn partitions(&self) -> Result<PartitionRows> {
@@ -122,11 +156,14 @@ impl TableSink {
                 let columns = self.table.definition.partition_by.get(..values.num_columns()).unwrap_or_default();
                 let schema = values.schema();
                 let names = schema.fields().iter().map(|field| field.name());
-                if values.num_rows() != 1 || !names.clone().eq(columns) {
+                let is_of_type = |field: &FieldRef| {
+                    self.schema.fields().find(field.name()).is_some_and(|(_, own)| own.data_type() == field.data_type())
+                };
+                if values.num_rows() != 1 || !names.clone().eq(columns) || !schema.fields().iter().all(is_of_type) {
                     let given = names.cloned().collect::<Vec<_>>().join(", ");
                     return Err(Error::InvalidArgument(format!(
                         "[UNSUPPORTED_OVERWRITE.PARTITION] the columns {given} are not the first of those that the table in {} is \
-                         partitioned by",
+                         partitioned by, or of other types",
                         self.table.place()
                     )));
                 }
@@ -147,6 +184,10 @@ impl TableSink {
         match self.how {
             How::Append => Some(Change::Append { writer, added }),
             How::Replace(version) if log.changed() > version => None,
+            // Where nothing is replaced rows only come, and who reads the table as a stream goes on.
+            How::Overwrite | How::Replace(_) if !log.has_files_within(within.as_deref()) => {
+                Some(Change::Append { writer, added })
+            }
             How::Overwrite | How::Replace(_) => Some(Change::Overwrite { writer, added, within: within.clone() }),
         }
     }

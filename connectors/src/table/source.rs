@@ -128,10 +128,11 @@ impl TablePlanner {
         match commit.change {
             Change::Drop => Err(dropped(table.store.as_ref())),
             Change::Append { added, .. } => Ok(added),
-            Change::Create { .. } | Change::Compact { .. } => Ok(Vec::new()),
+            Change::Create { added, .. } => Ok(added),
+            Change::Compact { .. } => Ok(Vec::new()),
             Change::Overwrite { .. } if self.config.skips_overwrites => Ok(Vec::new()),
             Change::Overwrite { .. } => Err(Error::SourceDataLoss(format!(
-                "commit {} of the table in {} replaces all its rows, which a stream can't take back: set the option skipChangeCommits to \
+                "commit {} of the table in {} replaces rows, which a stream can't take back: set the option skipChangeCommits to \
                  go on without them, or start the query with a new checkpoint",
                 at.version,
                 table.place()

@@ -145,13 +145,15 @@ impl Storage for Directory {
         remove_file(&self.dir.join(LOG).join(name))
     }
 
-    fn remove_rows(&self) -> Result<()> {
+    fn remove_empty(&self, paths: &[String]) -> Result<()> {
         let mut directories = BTreeSet::new();
-        for path in self.data_paths()? {
-            self.remove(&path)?;
-            let above = std::iter::successors(Some(directory_of(&path)), |directory| Some(directory_of(directory)));
+        for path in paths {
+            let above = std::iter::successors(Some(directory_of(path)), |directory| Some(directory_of(directory)));
             directories.extend(above.take_while(|directory| !directory.is_empty()).map(str::to_owned));
         }
+        directories.insert(STAGING.to_owned());
+        directories.extend(entries(&self.dir.join(STAGING))?.into_iter().map(|(writer, _)| format!("{STAGING}/{writer}")));
+        // What is in a directory comes after it.
         for directory in directories.iter().rev() {
             let path = self.dir.join(directory);
             match std::fs::remove_dir(&path) {
@@ -161,7 +163,7 @@ impl Storage for Directory {
                 _ => {}
             }
         }
-        remove_directory(&self.dir.join(STAGING))
+        Ok(())
     }
 }
 

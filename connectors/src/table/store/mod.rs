@@ -57,8 +57,8 @@ pub(super) trait Storage: Debug + Send + Sync {
     /// Removes an entry of the log, if it is there.
     fn remove_log(&self, name: &str) -> Result<()>;
 
-    /// Removes all but the log.
-    fn remove_rows(&self) -> Result<()>;
+    /// Removes the directories that these files were in, and those of writers, if nothing is in them any more.
+    fn remove_empty(&self, paths: &[String]) -> Result<()>;
 
     /// A file with rows, where it can be opened.
     fn local(&self, path: &str) -> Result<LocalFile>;

@@ -67,8 +67,8 @@ impl Storage for Objects {
         Objects::remove(self, &format!("{LOG}/{name}"))
     }
 
-    fn remove_rows(&self) -> Result<()> {
-        self.data_paths()?.iter().try_for_each(|path| Objects::remove(self, path))
+    fn remove_empty(&self, _paths: &[String]) -> Result<()> {
+        Ok(())
     }
 
     fn local(&self, path: &str) -> Result<LocalFile> {

@@ -23,7 +23,18 @@ struct Moment {
 impl Pattern {
     /// Appends an instant as a clock in `zone` shows it.
     pub(crate) fn write(&self, instant: i64, zone: Tz, out: &mut String) {
-        let offset = Zone::from(zone).offset_at(instant);
+        self.write_at(instant, Zone::from(zone).offset_at(instant), zone, out);
+    }
+
+    /// The same for zones without a name too: where the pattern has one, it is that of UTC.
+    pub(crate) fn write_in(&self, instant: i64, zone: Zone, out: &mut String) {
+        match zone {
+            Zone::Region(region) => self.write(instant, region, out),
+            Zone::Fixed(offset) => self.write_at(instant, offset, Tz::UTC, out),
+        }
+    }
+
+    fn write_at(&self, instant: i64, offset: i64, zone: Tz, out: &mut String) {
         let local = instant.saturating_add(offset * MICROS_PER_SECOND);
         let days = local.div_euclid(MICROS_PER_DAY);
         let (date, time) = (Date::from_days(days), local.rem_euclid(MICROS_PER_DAY));

@@ -6,7 +6,6 @@ use datafusion::error::Result;
 use super::pattern::Pattern;
 use super::zone::Zone;
 use crate::cast::time::parse_dated_timestamp;
-use crate::error::spark_error;
 use crate::function::Settings;
 
 /// Reads instants in the form of ISO 8601, also in part, as casts do. A time without a date is none: it would be another instant when
@@ -73,7 +72,7 @@ impl TimeReader {
 #[derive(Debug, Clone)]
 pub struct TimeWriter {
     pattern: Pattern,
-    zone: Tz,
+    zone: Zone,
 }
 
 impl TimeWriter {
@@ -85,24 +84,15 @@ impl TimeWriter {
     /// A writer by this pattern, of what a clock shows in `zone`, or else in the session's.
     ///
     /// # Errors
-    /// `INVALID_DATETIME_PATTERN.*` and `INVALID_TIMEZONE`; a zone that is an offset from UTC can't be written in.
+    /// `INVALID_DATETIME_PATTERN.*` and `INVALID_TIMEZONE`.
     pub fn new(pattern: &str, zone: Option<&str>, settings: &Settings) -> Result<Self> {
-        let zone = match zone.map(|id| Zone::parse(id).map(|zone| (id, zone))).transpose()? {
-            None => settings.time_zone,
-            Some((_, Zone::Region(region))) => region,
-            Some((_, Zone::Fixed(0))) => Tz::UTC,
-            Some((id, Zone::Fixed(_))) => {
-                let message =
-                    format!("The timezone: {id} is invalid: times are written in zones of regions, such as Europe/Berlin.");
-                return Err(spark_error("INVALID_TIMEZONE", message));
-            }
-        };
+        let zone = zone.map_or(Ok(Zone::from(settings.time_zone)), Zone::parse)?;
         Ok(TimeWriter { pattern: Pattern::to_format(pattern)?, zone })
     }
 
     /// Whether it writes what clocks show in UTC.
     pub fn is_utc(&self) -> bool {
-        Zone::from(self.zone) == Zone::UTC
+        self.zone == Zone::UTC
     }
 
     /// Appends a date, by days since 1970-01-01.
@@ -112,12 +102,12 @@ impl TimeWriter {
 
     /// Appends an instant, by microseconds since 1970-01-01 UTC.
     pub fn instant(&self, micros: i64, out: &mut String) {
-        self.pattern.write(micros, self.zone, out);
+        self.pattern.write_in(micros, self.zone, out);
     }
 
     /// Appends an instant, whose pattern ends with a fraction, without the zeros at the end of that.
     pub fn short_instant(&self, micros: i64, out: &mut String) {
-        self.pattern.write(micros, self.zone, out);
+        self.pattern.write_in(micros, self.zone, out);
         out.truncate(out.trim_end_matches('0').trim_end_matches('.').len());
     }
 
