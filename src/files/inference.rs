@@ -97,13 +97,20 @@ impl FileRequest<'_> {
 
     /// The first line that is a record, or the names of one.
     fn first_record(&self, csv: &CsvOptions) -> Result<Option<String>> {
-        let mut first = None;
+        const MOST_LINES: usize = 1_000;
+        let (mut first, mut lines): (Option<String>, usize) = (None, 0);
         let mut look = |line: &str| {
             let is_comment = csv.comment.is_some_and(|comment| line.as_bytes().first() == Some(&comment));
-            if first.is_none() && !line.trim().is_empty() && !is_comment {
-                first = Some(line.to_owned());
+            match &mut first {
+                Some(begun) => {
+                    begun.push('\n');
+                    begun.push_str(line);
+                }
+                None if line.trim().is_empty() || is_comment => return true,
+                None => first = Some(line.to_owned()),
             }
-            first.is_none()
+            lines += 1;
+            lines < MOST_LINES && first.as_ref().is_some_and(|record| csv.goes_on(record))
         };
         self.for_each_line(false, &mut look)?;
         Ok(first)
@@ -117,7 +124,7 @@ impl FileRequest<'_> {
                 goes_on = batch.column(0).as_string::<i32>().iter().flatten().all(&mut *look);
                 goes_on
             };
-            look_at(&options::text_of(self, path)?.whole_text(whole_files), &mut look_on)?;
+            look_at(&options::text_of(self, path)?.whole_text(whole_files).lossy_text(), &mut look_on)?;
             if !goes_on {
                 break;
             }

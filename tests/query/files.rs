@@ -440,3 +440,18 @@ fn files_of_other_partitions_are_not_opened() {
         assert_eq!(sorted(&session.table(format).unwrap().collect().unwrap()), ["3|0|a/b", "9|0|a/b"], "{format}");
     }
 }
+
+/// Files are looked at for their columns as they are read: broken text breaks its record only, and a header may have several lines.
+#[test]
+fn columns_are_inferred_from_what_is_broken_in_part() {
+    let dir = tree(&[("csv/a.csv", "\"first\nname\",n\nx,1\n")]);
+    std::fs::create_dir_all(dir.path().join("json")).unwrap();
+    std::fs::write(dir.path().join("json/a.json"), b"{\"a\":1}\n{\"a\":\"\xFF\xFE\n{\"b\":2}\n").unwrap();
+    let session = session();
+    let (columns, rows) = batch(&session, "json", text(&dir.path().join("json")), &[]).unwrap();
+    assert_eq!(columns, ["_corrupt_record Utf8", "a Int64", "b Int64"]);
+    assert_eq!(rows.len(), 3, "{rows:?}");
+    let options = [("header", "true"), ("multiLine", "true"), ("inferSchema", "true")];
+    let (columns, rows) = batch(&session, "csv", text(&dir.path().join("csv")), &options).unwrap();
+    assert_eq!((columns, rows), (vec!["first\nname Utf8".to_owned(), "n Int32".to_owned()], vec!["x|1".to_owned()]));
+}

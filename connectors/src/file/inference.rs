@@ -9,6 +9,7 @@ use tidegate_runtime::{Error, Result};
 
 use super::conform::guarded;
 use super::csv_options::CsvOptions;
+use super::csv_values::Looked;
 use super::forms::TimeForms;
 use super::listing::FileState;
 use super::location::Location;
@@ -152,6 +153,11 @@ impl FileSource {
 }
 
 impl CsvOptions {
+    /// Whether a record of several lines goes on after this part of it.
+    pub fn goes_on(&self, record: &str) -> bool {
+        self.multi_line && self.is_open(record.as_bytes(), &mut Looked::default())
+    }
+
     /// The values of a record as text; `None` is null.
     pub fn values(&self, record: &str) -> Vec<Option<String>> {
         let (mut values, mut rest, mut unquoted) = (Vec::new(), Some(record.as_bytes()), Vec::new());

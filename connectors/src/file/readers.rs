@@ -24,7 +24,9 @@ impl SourceFormat {
     pub(crate) fn reader(&self, config: &FileSource, dir: PathBuf, columns: &RecordColumns) -> Result<Box<dyn SourceReader>> {
         let (schema, lines) = (columns.output()?, config.lines());
         Ok(match self {
-            SourceFormat::Text { whole_text } => Box::new(TextReader { dir, schema, whole_text: *whole_text, lines }),
+            SourceFormat::Text { whole_text, is_lossy } => {
+                Box::new(TextReader { dir, schema, whole_text: *whole_text, is_lossy: *is_lossy, lines })
+            }
             SourceFormat::Json(json) => {
                 let records = Records::new(columns, config.mode, &config.forms)?;
                 Box::new(JsonReader { dir, records, rules: json.rules(), multi_line: json.multi_line, lines })

@@ -30,6 +30,8 @@ pub(crate) struct StagedFile {
     pub(crate) rows: u64,
     pub(crate) bytes: u64,
     pub(crate) crc32c: u32,
+    /// It was ended because it can't be longer.
+    pub(crate) is_full: bool,
 }
 
 /// When a file is full and another is begun.
@@ -67,6 +69,7 @@ struct OpenFile {
     encoder: Option<Encoder>,
     /// What the manifest will say of it, once it is complete.
     complete: Option<StagedFile>,
+    is_full: bool,
     is_staged: bool,
 }
 
@@ -137,7 +140,16 @@ impl FileWriter {
         });
         let file = created.map_err(Error::io("create", &path))?;
         let directory = directory.to_owned();
-        let mut open = OpenFile { name, path: path.clone(), directory, rows: 0, encoder: None, complete: None, is_staged: false };
+        let mut open = OpenFile {
+            name,
+            path: path.clone(),
+            directory,
+            rows: 0,
+            encoder: None,
+            complete: None,
+            is_full: false,
+            is_staged: false,
+        };
         open.encoder = Some(self.format.encoder(schema, StagedBytes::new(file, path))?);
         Ok(open)
     }
@@ -163,6 +175,7 @@ impl FileWriter {
             open.append(&batch.slice(at, len))?;
             at += len;
             if open.rows >= self.limits.rows || open.len() >= self.limits.bytes {
+                open.is_full = true;
                 open.finish()?;
                 self.full.push(open);
             } else {
@@ -236,6 +249,7 @@ impl OpenFile {
             rows: self.rows,
             bytes: staged.bytes,
             crc32c: staged.crc32c,
+            is_full: self.is_full,
         });
         Ok(())
     }

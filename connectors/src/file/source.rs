@@ -96,7 +96,7 @@ pub struct FileSource {
 
 #[derive(Debug, Clone)]
 pub(crate) enum SourceFormat {
-    Text { whole_text: bool },
+    Text { whole_text: bool, is_lossy: bool },
     Json(JsonOptions),
     Csv(CsvOptions),
     Parquet,
@@ -141,7 +141,7 @@ impl FileSource {
     /// and text that is not UTF-8 is an error.
     pub fn text(path: impl Into<PathBuf>) -> Self {
         let schema = Arc::new(Schema::new(vec![Field::new("value", DataType::Utf8, true)]));
-        FileSource::new(path.into(), SourceFormat::Text { whole_text: false }, schema, 4 << 20)
+        FileSource::new(path.into(), SourceFormat::Text { whole_text: false, is_lossy: false }, schema, 4 << 20)
     }
 
     /// Reads files of JSON lines: Spark's `json` source.
@@ -357,8 +357,17 @@ impl FileSource {
     /// Whether each text file is one row (each line is one).
     #[must_use]
     pub fn whole_text(mut self, whole: bool) -> Self {
-        if let SourceFormat::Text { whole_text } = &mut self.format {
+        if let SourceFormat::Text { whole_text, .. } = &mut self.format {
             *whole_text = whole;
+        }
+        self
+    }
+
+    /// Reads bytes of text that are no UTF-8 as `\u{FFFD}` each, and does not fail.
+    #[must_use]
+    pub fn lossy_text(mut self) -> Self {
+        if let SourceFormat::Text { is_lossy, .. } = &mut self.format {
+            *is_lossy = true;
         }
         self
     }
@@ -489,7 +498,7 @@ impl FileSource {
     /// Whether a file is read from its start only.
     pub(crate) fn reads_whole_files(&self) -> bool {
         let by_format = match &self.format {
-            SourceFormat::Text { whole_text } => *whole_text,
+            SourceFormat::Text { whole_text, .. } => *whole_text,
             SourceFormat::Json(json) => json.multi_line,
             SourceFormat::Csv(csv) => csv.multi_line,
             SourceFormat::Parquet => return false,

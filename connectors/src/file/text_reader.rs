@@ -19,6 +19,8 @@ pub(crate) struct TextReader {
     pub(crate) schema: SchemaRef,
     /// Each file is a row.
     pub(crate) whole_text: bool,
+    /// Bytes that are no UTF-8 are read as `\u{FFFD}`.
+    pub(crate) is_lossy: bool,
     pub(crate) lines: LineOptions,
 }
 
@@ -27,14 +29,21 @@ impl SourceReader for TextReader {
         let split: FileSplit = split.decode()?;
         if self.whole_text {
             let bytes = read_whole(&self.dir, &split, self.lines.max_bytes)?;
-            let text = String::from_utf8(bytes).map_err(|error| {
-                let path = self.dir.join(&split.file.path);
-                Error::user(format!("the file {} is not UTF-8 at byte {}", path.display(), error.utf8_error().valid_up_to()))
-            })?;
+            let text = match String::from_utf8(bytes) {
+                Ok(text) => text,
+                Err(error) if self.is_lossy => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+                Err(error) => {
+                    let (path, at) = (self.dir.join(&split.file.path), error.utf8_error().valid_up_to());
+                    return Err(Error::user(format!("the file {} is not UTF-8 at byte {at}", path.display())));
+                }
+            };
             return out.emit(self.batch(Arc::new(StringArray::from(vec![text])))?);
         }
         let mut emit = |lines: Lines| -> Result<(), ReadError> {
-            let column = lines.into_column()?;
+            let column: ArrayRef = match self.is_lossy {
+                true => Arc::new(lines.iter().map(|(_, line)| Some(String::from_utf8_lossy(line))).collect::<StringArray>()),
+                false => lines.into_column()?,
+            };
             Ok(out.emit(self.batch(column)?)?)
         };
         read_split_lines(&self.dir, &split, &self.lines, &mut emit)

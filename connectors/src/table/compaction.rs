@@ -81,7 +81,7 @@ impl Table {
             let name = format!("compact-{}.{}", Uuid::new_v4(), sink.extension());
             let path = if directory.is_empty() { name } else { format!("{directory}/{name}") };
             moves.push((staging.join(&file.file), path.clone()));
-            merged.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
+            merged.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c, is_full: file.is_full });
         }
         self.store.publish(moves)?;
         Ok(merged)
@@ -95,7 +95,7 @@ fn groups(files: Vec<TableFile>, target_bytes: u64) -> Vec<Vec<TableFile>> {
     let mut open: BTreeMap<String, (Vec<TableFile>, u64)> = BTreeMap::new();
     for file in files {
         let (group, bytes) = open.entry(directory_of(&file.path).to_owned()).or_default();
-        let is_small = file.bytes < target_bytes;
+        let is_small = file.bytes < target_bytes && !file.is_full;
         if !is_small || bytes.saturating_add(file.bytes) > target_bytes {
             groups.push(std::mem::take(group));
             *bytes = 0;

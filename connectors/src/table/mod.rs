@@ -201,6 +201,9 @@ pub struct TableFile {
     pub bytes: u64,
     /// The CRC-32C of its bytes.
     pub crc32c: u32,
+    /// Files of its format can't be longer: there is nothing to be compacted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_full: bool,
 }
 
 impl Table {

@@ -175,6 +175,23 @@ fn another_table_takes_the_place_of_one_in_one_commit() {
     assert_eq!(left, ["_log", "mine.txt"], "what was never the table's stays");
 }
 
+#[cfg(feature = "orc")]
+#[test]
+fn files_that_can_not_be_longer_are_not_compacted() {
+    let dir = tempfile::tempdir().unwrap();
+    let table = Table::create(dir.path().join("t"), &TableDefinition::new("", TableFormat::Orc)).unwrap();
+    // Of one number, so that they take little room in a file and much in memory.
+    let rows: Vec<_> = (0..9_000_000).map(|_| (Some("x"), 7)).collect();
+    let batches = rows.chunks(100_000).map(batch);
+    TableSink::append(table.clone(), schema()).write_batch(batches).unwrap();
+    let files = table.files().unwrap();
+    assert!(files.len() > 1 && files[0].is_full && !files[files.len() - 1].is_full, "{files:?}");
+    assert_eq!(table.compact(&schema(), 1 << 30).unwrap(), 0);
+    append(&table, &[(Some("y"), 1)]);
+    assert_eq!(table.compact(&schema(), 1 << 30).unwrap(), 2, "the last one and the new one");
+    assert_eq!(table.compact(&schema(), 1 << 30).unwrap(), 0);
+}
+
 #[test]
 fn an_overwrite_of_nothing_only_adds() {
     let dir = tempfile::tempdir().unwrap();

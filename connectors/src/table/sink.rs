@@ -209,7 +209,7 @@ impl TableSink {
                 directory => format!("{directory}/{name}.{extension}"),
             };
             moves.push((staging.join(&file.file), path.clone()));
-            published.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c });
+            published.push(TableFile { path, rows: file.rows, bytes: file.bytes, crc32c: file.crc32c, is_full: file.is_full });
         }
         self.table.store.publish(moves)?;
         Ok(published)
