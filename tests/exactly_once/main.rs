@@ -9,6 +9,7 @@
     reason = "a test may"
 )]
 
+mod batches;
 mod child;
 mod compaction;
 mod damage;
