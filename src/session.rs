@@ -219,8 +219,9 @@ impl Session {
         table.ok_or_else(|| crate::analysis::table_not_found(&parts))?.compact(target_bytes)
     }
 
-    /// Removes the files of a table that its newest version does not have: those that were compacted or replaced. Streams that have not
-    /// come to the newest version, and batch queries that are reading an older one, fail. Gives how many files went.
+    /// Removes the files of a table that its newest version does not have: those that were compacted or replaced, and those that a process
+    /// that died has left more than a week ago. Streams that have not come to the newest version, and batch queries that are reading an
+    /// older one, fail. Gives how many files went.
     ///
     /// # Errors
     /// `TABLE_OR_VIEW_NOT_FOUND`; when files can't be removed.
