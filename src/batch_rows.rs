@@ -36,6 +36,10 @@ impl BatchRows {
         Ok(BatchRows { batches: frame.collect()?, schema: frame.schema()? })
     }
 
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
     /// Gives them to a sink, as the epoch after those that it has, but none before `first`.
     pub(crate) fn write(&self, supplier: &dyn SinkSupplier, writer: Identity, first: Epoch) -> Result<()> {
         supplier.check_input(&self.schema)?;
@@ -55,10 +59,6 @@ impl BatchRows {
         let mut task = sink.writer(0)?;
         for batch in self.batches.iter().filter(|batch| batch.num_rows() > 0) {
             task.write(info, batch.clone())?;
-        }
-        if self.batches.iter().all(|batch| batch.num_rows() == 0) {
-            // Some sinks note the columns all the same.
-            task.write(info, RecordBatch::new_empty(SchemaRef::clone(&self.schema)))?;
         }
         let staged = task.stage(info)?;
         sink.commit(epoch, vec![staged])?;

@@ -14,6 +14,7 @@ use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use serde::Deserialize;
 use tidegate_connectors::{DirectoryLock, FileSink, FileSource, Table};
 use tidegate_runtime::{Epoch, NodeId, QueryId, SinkSupplier};
@@ -56,15 +57,16 @@ impl Output<'_> {
             return Ok(());
         }
         self.check_overwrite_mode(frame)?;
-        self.sink(Path::new(self.path))?.check_input(&frame.schema()?)?;
+        let columns = frame.schema()?;
+        self.sink(Path::new(self.path), &columns)?.check_input(&columns)?;
         let rows = BatchRows::of(frame)?;
         if is_url(self.path) { self.write_objects(&rows) } else { self.write_directory(&rows) }
     }
 
-    fn sink(&self, dir: &Path) -> Result<FileSink> {
+    fn sink(&self, dir: &Path, columns: &SchemaRef) -> Result<FileSink> {
         // Small files of epochs that follow each other are merged. A batch is one epoch, and its files would wait for others.
         let sink = sink(self.session, self.format, dir, self.partition_by, &self.options.without("compactEveryEpochs"))?;
-        Ok(sink.keep_columns_of_nothing())
+        Ok(sink.keep_columns_of_nothing(columns))
     }
 
     /// Whether the mode allows to write where something may be; an error if it forbids it.
@@ -109,22 +111,24 @@ impl Output<'_> {
         let occupied = is_occupied(self.path)?;
         match owner_in(dir)? {
             _ if occupied && self.mode == SaveMode::Overwrite => self.replace(dir, rows),
-            Some(owner) if owner.is(BATCH_SINK) => rows.write(&self.sink(dir)?.locked_by(&lock), owner, Epoch::FIRST),
+            Some(owner) if owner.is(BATCH_SINK) => {
+                rows.write(&self.sink(dir, rows.schema())?.locked_by(&lock), owner, Epoch::FIRST)
+            }
             Some(_) => {
                 // A query that goes on from its checkpoint would take the batch's epoch for its own, and leave out its rows.
                 let owner = Identity::new(BATCH_SINK);
                 FileSink::take_over(dir, owner.query, &owner.node)?;
-                rows.write(&self.sink(dir)?.locked_by(&lock), owner, Epoch::FIRST)
+                rows.write(&self.sink(dir, rows.schema())?.locked_by(&lock), owner, Epoch::FIRST)
             }
             None if occupied => self.add(dir, rows),
-            None => rows.write(&self.sink(dir)?.locked_by(&lock), Identity::new(BATCH_SINK), Epoch::FIRST),
+            None => rows.write(&self.sink(dir, rows.schema())?.locked_by(&lock), Identity::new(BATCH_SINK), Epoch::FIRST),
         }
     }
 
     /// Files for a directory that has no manifest: with one, its readers would see nothing else any more.
     fn add(&self, dir: &Path, rows: &BatchRows) -> Result<()> {
         let hidden = Hidden::new(dir);
-        rows.write(&self.sink(&hidden.path)?, Identity::new(BATCH_SINK), Epoch::FIRST)?;
+        rows.write(&self.sink(&hidden.path, rows.schema())?, Identity::new(BATCH_SINK), Epoch::FIRST)?;
         let name = |n: usize, name: &str| {
             let extension = name.split_once('.').map_or("", |(_, extension)| extension);
             format!("part-{n:05}-{}.{extension}", Uuid::new_v4())
@@ -138,7 +142,7 @@ impl Output<'_> {
         let hidden = Hidden::new(dir);
         // The names of the new files are none of the old ones, whatever wrote these.
         let after = FileSink::committed_epoch(dir)?.map_or(Epoch::FIRST, Epoch::next);
-        rows.write(&self.sink(&hidden.path)?, Identity::new(BATCH_SINK), old.next_epoch().max(after))?;
+        rows.write(&self.sink(&hidden.path, rows.schema())?, Identity::new(BATCH_SINK), old.next_epoch().max(after))?;
         let moved = hidden.publish(&|_, name| name.to_owned())?;
         if let Err(error) = rename(&hidden.path.join(MANIFEST), &dir.join(MANIFEST)) {
             moved.iter().for_each(|file| drop(std::fs::remove_file(file)));
@@ -159,14 +163,16 @@ impl Output<'_> {
             _ if occupied && self.mode == SaveMode::Overwrite => {
                 refused("files in an object store can't be overwritten: write to another place, or a table, which can be")
             }
-            Some(owner) if owner.is(BATCH_SINK) => rows.write(&self.sink(Path::new(self.path))?, owner, Epoch::FIRST),
+            Some(owner) if owner.is(BATCH_SINK) => {
+                rows.write(&self.sink(Path::new(self.path), rows.schema())?, owner, Epoch::FIRST)
+            }
             Some(_) => refused(
                 "this is the output of a query, which may be running: in an object store rows can only be added to the output of a batch",
             ),
             None if occupied => {
                 refused("there are files without a manifest, and with one its readers would not see these any more")
             }
-            None => rows.write(&self.sink(Path::new(self.path))?, Identity::new(BATCH_SINK), Epoch::FIRST),
+            None => rows.write(&self.sink(Path::new(self.path), rows.schema())?, Identity::new(BATCH_SINK), Epoch::FIRST),
         }
     }
 }

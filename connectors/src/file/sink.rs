@@ -59,7 +59,7 @@ pub struct FileSink {
     limits: FileLimits,
     compact_every: Option<u64>,
     partition_times: Option<ValueForm>,
-    keeps_columns: bool,
+    columns_of_nothing: Option<SchemaRef>,
     /// Held by whoever has the sink; if it is not set, the sink takes one.
     lock: Option<Arc<DirectoryLock>>,
 }
@@ -74,7 +74,7 @@ impl FileSink {
             limits,
             compact_every: None,
             partition_times: None,
-            keeps_columns: false,
+            columns_of_nothing: None,
             lock: None,
         }
     }
@@ -251,8 +251,9 @@ impl FileSink {
     pub(crate) fn file_writer(&self, staging: PathBuf, subtask: usize, partitions: PartitionRows) -> Box<dyn SinkWriter> {
         let (format, mut limits) = (self.format.clone(), self.limits);
         limits.bytes = limits.bytes.min(format.max_bytes());
-        let keeps_columns = self.keeps_columns && !matches!(format.kind, FormatKind::Text(_) | FormatKind::Json(_));
-        Box::new(FileWriter::new(staging, subtask, format, limits, partitions).keep_columns(keeps_columns))
+        let says_columns = self.partition_by.is_empty() && !matches!(format.kind, FormatKind::Text(_) | FormatKind::Json(_));
+        let columns = self.columns_of_nothing.clone().filter(|_| says_columns);
+        Box::new(FileWriter::new(staging, subtask, format, limits, partitions).columns_of_nothing(columns))
     }
 
     /// Makes the output in `dir`, which must have been written by a sink, that of a sink of this name in this query: the one that has
@@ -273,10 +274,10 @@ impl FileSink {
     }
 
     /// Writes a file also for an epoch without rows, if a file of the format says more than its rows: the columns. So a batch of nothing
-    /// can be read back.
+    /// can be read back. Nothing is written into directories of partitions, which have no value then.
     #[must_use]
-    pub fn keep_columns_of_nothing(mut self) -> Self {
-        self.keeps_columns = true;
+    pub fn keep_columns_of_nothing(mut self, columns: &SchemaRef) -> Self {
+        self.columns_of_nothing = Some(SchemaRef::clone(columns));
         self
     }
 

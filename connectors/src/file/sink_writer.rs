@@ -49,8 +49,8 @@ pub(crate) struct FileWriter {
     format: Format,
     limits: FileLimits,
     partitions: PartitionRows,
-    /// Rows that are none become a file too, which has the columns.
-    keeps_columns: bool,
+    /// Those of the file that an epoch without rows becomes, if it is to become one.
+    columns_of_nothing: Option<SchemaRef>,
     /// The epoch that rows are written for.
     epoch: Option<EpochInfo>,
     /// The files of the epoch that are being written, by their partitions.
@@ -119,12 +119,12 @@ impl Write for StagedBytes {
 impl FileWriter {
     pub(crate) fn new(staging: PathBuf, subtask: usize, format: Format, limits: FileLimits, partitions: PartitionRows) -> Self {
         let (open, full) = (HashMap::new(), Vec::new());
-        FileWriter { staging, subtask, format, limits, partitions, keeps_columns: false, epoch: None, open, full }
+        FileWriter { staging, subtask, format, limits, partitions, columns_of_nothing: None, epoch: None, open, full }
     }
 
-    /// Makes a file of rows that are none too.
-    pub(crate) fn keep_columns(self, keeps_columns: bool) -> Self {
-        FileWriter { keeps_columns, ..self }
+    /// Makes a file of an epoch without rows too, with these columns.
+    pub(crate) fn columns_of_nothing(self, columns_of_nothing: Option<SchemaRef>) -> Self {
+        FileWriter { columns_of_nothing, ..self }
     }
 
     fn create(&self, epoch: EpochInfo, directory: &str, schema: &SchemaRef) -> Result<OpenFile> {
@@ -157,11 +157,6 @@ impl FileWriter {
     /// Writes rows of one partition, into as many files as they fill.
     fn write_partition(&mut self, epoch: EpochInfo, directory: &str, batch: &RecordBatch) -> Result<()> {
         let (mut at, rows) = (0, batch.num_rows());
-        if rows == 0 && self.keeps_columns && self.open.is_empty() && self.full.is_empty() {
-            let mut open = self.create(epoch, directory, batch.schema_ref())?;
-            open.append(batch)?;
-            self.open.insert(directory.to_owned(), open);
-        }
         while at < rows {
             let mut open = match self.open.remove(directory) {
                 Some(open) => open,
@@ -214,10 +209,18 @@ impl SinkWriter for FileWriter {
         Ok(())
     }
 
-    fn stage(&mut self, _epoch: EpochInfo) -> Result<Staged> {
+    fn stage(&mut self, epoch: EpochInfo) -> Result<Staged> {
         failpoint::hit("sink.stage")?;
         self.epoch = None;
         let mut files = std::mem::take(&mut self.full);
+        if let Some(columns) = &self.columns_of_nothing
+            && files.is_empty()
+            && self.open.is_empty()
+        {
+            let mut nothing = self.create(epoch, "", columns)?;
+            nothing.append(&RecordBatch::new_empty(SchemaRef::clone(columns)))?;
+            self.open.insert(String::new(), nothing);
+        }
         let mut open: Vec<OpenFile> = std::mem::take(&mut self.open).into_values().collect();
         open.iter_mut().try_for_each(OpenFile::finish)?;
         files.append(&mut open);
