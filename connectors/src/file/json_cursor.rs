@@ -216,7 +216,8 @@ impl<'a> Cursor<'a> {
         let escaped = *self.text.get(self.at).ok_or(Malformed)?;
         self.at += 1;
         match escaped {
-            b'"' | b'\\' | b'/' | b'\'' => out.push(escaped),
+            b'"' | b'\\' | b'/' => out.push(escaped),
+            b'\'' if self.rules.allow_single_quotes => out.push(escaped),
             b'b' => out.push(8),
             b'f' => out.push(12),
             b'n' => out.push(b'\n'),

@@ -186,13 +186,15 @@ fn json_options_as_sparks() {
     let multi_line = JsonOptions { multi_line: true, ..usual };
     assert_eq!(json("[\n {\"a\": 1},\n {\"a\":\n2, \"b\": \"x\"}]", multi_line), ["1|-|-", "2|x|-"]);
     assert_eq!(json("{\"a\":\n", multi_line), ["-|-|{\"a\":\n"]);
-    let cases: [(&str, JsonOptions, &str); 6] = [
+    assert_eq!(json("{\"b\":\"it\\'s\"}", usual), ["-|it's|-"]);
+    let cases: [(&str, JsonOptions, &str); 7] = [
         ("{/*x*/\"a\":1}//y", JsonOptions { allow_comments: true, ..usual }, "1|-|-"),
         ("{a:1, b:\"x\"}", JsonOptions { allow_unquoted_field_names: true, ..usual }, "1|x|-"),
         ("{\"a\":001}", JsonOptions { allow_numeric_leading_zeros: true, ..usual }, "1|-|-"),
         ("{\"b\":\"\\q\"}", JsonOptions { allow_backslash_escaping_any_character: true, ..usual }, "-|q|-"),
         ("{\"b\":\"x\ty\"}", JsonOptions { allow_unquoted_control_chars: true, ..usual }, "-|x\ty|-"),
         ("{'b':1}", JsonOptions { allow_single_quotes: false, ..usual }, "-|-|{'b':1}"),
+        ("{\"b\":\"it\\'s\"}", JsonOptions { allow_single_quotes: false, ..usual }, "-|-|{\"b\":\"it\\'s\"}"),
     ];
     for (line, options, expected) in cases {
         assert_eq!(json(line, options), [expected], "{line}");
