@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use crate::error::{Error, Result};
+use crate::session::Session;
 
 /// What [`DataFrameWriter`](crate::DataFrameWriter) does with rows that are there already: Spark's save modes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -49,5 +50,30 @@ impl TryFrom<&str> for SaveMode {
 
     fn try_from(name: &str) -> Result<Self> {
         name.parse()
+    }
+}
+
+/// What an overwrite without values of all partition columns replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PartitionOverwriteMode {
+    /// All rows.
+    Static,
+    /// Those of the partitions that the new rows are in.
+    Dynamic,
+}
+
+impl PartitionOverwriteMode {
+    /// A batch's option, or else the session's.
+    pub(crate) fn of(session: &Session, option: Option<&str>) -> Result<Self> {
+        const KEY: &str = "spark.sql.sources.partitionOverwriteMode";
+        let mode = option.map(str::to_owned).or_else(|| session.config(KEY)).map(|mode| mode.to_lowercase());
+        match mode.as_deref() {
+            None | Some("static") => Ok(PartitionOverwriteMode::Static),
+            Some("dynamic") => Ok(PartitionOverwriteMode::Dynamic),
+            Some(other) => {
+                let message = format!("The value '{other}' in the config \"{KEY}\" is invalid: static or dynamic.");
+                Err(Error::analysis("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS", message))
+            }
+        }
     }
 }

@@ -15,6 +15,7 @@ use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
 use crate::expr::Expr;
 use crate::functions::col;
+use crate::save_mode::PartitionOverwriteMode;
 use crate::session::Session;
 use crate::sql::{path, type_of};
 use crate::tables::{By, ManagedTable, NewTable, already_exists};
@@ -280,17 +281,11 @@ fn overwritten(session: &Session, table: &ManagedTable, values: &[(String, Array
     if table.partition_by().is_empty() {
         return Ok(Replaces::All);
     }
-    const KEY: &str = "spark.sql.sources.partitionOverwriteMode";
-    let mode = mode.map(str::to_owned).or_else(|| session.config(KEY)).map(|mode| mode.to_lowercase());
-    match mode.as_deref() {
-        Some("dynamic") if values.len() < table.partition_by().len() => return Ok(Replaces::Partitions),
-        None | Some("static" | "dynamic") => {}
-        Some(other) => {
-            let message = format!("The value '{other}' in the config \"{KEY}\" is invalid: static or dynamic.");
-            return Err(Error::analysis("INVALID_CONF_VALUE.OUT_OF_RANGE_OF_OPTIONS", message));
-        }
+    match PartitionOverwriteMode::of(session, mode)? {
+        PartitionOverwriteMode::Dynamic if values.len() < table.partition_by().len() => Ok(Replaces::Partitions),
+        _ if values.is_empty() => Ok(Replaces::All),
+        PartitionOverwriteMode::Static | PartitionOverwriteMode::Dynamic => within(table, values),
     }
-    if values.is_empty() { Ok(Replaces::All) } else { within(table, values) }
 }
 
 /// The table that rows are written to.

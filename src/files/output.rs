@@ -10,14 +10,12 @@
 //! So readers that go by the manifest see all of a batch or nothing of it, and never neither the old rows nor the new ones.
 
 use std::collections::HashSet;
-use std::io::{BufRead, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use serde::Deserialize;
 use tidegate_connectors::{DirectoryLock, FileSink, FileSource, Table};
-use tidegate_runtime::{Epoch, NodeId, QueryId, SinkSupplier};
+use tidegate_runtime::{Epoch, SinkSupplier};
 use uuid::Uuid;
 
 use super::{is_url, sink};
@@ -25,11 +23,10 @@ use crate::batch_rows::{BatchRows, Identity};
 use crate::dataframe::DataFrame;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::save_mode::SaveMode;
+use crate::save_mode::{PartitionOverwriteMode, SaveMode};
 use crate::session::Session;
-use crate::source_table::look_at;
 
-/// What says which files are the output of a sink; in an object store a folder, whose `owner` is the first line.
+/// What says which files are the output of a sink.
 const MANIFEST: &str = "_tidegate_manifest";
 /// Where files are written that have to be moved; hidden from readers.
 const HIDDEN: &str = "_tidegate_batch-";
@@ -88,15 +85,15 @@ impl Output<'_> {
 
     /// To replace all rows where those of some partitions were meant would lose the others.
     fn check_overwrite_mode(&self, frame: &DataFrame) -> Result<()> {
-        let session = || frame.session().config("spark.sql.sources.partitionOverwriteMode");
-        let mode = self.options.get("partitionOverwriteMode").map(str::to_owned).or_else(session);
-        let is_partitioned = !self.partition_by.is_empty();
-        if is_partitioned && self.mode == SaveMode::Overwrite && mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("static")) {
-            return Err(Error::unsupported(
-                "partitionOverwriteMode can only be static: overwrite replaces the rows of all partitions",
-            ));
+        if self.partition_by.is_empty() || self.mode != SaveMode::Overwrite {
+            return Ok(());
         }
-        Ok(())
+        match PartitionOverwriteMode::of(frame.session(), self.options.get("partitionOverwriteMode"))? {
+            PartitionOverwriteMode::Static => Ok(()),
+            PartitionOverwriteMode::Dynamic => Err(Error::unsupported(
+                "partitionOverwriteMode can only be static: overwrite replaces the rows of all partitions",
+            )),
+        }
     }
 
     fn write_directory(&self, rows: &BatchRows) -> Result<()> {
@@ -109,20 +106,19 @@ impl Output<'_> {
         }
         sweep(dir)?;
         let occupied = is_occupied(self.path)?;
-        match owner_in(dir)? {
-            _ if occupied && self.mode == SaveMode::Overwrite => self.replace(dir, rows),
-            Some(owner) if owner.is(BATCH_SINK) => {
-                rows.write(&self.sink(dir, rows.schema())?.locked_by(&lock), owner, Epoch::FIRST)
-            }
+        let owner = match owner_of(dir)? {
+            _ if occupied && self.mode == SaveMode::Overwrite => return self.replace(dir, rows),
+            Some(owner) if owner.is(BATCH_SINK) => owner,
             Some(_) => {
                 // A query that goes on from its checkpoint would take the batch's epoch for its own, and leave out its rows.
                 let owner = Identity::new(BATCH_SINK);
                 FileSink::take_over(dir, owner.query, &owner.node)?;
-                rows.write(&self.sink(dir, rows.schema())?.locked_by(&lock), owner, Epoch::FIRST)
+                owner
             }
-            None if occupied => self.add(dir, rows),
-            None => rows.write(&self.sink(dir, rows.schema())?.locked_by(&lock), Identity::new(BATCH_SINK), Epoch::FIRST),
-        }
+            None if occupied => return self.add(dir, rows),
+            None => Identity::new(BATCH_SINK),
+        };
+        rows.write(&self.sink(dir, rows.schema())?.locked_by(&lock), owner, Epoch::FIRST)
     }
 
     /// Files for a directory that has no manifest: with one, its readers would see nothing else any more.
@@ -158,22 +154,26 @@ impl Output<'_> {
         if Table::open(self.path)?.is_some() {
             return refused("this is a table: write to it by its name");
         }
-        let occupied = is_occupied(self.path)?;
-        match owner_at(self.path)? {
+        let (path, occupied) = (Path::new(self.path), is_occupied(self.path)?);
+        let owner = match owner_of(path)? {
             _ if occupied && self.mode == SaveMode::Overwrite => {
-                refused("files in an object store can't be overwritten: write to another place, or a table, which can be")
+                return refused(
+                    "files in an object store can't be overwritten: write to another place, or a table, which can be",
+                );
             }
-            Some(owner) if owner.is(BATCH_SINK) => {
-                rows.write(&self.sink(Path::new(self.path), rows.schema())?, owner, Epoch::FIRST)
+            Some(owner) if owner.is(BATCH_SINK) => owner,
+            Some(_) => {
+                return refused(
+                    "this is the output of a query, which may be running: in an object store rows can only be added to the output of a \
+                     batch",
+                );
             }
-            Some(_) => refused(
-                "this is the output of a query, which may be running: in an object store rows can only be added to the output of a batch",
-            ),
             None if occupied => {
-                refused("there are files without a manifest, and with one its readers would not see these any more")
+                return refused("there are files without a manifest, and with one its readers would not see these any more");
             }
-            None => rows.write(&self.sink(Path::new(self.path), rows.schema())?, Identity::new(BATCH_SINK), Epoch::FIRST),
-        }
+            None => Identity::new(BATCH_SINK),
+        };
+        rows.write(&self.sink(path, rows.schema())?, owner, Epoch::FIRST)
     }
 }
 
@@ -206,46 +206,9 @@ fn check_directory(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct Owner {
-    query: String,
-    sink: String,
-}
-
-/// Whose output a manifest with this first line is of.
-fn owner_of(place: &str, line: &str) -> Result<Identity> {
-    // Whether the line is as it was written is for the sink to say, which reads it as well.
-    let json = line.rsplit_once(' ').map_or(line, |(json, _)| json);
-    let owner = serde_json::from_str::<Owner>(json).ok();
-    let identity = owner.and_then(|owner| Some(Identity { query: QueryId::parse(&owner.query)?, node: NodeId::new(owner.sink) }));
-    identity
-        .ok_or_else(|| Error::unsupported(format!("the manifest in {place} is damaged: its first line does not say whose it is")))
-}
-
-/// Whose output a directory is; `None` if it has no manifest.
-fn owner_in(dir: &Path) -> Result<Option<Identity>> {
-    const LONGEST: u64 = 64 << 10;
-    let path = dir.join(MANIFEST);
-    let read = |file: std::fs::File| {
-        let mut line = String::new();
-        std::io::BufReader::new(file).take(LONGEST).read_line(&mut line).map(|_| line)
-    };
-    match std::fs::File::open(&path).and_then(read) {
-        Ok(line) => owner_of(&dir.display().to_string(), line.trim_end()).map(Some),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed("read", &path)(error)),
-    }
-}
-
-/// Whose output a place in an object store is; `None` if it has no manifest.
-fn owner_at(url: &str) -> Result<Option<Identity>> {
-    let mut first: Option<String> = None;
-    look_at(&FileSource::text(format!("{}/{MANIFEST}/owner", url.trim_end_matches('/'))), &mut |lines| {
-        let line = arrow::array::AsArray::as_string_opt::<i32>(lines.column(0).as_ref()).and_then(|lines| lines.iter().next());
-        first = line.flatten().map(str::to_owned);
-        false
-    })?;
-    first.map(|line| owner_of(url, &line)).transpose()
+/// Whose output a directory or a place in an object store is; `None` if it has no manifest.
+fn owner_of(path: &Path) -> Result<Option<Identity>> {
+    Ok(FileSink::owner(path)?.map(|(query, node)| Identity { query, node }))
 }
 
 /// A directory in which files are written before they are moved to where they belong. It goes with what is left in it.

@@ -1,7 +1,7 @@
 //! `kill -9` while batches replace each other's files: a reader sees all rows of one of them, and never an older one than before.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
 use tidegate::Session;
 
-use crate::child::FAILED;
+use crate::child::{exit, test_alone};
 use crate::scene::{End, Random, end_of, seed};
 
 const DIRECTORY: &str = "TIDEGATE_BATCHES_DIRECTORY";
@@ -33,22 +33,11 @@ fn run_as_batch_child() {
         }
         Ok(())
     };
-    if let Err(error) = run() {
-        eprintln!("child failed: {error}");
-        std::process::exit(FAILED);
-    }
-    std::process::exit(0);
+    exit(run());
 }
 
 fn start(directory: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "batches::run_as_batch_child", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    test_alone("batches::run_as_batch_child").env(DIRECTORY, directory).spawn().unwrap()
 }
 
 /// The batch whose rows are there; `None` before the first one.

@@ -1,5 +1,6 @@
 //! The child process: this test binary again, told by its environment what to do.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -52,8 +53,7 @@ pub(crate) fn register_store(directory: &Path) {
 
 /// Starts a child.
 pub(crate) fn start(job: &Job) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "child::run_as_child", "--nocapture"])
+    test_alone("child::run_as_child")
         .env(INPUT, &job.input)
         .env(OUTPUT, &job.output)
         .env(CHECKPOINT, &job.checkpoint)
@@ -63,11 +63,24 @@ pub(crate) fn start(job: &Job) -> Child {
         .env(COMPACT_EVERY, job.compact_every.to_string())
         .env(INLINE_LIMIT, job.inline_limit.to_string())
         .env("FAILPOINTS", &job.failpoints)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
         .spawn()
         .unwrap()
+}
+
+/// This binary once more, to run one test, which a variable of the environment tells that it is a child.
+pub(crate) fn test_alone(name: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", name, "--nocapture"]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+/// Ends a child as its work did.
+pub(crate) fn exit(done: Result<(), impl Display>) -> ! {
+    if let Err(error) = done {
+        eprintln!("child failed: {error}");
+        std::process::exit(FAILED);
+    }
+    std::process::exit(0);
 }
 
 /// Does nothing in the test run itself; the child's whole life in a child.
@@ -95,11 +108,7 @@ fn run_as_child() {
         query.await_termination(None)?;
         Ok(())
     };
-    if let Err(error) = run() {
-        eprintln!("child failed: {error}");
-        std::process::exit(FAILED);
-    }
-    std::process::exit(0);
+    exit(run());
 }
 
 /// Files → words → count, parallelism as told → files. One file in each epoch.

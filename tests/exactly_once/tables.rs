@@ -1,7 +1,7 @@
 //! `kill -9` while tables are written, read as streams and compacted: a reader sees each epoch's rows once, at every moment.
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use arrow::datatypes::Int64Type;
 use tidegate::Session;
 use tidegate::functions::expr;
 
-use crate::child::FAILED;
+use crate::child::{exit, test_alone};
 use crate::scene::{End, Random, end_of, seed};
 
 const DIRECTORY: &str = "TIDEGATE_TABLES_DIRECTORY";
@@ -48,22 +48,11 @@ fn run_as_table_child() {
         copies.stop()?;
         Ok(())
     };
-    if let Err(error) = run() {
-        eprintln!("child failed: {error}");
-        std::process::exit(FAILED);
-    }
-    std::process::exit(0);
+    exit(run());
 }
 
 fn start(directory: &Path) -> Child {
-    Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "tables::run_as_table_child", "--nocapture"])
-        .env(DIRECTORY, directory)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+    test_alone("tables::run_as_table_child").env(DIRECTORY, directory).spawn().unwrap()
 }
 
 /// The numbers of a table as they are now: whole epochs, each once.

@@ -19,7 +19,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tidegate_runtime::{Epoch, Error, QueryId, Result, failpoint};
+use tidegate_runtime::{Epoch, Error, NodeId, QueryId, Result, failpoint};
 
 use super::durable::{sync_directory, write_whole};
 
@@ -47,6 +47,11 @@ impl Owner {
     /// The sink of this name in this query.
     pub(crate) fn new(query: QueryId, sink: impl ToString) -> Self {
         Owner { query: query.to_string(), sink: sink.to_string() }
+    }
+
+    /// The query and its sink; `None` if the text can't be a query's id.
+    pub(crate) fn parts(&self) -> Option<(QueryId, NodeId)> {
+        Some((QueryId::parse(&self.query)?, NodeId::new(self.sink.as_str())))
     }
 }
 

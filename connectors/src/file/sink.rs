@@ -265,12 +265,23 @@ impl FileSink {
         super::manifest::take_over(dir.as_ref(), &Owner::new(query, sink))
     }
 
+    /// The query whose output is in `dir`, and its sink; `None` if no sink has written there.
+    ///
+    /// # Errors
+    /// When the manifest can't be read, or is damaged.
+    pub fn owner(dir: impl AsRef<Path>) -> Result<Option<(QueryId, NodeId)>> {
+        let dir = dir.as_ref();
+        let Some(content) = content_of(dir)? else { return Ok(None) };
+        let owner = content.owner().parts();
+        owner.map(Some).ok_or_else(|| Error::damaged(dir.join(MANIFEST), "its first line does not say whose output it is"))
+    }
+
     /// The newest committed epoch of the output in `dir`; `None` if there is none.
     ///
     /// # Errors
     /// When the manifest can't be read, or is damaged.
     pub fn committed_epoch(dir: impl AsRef<Path>) -> Result<Option<Epoch>> {
-        Ok(Content::read(dir.as_ref())?.and_then(|content| content.last()))
+        Ok(content_of(dir.as_ref())?.and_then(|content| content.last()))
     }
 
     /// Writes a file also for an epoch without rows, if a file of the format says more than its rows: the columns. So a batch of nothing
@@ -302,17 +313,21 @@ impl FileSink {
     /// When `dir` can't be read, or its manifest is damaged.
     pub fn committed_files(dir: impl AsRef<Path>) -> Result<Vec<PathBuf>> {
         let dir = dir.as_ref();
-        let content = match as_url(dir) {
-            Some(url) => {
-                let directory = ObjectDirectory::new(Objects::at(url)?);
-                directory.manifest(&directory.list()?)?
-            }
-            None => {
-                std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
-                Content::read(dir)?
-            }
-        };
-        Ok(content.iter().flat_map(Content::files).map(|file| dir.join(&file.path)).collect())
+        if as_url(dir).is_none() {
+            std::fs::read_dir(dir).map_err(Error::io("list", dir))?;
+        }
+        Ok(content_of(dir)?.iter().flat_map(Content::files).map(|file| dir.join(&file.path)).collect())
+    }
+}
+
+/// The manifest of a directory or a place in an object store; `None` if it has none.
+fn content_of(dir: &Path) -> Result<Option<Content>> {
+    match as_url(dir) {
+        Some(url) => {
+            let directory = ObjectDirectory::new(Objects::at(url)?);
+            directory.manifest(&directory.list()?)
+        }
+        None => Content::read(dir),
     }
 }
 
