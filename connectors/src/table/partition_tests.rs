@@ -7,12 +7,12 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 use tidegate_runtime::{
-    Epoch, EpochInfo, NodeId, Notifier, OffsetRange, QueryId, ReadLimit, SinkContext, SinkSupplier, SourceContext, SourceOutput,
-    SourceSupplier,
+    Epoch, EpochInfo, NodeId, OffsetRange, QueryId, ReadLimit, SinkContext, SinkSupplier, SourceOutput, SourceSupplier,
 };
 
 use super::*;
 use crate::KeepPartitions;
+use crate::testing::source_context;
 
 /// A row: its partition, and a number.
 type Row = (Option<String>, i64);
@@ -39,14 +39,7 @@ fn append(table: &Table, rows: &[(Option<&str>, i64)]) {
 
 fn read(source: TableSource) -> Result<Vec<Row>> {
     let mut source = source.supply()?;
-    source.open(SourceContext {
-        node: NodeId::new("s"),
-        query: QueryId::random(),
-        parallelism: 1,
-        offset: None,
-        journal: Vec::new(),
-        notifier: Notifier::ignored(),
-    })?;
+    source.open(source_context(None, Vec::new()))?;
     let Some(end) = source.latest_offset(None, ReadLimit::All)? else { return Ok(Vec::new()) };
     let (mut rows, mut reader) = (Vec::new(), source.reader(0)?);
     for split in source.splits(&OffsetRange { start: None, end })? {

@@ -6,11 +6,12 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow::record_batch::RecordBatch;
 use proptest::prelude::*;
 use tidegate_runtime::{
-    Epoch, EpochInfo, NodeId, Notifier, Offset, OffsetRange, QueryId, ReadLimit, Sink, SinkContext, SinkSupplier, Source,
-    SourceContext, SourceOutput, SourceSupplier,
+    Epoch, EpochInfo, NodeId, Offset, OffsetRange, QueryId, ReadLimit, Sink, SinkContext, SinkSupplier, Source, SourceOutput,
+    SourceSupplier,
 };
 
 use super::*;
+use crate::testing::source_context;
 
 fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]))
@@ -56,15 +57,7 @@ struct Reading {
 impl Reading {
     fn start(table: TableSource, at: Option<Offset>) -> Self {
         let mut source = table.supply().unwrap();
-        let context = SourceContext {
-            node: NodeId::new("s"),
-            query: QueryId::random(),
-            parallelism: 1,
-            offset: at.clone(),
-            journal: Vec::new(),
-            notifier: Notifier::ignored(),
-        };
-        source.open(context).unwrap();
+        source.open(source_context(at.clone(), Vec::new())).unwrap();
         Reading { source, at }
     }
 
